@@ -1,0 +1,4 @@
+"""Densities and what is built of them.
+
+flows  bijections with a tractable Jacobian, and the densities they carry
+"""

@@ -1,0 +1,188 @@
+"""What a sweep would do: which programs, which lanes, how many bytes; found by tracing only.
+
+Swept floats and seeds are *lanes* of one compiled program; every combination of the other swept
+fields is a *program* of its own.
+"""
+
+import itertools
+import math
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+from mastery_jax.workflow import config, program
+from mastery_jax.workflow.config import Loaded
+from mastery_jax.workflow.experiment import Spec
+
+__all__ = ["Group", "Lane", "Plan", "Strategy", "grid", "plan", "show"]
+
+Strategy = Literal["auto", "loop", "vmap", "map"]
+RUNNER_FIELDS = frozenset({"num_steps", "evaluate_every", "save_every", "best"})
+
+
+class Lane(NamedTuple):
+    """One point of the grid."""
+
+    number: int
+    fields: dict[str, Any]  # swept path -> value
+    value: Any  # the whole config of this lane
+
+
+class Group(NamedTuple):
+    """The lanes that share a program."""
+
+    value: Any  # with this group's constants
+    constants: dict[str, Any]  # swept path -> value, of the fields that are not lanes
+    lanes: tuple[Lane, ...]
+    dataset: Any
+    spec: Spec
+    state_bytes: int  # of one lane
+
+
+class Plan(NamedTuple):
+    """A sweep, before it is run."""
+
+    loaded: Loaded
+    fields: dict[str, tuple[Any, ...]]
+    groups: tuple[Group, ...]
+    without_effect: tuple[str, ...]
+    strategy: str  # loop, vmap or map
+    devices: tuple[str, ...]
+
+    @property
+    def num_lanes(self) -> int:
+        """Return the number of lanes of all programs."""
+        return sum(len(group.lanes) for group in self.groups)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as plain data."""
+        return {
+            "config": self.loaded.name,
+            "lanes": self.num_lanes,
+            "strategy": self.strategy,
+            "devices": self.devices,
+            "fields": self.fields,
+            "programs": [
+                {
+                    "constants": group.constants,
+                    "lanes": len(group.lanes),
+                    "bytes_per_lane": group.state_bytes,
+                    "num_steps": group.value.num_steps,
+                }
+                for group in self.groups
+            ],
+            "without_effect": self.without_effect,
+        }
+
+    def describe(self) -> str:
+        """Return the plan as lines of text."""
+        programs = f"{len(self.groups)} program{'s' if len(self.groups) > 1 else ''}"
+        head = f"{self.loaded.name}: {self.num_lanes} lanes in {programs}, strategy {self.strategy}"
+        lanes = set(config.lane_paths(self.loaded.value))
+        lines = [f"{head} on {len(self.devices)} x {self.devices[0]}"]
+        for number, group in enumerate(self.groups):
+            made = ", ".join(f"{k}={show(v)}" for k, v in group.constants.items()) or "-"
+            lines.append(
+                f"  program {number}: {len(group.lanes)} lanes x {group.value.num_steps} steps, "
+                f"{group.state_bytes:,} bytes of state a lane; constants: {made}"
+            )
+        for title, keep in (("lanes", True), ("programs", False)):
+            swept = [f"{k} ({len(v)})" for k, v in self.fields.items() if (k in lanes) == keep]
+            lines.append(f"  swept as {title}: {', '.join(swept) or '-'}")
+        lines.append(f"  without effect: {', '.join(self.without_effect) or '-'}")
+        return "\n".join(lines)
+
+
+def show(value: Any) -> str:
+    """Return a swept value as a user would write it."""
+    return "[" + ",".join(map(str, value)) + "]" if isinstance(value, tuple | list) else str(value)
+
+
+def grid(loaded: Loaded, fields: Mapping[str, tuple[Any, ...]]) -> list[Lane]:
+    """Return every combination of the swept values, the last field changing fastest."""
+    points = (
+        dict(zip(fields, values, strict=True)) for values in itertools.product(*fields.values())
+    )
+    return [Lane(i, point, config.replace(loaded.value, point)) for i, point in enumerate(points)]
+
+
+def plan(
+    loaded: Loaded, fields: Mapping[str, tuple[Any, ...]], *, strategy: Strategy = "auto"
+) -> Plan:
+    """Lay out the grid, load its data, and trace each of its programs once.
+
+    Args:
+        loaded: The config that is varied.
+        fields: Swept path -> its values, as ``config.load_sweep`` returns them.
+        strategy: How lanes will be run; ``auto`` is ``loop`` on a CPU and ``vmap`` elsewhere.
+
+    Raises:
+        ConfigError: a lane breaks a rule, or a float of the config cannot be traced.
+    """
+    import jax
+
+    lanes = grid(loaded, fields)
+    shared: dict[str, list[Lane]] = {}
+    for lane in lanes:
+        shared.setdefault(repr(_constants(lane)), []).append(lane)
+    datasets: dict[Any, Any] = {}
+    groups, acting, texts = [], RUNNER_FIELDS & set(fields), []
+    for members in shared.values():
+        group, effect, text = _trace(loaded, tuple(members), datasets)
+        groups.append(group)
+        texts.append((group.constants, text))
+        acting |= {path for path, acts in effect.items() if acts}
+    acting |= {path for path in fields if _changes(path, texts)}
+    devices = jax.local_devices()
+    if strategy == "auto":
+        strategy = "loop" if devices[0].platform == "cpu" else "vmap"
+    return Plan(
+        loaded=loaded,
+        fields=dict(fields),
+        groups=tuple(groups),
+        without_effect=tuple(k for k in fields if k not in acting and len(fields[k]) > 1),
+        strategy=strategy,
+        devices=tuple(device.device_kind for device in devices),
+    )
+
+
+def _constants(lane: Lane) -> dict[str, Any]:
+    """Return the swept fields of a lane that are constants of its program."""
+    lanes = config.lane_paths(lane.value)
+    return {path: value for path, value in lane.fields.items() if path not in lanes}
+
+
+def _trace(
+    loaded: Loaded, lanes: tuple[Lane, ...], datasets: dict[Any, Any]
+) -> tuple[Group, dict[str, bool], str]:
+    """Return the group of ``lanes``, which lane fields act in it, and its program's text."""
+    import jax
+
+    from mastery_jax.workflow import data
+
+    value = lanes[0].value
+    if value.data not in datasets:
+        datasets[value.data] = data.load(value.data)
+    dataset = datasets[value.data]
+    spec = program.specify(dataset)
+    effect, text = program.confirm(loaded.experiment, value, spec, dataset.arrays)
+    fns = program.functions(loaded.experiment, value, spec)
+    state = jax.eval_shape(fns.start, program.lane(value), dataset.arrays)
+    group = Group(
+        value=value,
+        constants=_constants(lanes[0]),
+        lanes=lanes,
+        dataset=dataset,
+        spec=spec,
+        state_bytes=sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(state)),
+    )
+    return group, effect, f"{dataset.fingerprint} {text}"
+
+
+def _changes(path: str, texts: list[tuple[dict[str, Any], str]]) -> bool:
+    """Say whether two programs that differ in ``path`` alone ever differ in their text."""
+    seen: dict[str, str] = {}
+    for constants, text in texts:
+        others = repr({k: v for k, v in constants.items() if k != path})
+        if seen.setdefault(others, text) != text:
+            return True
+    return False

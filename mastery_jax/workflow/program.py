@@ -1,0 +1,265 @@
+"""An experiment as compiled programs of (lane, state, data).
+
+A *lane* holds every float of a config and its seed as strong 0-d arrays; they are arguments of the
+program whether they are swept or not, so that what is swept cannot change the bits. Everything
+else in the config is a constant of the program. One ``advance`` serves every chunk of a run: its
+first and last step are arguments, so that chunks and resumes run the same instructions.
+"""
+
+import importlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from mastery_jax.workflow.errors import ConfigError
+from mastery_jax.workflow.experiment import Experiment, RunConfig, Spec
+
+__all__ = [
+    "Event",
+    "Functions",
+    "Program",
+    "confirm",
+    "drive",
+    "functions",
+    "lane",
+    "prepare",
+    "specify",
+]
+
+LONGEST_CHUNK = 1024  # steps whose metrics are kept on the device
+SECONDS_A_CHUNK = 0.5  # so that a signal is answered soon
+
+
+class Functions(NamedTuple):
+    """The pure functions that a runner compiles."""
+
+    experiment: Callable[[Any], Experiment]  # lane -> Experiment
+    start: Callable[[Any, Any], Any]  # (lane, data) -> state
+    advance: Callable[..., Any]  # (lane, state, data, first, stop) -> (state, metrics by step)
+    evaluate: Callable[[Any, Any, Any], Any]  # (lane, state, data) -> metrics
+    chunk: int  # the most steps of one call of advance
+
+
+class Program(NamedTuple):
+    """The same, compiled for one place; ``state`` describes the state."""
+
+    start: Callable[..., Any]
+    advance: Callable[..., Any]
+    evaluate: Callable[..., Any]
+    chunk: int
+    state: Any
+
+
+class Event(NamedTuple):
+    """What is known after some steps."""
+
+    step: int  # steps completed
+    state: Any
+    metrics: dict[str, Any]  # name -> array, last axis: the steps since the event before
+    evaluation: dict[str, Any] | None  # name -> array
+
+
+def lane(value: RunConfig) -> dict[str, Any]:
+    """Return the floats and the seed of a config as 0-d NumPy arrays, by path."""
+    import jax
+    import numpy as np
+
+    from mastery_jax.workflow import config
+
+    leaves = config.flatten(value)
+    width = jax.dtypes.canonicalize_dtype(float)
+    return {
+        path: np.asarray(leaves[path], np.uint32 if path == "seed" else width)
+        for path in config.lane_paths(value)
+    }
+
+
+def specify(dataset: Any) -> Spec:
+    """Describe a ``data.Dataset`` as a program will see it: in the default float dtype."""
+    import jax
+
+    arrays = jax.eval_shape(lambda tree: tree, dataset.arrays)
+    return Spec(arrays=arrays, features=dataset.features, classes=dataset.classes)
+
+
+def functions(module: str, value: RunConfig, spec: Spec) -> Functions:
+    """Write an experiment as functions of its lane. Nothing is traced yet."""
+    import jax
+    import jax.numpy as jnp
+
+    from mastery_jax.workflow import config
+
+    build = importlib.import_module(module).build
+    chunk = max(1, min(value.num_steps, LONGEST_CHUNK))
+
+    def experiment(lane: Any) -> Experiment:
+        return build(config.replace(value, lane), spec)
+
+    def keys(lane: Any) -> tuple[Any, Any]:
+        init_key, run_key = jax.random.split(jax.random.key(lane["seed"]))
+        return init_key, run_key
+
+    def start(lane: Any, data: Any) -> Any:
+        return _strong(experiment(lane).init(keys(lane)[0], data))
+
+    def advance(lane: Any, state: Any, data: Any, first: Any, stop: Any) -> Any:
+        step, run_key = experiment(lane).step, keys(lane)[1]
+        shapes = jax.eval_shape(step, run_key, state, data)[1]
+        kept = jax.tree.map(lambda m: jnp.zeros((chunk, *m.shape), m.dtype), shapes)
+
+        def body(t: Any, carry: Any) -> Any:
+            state, kept = carry
+            state, metrics = step(jax.random.fold_in(run_key, t), state, data)
+            kept = jax.tree.map(lambda k, m: k.at[t - first].set(m), kept, metrics)
+            return _strong(state), kept
+
+        return jax.lax.fori_loop(first, stop, body, (state, kept))
+
+    def evaluate(lane: Any, state: Any, data: Any) -> Any:
+        return dict(experiment(lane).evaluate(state, data))
+
+    return Functions(experiment, start, advance, evaluate, chunk)
+
+
+def _strong(tree: Any) -> Any:
+    """Return ``tree`` without weak types, so that a step's output is a step's input."""
+    import jax
+    import jax.numpy as jnp
+
+    def one(leaf: Any) -> Any:
+        leaf = jnp.asarray(leaf)
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return leaf
+        return jax.lax.convert_element_type(leaf, leaf.dtype)
+
+    return jax.tree.map(one, tree)
+
+
+def prepare(fns: Functions, lane: Any, data: Any) -> Program:
+    """Compile ``fns`` where ``lane`` and ``data`` live, for their shapes."""
+    import jax
+    import numpy as np
+
+    start = jax.jit(fns.start).lower(lane, data).compile()
+    shapes, places = jax.eval_shape(fns.start, lane, data), start.output_shardings
+    state = jax.tree.map(
+        lambda s, place: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=place), shapes, places
+    )
+    at = np.int32(0)
+    return Program(
+        start=start,
+        advance=jax.jit(fns.advance).lower(lane, state, data, at, at).compile(),
+        evaluate=jax.jit(fns.evaluate).lower(lane, state, data).compile(),
+        chunk=fns.chunk,
+        state=state,
+    )
+
+
+def drive(
+    program: Program,
+    lane: Any,
+    data: Any,
+    *,
+    num_steps: int,
+    evaluate_every: int = 0,
+    save_every: int = 0,
+    state: Any = None,
+    first: int = 0,
+) -> Iterator[Event]:
+    """Run from step ``first`` to the end, yielding after every chunk. The last one is evaluated.
+
+    Chunks end at every multiple of ``evaluate_every``, where they are evaluated, and of
+    ``save_every``.
+
+    The length of a chunk follows the clock, so that a chunk takes about half a second; it never
+    changes a bit of the result.
+    """
+    import jax
+    import numpy as np
+
+    if state is None:
+        state = program.start(lane, data)
+    step, length = first, min(8, program.chunk)
+    while True:
+        marks = (step - step % each + each for each in (evaluate_every, save_every) if each)
+        stop = min(step + length, num_steps, *marks)
+        begun = time.perf_counter()
+        metrics: dict[str, Any] = {}
+        if stop > step:
+            state, kept = program.advance(lane, state, data, np.int32(step), np.int32(stop))
+            jax.block_until_ready(state)
+            metrics = {name: np.asarray(x)[..., : stop - step] for name, x in kept.items()}
+        seconds = time.perf_counter() - begun
+        length = max(1, min(program.chunk, int((stop - step) * SECONDS_A_CHUNK / (seconds + 1e-9))))
+        step = stop
+        due = step == num_steps or (evaluate_every and step % evaluate_every == 0)
+        evaluation = None
+        if due:
+            found = jax.device_get(program.evaluate(lane, state, data))
+            evaluation = {name: np.asarray(x) for name, x in found.items()}
+        yield Event(step, state, metrics, evaluation)
+        if step >= num_steps:
+            return
+
+
+def untraceable(module: str, value: RunConfig, spec: Spec, data: Any, error: Exception) -> str:
+    """Find the field that cannot be an argument of the program, and the line that objects."""
+    import traceback
+
+    import jax
+
+    lanes = lane(value)
+    for path in lanes:
+        fns = functions(module, value, spec)
+        constant = {name: x for name, x in lanes.items() if name != path}
+
+        def alone(x: Any, path: str = path, constant: Any = constant, fns: Any = fns) -> Any:
+            state = fns.start({**constant, path: x}, data)
+            return fns.advance({**constant, path: x}, state, data, 0, 1)
+
+        try:
+            jax.eval_shape(alone, lanes[path])
+        except Exception as found:
+            frames = traceback.extract_tb(found.__traceback__)
+            ours = [f for f in frames if "jax/_src" not in f.filename]
+            at = f"{ours[-1].filename}:{ours[-1].lineno}: {ours[-1].line}" if ours else "?"
+            return (
+                f"{path} cannot be an argument of the program, so it cannot be swept: {at}; write "
+                f"that line without a Python branch on it, or mark the field Static"
+            )
+    return f"the experiment cannot be traced: {type(error).__name__}: {error}"
+
+
+def confirm(module: str, value: RunConfig, spec: Spec, data: Any) -> tuple[dict[str, bool], str]:
+    """Trace the whole once, every float an argument.
+
+    Returns:
+        For every lane field whether it changes anything, and the text of the trace.
+
+    Raises:
+        ConfigError: a float of the config decides something while tracing.
+    """
+    import jax
+
+    from mastery_jax.workflow import usage
+
+    fns = functions(module, value, spec)
+
+    def whole(lane: Any, data: Any) -> Any:
+        state = fns.start(lane, data)
+        if not value.num_steps:
+            return state, fns.evaluate(lane, state, data)
+        ex, key = fns.experiment(lane), jax.random.key(lane["seed"])
+
+        def step(state: Any, t: Any) -> Any:
+            state, metrics = ex.step(jax.random.fold_in(key, t), state, data)
+            return _strong(state), metrics
+
+        state, metrics = jax.lax.scan(step, state, jax.numpy.arange(2))
+        return state, metrics, fns.evaluate(lane, state, data)
+
+    try:
+        used, text = usage.reads_and_text(whole, lane(value), data)
+    except (TypeError, ValueError, jax.errors.JAXTypeError) as error:
+        raise ConfigError(untraceable(module, value, spec, data, error)) from error
+    return used[0], text

@@ -1,0 +1,235 @@
+"""One config, one folder: run to the end, or resume to the same bits.
+
+A run writes ``config.yaml``, ``environment.json``, ``metrics.jsonl``, ``status.json``,
+``checkpoints/`` and ``plots/``. It answers Ctrl-C and SIGTERM with a checkpoint. Nothing is
+written before the config, the data and the program have been found sound.
+"""
+
+import contextlib
+import pathlib
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from mastery_jax.workflow import checkpoint, config, environment, files, program, records
+from mastery_jax.workflow.config import Loaded
+from mastery_jax.workflow.errors import RunError
+from mastery_jax.workflow.log import Log
+from mastery_jax.workflow.progress import Progress
+
+__all__ = ["Interrupt", "Ready", "interrupts", "ready", "resume", "run", "start_in"]
+
+SECONDS_A_SAVE = 60.0  # without save_every, a long run still keeps a recent checkpoint
+
+
+class Ready(NamedTuple):
+    """A config whose data is on the device and whose program is compiled."""
+
+    loaded: Loaded
+    dataset: Any
+    data: Any
+    functions: program.Functions
+    program: program.Program
+    lane: dict[str, Any]
+
+
+class Interrupt:
+    """Whether a signal asked the run to stop."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+
+@contextlib.contextmanager
+def interrupts() -> Iterator[Interrupt]:
+    """Turn the first Ctrl-C or SIGTERM into a request; a second one acts at once."""
+    interrupt = Interrupt()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupt
+        return
+
+    def ask(number: int, frame: Any) -> None:
+        interrupt.asked = True
+        for each, old in before.items():
+            signal.signal(each, old)
+
+    before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield interrupt
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def ready(loaded: Loaded) -> Ready:
+    """Load the data, check that every float traces, and compile."""
+    import jax
+
+    from mastery_jax.workflow import data
+
+    dataset = data.load(loaded.value.data)
+    spec = program.specify(dataset)
+    program.confirm(loaded.experiment, loaded.value, spec, dataset.arrays)
+    place = jax.local_devices()[0]
+    arrays = jax.device_put(dataset.arrays, place)
+    lane = jax.device_put(program.lane(loaded.value), place)
+    fns = program.functions(loaded.experiment, loaded.value, spec)
+    compiled = program.prepare(fns, lane, arrays)
+    return Ready(loaded, dataset, arrays, fns, compiled, lane)
+
+
+def run(loaded: Loaded, *, runs: pathlib.Path, progress: Progress) -> pathlib.Path:
+    """Run a config in a new folder ``runs/<name>/<id>``.
+
+    Returns:
+        The folder. Its ``status.json`` says whether the run finished, was interrupted or failed.
+
+    Raises:
+        UserError: the config or the data is not sound, or the folder cannot be written.
+    """
+    prepared = ready(loaded)
+    folder = files.new_folder(runs / loaded.name, config.digest(loaded)[:6])
+    return start_in(folder, prepared, progress=progress)
+
+
+def start_in(folder: pathlib.Path, prepared: Ready, *, progress: Progress) -> pathlib.Path:
+    """Run in an empty folder that exists."""
+    with files.lock(folder):
+        files.write_text(folder / "config.yaml", config.to_yaml(prepared.loaded))
+        files.write_json(folder / "environment.json", environment.record(prepared.dataset))
+        _drive(folder, prepared, state=None, first=0, progress=progress)
+    return folder
+
+
+def resume(folder: pathlib.Path, *, progress: Progress) -> pathlib.Path:
+    """Go on from the newest checkpoint, to the bits of a run that was never stopped.
+
+    Raises:
+        RunError: the run is finished, damaged, or in use by another process.
+    """
+    if records.status(folder, missing={}).get("state") == "finished":
+        raise RunError(f"{folder} is finished: there is nothing to resume")
+    if not (folder / "config.yaml").is_file():
+        raise RunError(f"{folder} has no config.yaml: it is not a run, or it is damaged")
+    loaded = config.load(folder / "config.yaml")._replace(name=folder.parent.name)
+    with files.lock(folder):
+        prepared = ready(loaded)
+        for difference in environment.differences(folder, prepared.dataset):
+            progress.say(f"warning: {difference}; the bits may differ")
+        saved = checkpoint.steps(folder)
+        first = saved[-1] if saved else 0
+        state = checkpoint.restore(folder, first, prepared.program.state) if saved else None
+        _forget_after(folder / "metrics.jsonl", first)
+        progress.say(f"resuming at step {first} of {loaded.value.num_steps}")
+        _drive(folder, prepared, state=state, first=first, progress=progress)
+    return folder
+
+
+def _forget_after(path: pathlib.Path, step: int) -> None:
+    """Drop the metrics of steps that will be taken again."""
+    if path.exists():
+        kept = [row for row in records.metrics(path.parent) if row["step"] <= step]
+        path.unlink()
+        files.append_lines(path, kept)
+
+
+def _drive(
+    folder: pathlib.Path, prepared: Ready, *, state: Any, first: int, progress: Progress
+) -> None:
+    value, begun = prepared.loaded.value, time.monotonic()
+    keeper, log = _Keeper(folder, value), Log(value.num_steps, step=first)
+
+    def status(name: str, reason: str = "") -> None:
+        seconds = round(time.monotonic() - begun, 3)
+        found = {"state": name, "step": log.step, "num_steps": value.num_steps, "seconds": seconds}
+        found |= {"reason": reason, "metrics": log.evaluation, "best": keeper.best}
+        files.write_json(folder / "status.json", found)
+
+    status("running")
+    events = program.drive(
+        prepared.program,
+        prepared.lane,
+        prepared.data,
+        num_steps=value.num_steps,
+        evaluate_every=value.evaluate_every,
+        save_every=value.save_every,
+        state=state,
+        first=first,
+    )
+    with progress, interrupts() as interrupt:
+        progress.start(
+            f"{prepared.loaded.name} {folder.name}", value.num_steps, "steps", done=first
+        )
+        try:
+            for event in events:
+                lines = log.add(event)
+                files.append_lines(folder / "metrics.jsonl", lines)
+                if log.reason:
+                    break
+                keeper.keep(event, log.evaluation, force=log.is_over or interrupt.asked)
+                progress.update(event.step, lines[-1] if lines else {})
+                if interrupt.asked and not log.is_over:
+                    return status("interrupted", "stopped by a signal")
+                status("running")
+            if not log.reason:
+                _plot(folder)
+            status("failed" if log.reason else "finished", log.reason)
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                status("failed", f"{type(error).__name__}: {error}")
+            if isinstance(error, OSError):
+                raise RunError(f"{folder} cannot be written: {error.strerror}") from error
+            raise
+
+
+class _Keeper:
+    """Decides which checkpoints are written and kept: the newest and the best."""
+
+    def __init__(self, folder: pathlib.Path, value: Any) -> None:
+        self.folder, self.every = folder, value.save_every
+        self.metric, _, self.mode = value.best.partition(":")
+        self.best: dict[str, Any] | None = records.status(folder, missing={}).get("best")
+        self.saved_at = time.monotonic()
+
+    def keep(self, event: program.Event, evaluation: dict[str, float], *, force: bool) -> None:
+        improved = event.evaluation is not None and self._improves(event.step, evaluation)
+        due = event.step % self.every == 0 if self.every else self._overdue()
+        if not (force or improved or due):
+            return
+        checkpoint.save(self.folder, event.step, event.state)
+        self.saved_at = time.monotonic()
+        checkpoint.prune(self.folder, {event.step} | ({self.best["step"]} if self.best else set()))
+
+    def _overdue(self) -> bool:
+        return time.monotonic() - self.saved_at > SECONDS_A_SAVE
+
+    def _improves(self, step: int, evaluation: dict[str, float]) -> bool:
+        if not self.metric:
+            return False
+        if self.metric not in evaluation:
+            raise RunError(
+                f"best: {self.metric} is not measured; there is {', '.join(sorted(evaluation))}"
+            )
+        value = evaluation[self.metric]
+        sign = 1 if self.mode == "max" else -1
+        if self.best and sign * value <= sign * self.best["value"]:
+            return False
+        self.best = {"step": step, "metric": self.metric, "value": value}
+        return True
+
+
+def _plot(folder: pathlib.Path) -> None:
+    """Draw every metric that was recorded more than once."""
+    from mastery_jax.plots import curves
+
+    recorded = records.metrics(folder)
+    for metric in sorted({name for row in recorded for name in row} - {"step"}):
+        points = [(row["step"], row[metric]) for row in recorded if metric in row]
+        if len(points) > 1:
+            (folder / "plots").mkdir(exist_ok=True)
+            series = {folder.name: tuple(zip(*points, strict=True))}
+            curves.draw(series, metric=metric, file=folder / "plots" / f"{metric}.png")

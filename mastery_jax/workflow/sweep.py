@@ -1,0 +1,164 @@
+"""Many lanes, few programs: a grid run in one process, one table at the end.
+
+A sweep writes ``sweep.yaml``, ``plan.json``, ``environment.json``, ``status.json``, one
+``lanes/<number>.jsonl`` a lane (written whole when the lane is over, so that a sweep can be
+resumed by what is there) and ``lanes.csv``.
+"""
+
+import contextlib
+import csv
+import io
+import pathlib
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from mastery_jax.workflow import config, environment, files, plan, records, strategies
+from mastery_jax.workflow.config import Loaded
+from mastery_jax.workflow.errors import RunError
+from mastery_jax.workflow.plan import Lane, Plan, Strategy
+from mastery_jax.workflow.progress import Progress
+from mastery_jax.workflow.run import interrupts
+
+__all__ = ["lane_config", "resume", "sweep"]
+
+
+def sweep(
+    loaded: Loaded,
+    fields: Mapping[str, tuple[Any, ...]],
+    *,
+    runs: pathlib.Path,
+    strategy: Strategy = "auto",
+    width: int | None = None,
+    progress: Progress,
+) -> pathlib.Path:
+    """Run every combination of ``fields`` in a new folder ``runs/<name>/<id>``.
+
+    Args:
+        loaded: The config that is varied.
+        fields: Swept path -> its values.
+        runs: Where run folders are kept.
+        strategy: ``loop`` calls the solo program once a lane: equal to solo runs bit for bit;
+            ``vmap`` and ``map`` put ``width`` lanes into one program: equal to a tolerance.
+        width: Lanes in one program under ``vmap`` and ``map``; by default what memory allows.
+        progress: Where to say how far it is.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UserError: a lane is not sound; nothing has been written.
+    """
+    made = plan.plan(loaded, fields, strategy=strategy)
+    folder = files.new_folder(runs / loaded.name, f"sweep-{config.digest(loaded)[:6]}")
+    with files.lock(folder):
+        width = strategies.choose_width(made, width)
+        listed = {path: list(values) for path, values in fields.items()}
+        files.write_text(folder / "sweep.yaml", config.to_yaml(loaded, sweep=listed))
+        files.write_json(folder / "plan.json", made.to_json() | {"width": width})
+        files.write_json(folder / "environment.json", environment.record(made.groups[0].dataset))
+        (folder / "lanes").mkdir()
+        for path in made.without_effect:
+            progress.say(f"warning: {path} is swept but changes nothing")
+        _run(folder, made, width, progress)
+    return folder
+
+
+def resume(folder: pathlib.Path, *, progress: Progress) -> pathlib.Path:
+    """Run the lanes that are not there yet, by the strategy and width of the record.
+
+    Raises:
+        RunError: the sweep is finished, damaged, or in use by another process.
+    """
+    if files.read_json(folder / "status.json").get("state") == "finished":
+        raise RunError(f"{folder} is finished: there is nothing to resume")
+    loaded, fields = _read(folder)
+    before = files.read_json(folder / "plan.json")
+    with files.lock(folder):
+        made = plan.plan(loaded, fields, strategy=before["strategy"])
+        for difference in environment.differences(folder, made.groups[0].dataset):
+            progress.say(f"warning: {difference}; the bits may differ")
+        _run(folder, made, before["width"], progress)
+    return folder
+
+
+def lane_config(folder: pathlib.Path, number: int) -> Loaded:
+    """Return the config of one lane, as a run of its own would have it."""
+    loaded, fields = _read(folder)
+    lanes = plan.grid(loaded, fields)
+    if not 0 <= number < len(lanes):
+        raise RunError(f"{folder} has no lane {number}: it has {len(lanes)}")
+    return loaded._replace(value=lanes[number].value)
+
+
+def _read(folder: pathlib.Path) -> tuple[Loaded, dict[str, tuple[Any, ...]]]:
+    if not (folder / "sweep.yaml").is_file():
+        raise RunError(f"{folder} has no sweep.yaml: it is not a sweep, or it is damaged")
+    loaded, fields = config.load_sweep(folder / "sweep.yaml")
+    return loaded._replace(name=folder.parent.name), fields
+
+
+def _run(folder: pathlib.Path, made: Plan, width: int, progress: Progress) -> None:
+    """Run what is missing, then write the table."""
+    begun, one_at_a_time = time.monotonic(), threading.Lock()
+    done = {int(path.stem) for path in (folder / "lanes").glob("*.jsonl")}
+
+    def status(state: str, reason: str = "") -> None:
+        found = {"state": state, "lanes_done": len(done), "num_lanes": made.num_lanes}
+        seconds = round(time.monotonic() - begun, 3)
+        files.write_json(folder / "status.json", found | {"seconds": seconds, "reason": reason})
+
+    def keep(lane: Lane, rows: list[dict[str, Any]]) -> None:
+        path = folder / "lanes" / f"{lane.number:04d}.jsonl"
+        partial = path.with_suffix(".partial")
+        files.append_lines(partial, rows)
+        partial.rename(path)
+        with one_at_a_time:
+            done.add(lane.number)
+            progress.update(len(done))
+
+    status("running")
+    for partial in (folder / "lanes").glob("*.partial"):
+        partial.unlink()
+    title = f"{made.loaded.name} {folder.name}"
+    with progress, interrupts() as interrupt:
+        progress.start(title, made.num_lanes, "lanes", done=len(done))
+        try:
+            for group in made.groups:
+                waiting = tuple(lane for lane in group.lanes if lane.number not in done)
+                if waiting and not interrupt.asked:
+                    strategies.run(
+                        group, waiting, module=made.loaded.experiment, strategy=made.strategy,
+                        width=width, keep=keep, interrupt=interrupt,
+                    )  # fmt: skip
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                status("failed", f"{type(error).__name__}: {error}")
+            if isinstance(error, OSError):
+                raise RunError(f"{folder} cannot be written: {error.strerror}") from error
+            raise
+    files.write_text(folder / "lanes.csv", _table(folder, made))
+    status("finished" if len(done) == made.num_lanes else "interrupted")
+
+
+def _table(folder: pathlib.Path, made: Plan) -> str:
+    """Return one row a lane: its fields, how it ended, its last metrics."""
+    lanes = sorted(
+        (lane for group in made.groups for lane in group.lanes), key=lambda lane: lane.number
+    )
+    rows: list[dict[str, Any]] = []
+    for lane in lanes:
+        path = folder / "lanes" / f"{lane.number:04d}.jsonl"
+        if not path.exists():
+            continue
+        last = records.metrics(path)[-1]
+        state = "failed" if "reason" in last else "done"
+        fields = {k: plan.show(v) for k, v in lane.fields.items()}
+        rows.append({"lane": lane.number, "state": state} | fields | last)
+    columns = list(dict.fromkeys(name for row in rows for name in row if name != "reason"))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,3 @@
+from tests.contract import Case
+
+CASES: tuple[Case, ...] = ()

@@ -1,0 +1,58 @@
+"""Settings of every test: they stand before jax is imported."""
+
+import os
+import pathlib
+
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+from mastery_jax.workflow import launch
+
+launch.prepare(host_devices=4)
+
+import jax
+import pytest
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+REFERENCE = os.environ.get("MASTERY_DATA")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave reference tests out, and say so, only where there is no reference data."""
+    if REFERENCE:
+        if not pathlib.Path(REFERENCE).is_dir():
+            raise pytest.UsageError(f"MASTERY_DATA: {REFERENCE} is not a folder")
+        return
+    left_out = [item for item in items if item.get_closest_marker("reference")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("reference")]
+        config.stash[LEFT_OUT] = len(left_out)
+
+
+LEFT_OUT = pytest.StashKey[int]()
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    count = config.stash.get(LEFT_OUT, 0)
+    if count:
+        terminalreporter.write_line(
+            f"{count} reference tests left out: MASTERY_DATA does not name the reference data"
+        )
+
+
+@pytest.fixture(scope="session")
+def reference() -> pathlib.Path:
+    """Return the folder of published data and answers."""
+    return pathlib.Path(REFERENCE or "")
+
+
+@pytest.fixture(autouse=True)
+def promotion(request):
+    """Loosen dtype and rank promotion for tests marked ``engine``: libraries need it."""
+    if request.node.get_closest_marker("engine"):
+        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+            yield
+    else:
+        yield

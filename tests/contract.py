@@ -1,0 +1,223 @@
+"""The laws that every algorithm of the house obeys, each as one function of a Case.
+
+A law raises AssertionError when broken. ``test_contract.py`` applies all laws to all
+cases; ``test_laws.py`` proves that each law can fail.
+"""
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.test_util import check_grads
+
+# Relative tolerance per dtype: about 1e4 units in the last place.
+RTOL = {np.dtype("float32"): 1e-3, np.dtype("float64"): 1e-9}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One public function with arguments on which it can be called.
+
+    ``args`` and ``hyper`` hold NumPy float64; each law casts them to the dtype it needs. What
+    loosens a law is an exemption, and ``because`` says why it is granted.
+    """
+
+    name: str
+    fn: Callable[..., Any]
+    args: tuple[Any, ...]  # positional: key, state, data
+    hyper: Mapping[str, Any] = field(default_factory=dict)  # traced keywords
+    static: Mapping[str, Any] = field(default_factory=dict)  # static keywords
+    oracle: Callable[..., Any] | None = None  # same call, other code, float64
+    modes: tuple[str, ...] = ("fwd", "rev")  # exemption: fewer modes of differentiation
+    any_rank: bool = False  # exemption: made for arrays of any rank
+    unchecked: tuple[str, ...] = ()  # exemption: leaves of args (key paths) of any rank
+    is_chaotic: bool = False  # exemption: jit, vmap and float32 laws run with num_steps=2
+    engine: bool = False  # exemption: runs a library that needs loose promotion
+    rtol32: float | None = None  # exemption: another relative tolerance in float32
+    atol: float = 1e-6
+    because: str = ""
+
+    def __call__(self, *args: Any, **hyper: Any) -> Any:
+        with self.promotion():
+            return self.fn(*args, **hyper, **self.static)
+
+    def promotion(self) -> contextlib.AbstractContextManager[Any]:
+        stack = contextlib.ExitStack()
+        if self.engine:
+            stack.enter_context(jax.numpy_dtype_promotion("standard"))
+            stack.enter_context(jax.numpy_rank_promotion("allow"))
+        return stack
+
+    @property
+    def exemptions(self) -> tuple[str, ...]:
+        plain = Case(name="", fn=self.fn, args=())
+        names = ("modes", "any_rank", "unchecked", "is_chaotic", "engine", "rtol32")
+        return tuple(n for n in names if getattr(self, n) != getattr(plain, n))
+
+    def calm(self) -> "Case":
+        """Return the case over two steps, if errors grow exponentially along its steps."""
+        if not self.is_chaotic:
+            return self
+        return replace(self, static={**self.static, "num_steps": 2})
+
+    def rtol(self, dtype: Any) -> float:
+        if np.dtype(dtype) == np.float32 and self.rtol32 is not None:
+            return self.rtol32
+        return RTOL.get(np.dtype(dtype), 0.0)
+
+
+def cast(tree: Any, dtype: str) -> Any:
+    """Return ``tree`` on the device, its floats as ``dtype``, its keys untouched."""
+
+    def one(leaf: Any) -> jax.Array:
+        is_float = not isinstance(leaf, jax.Array) and np.issubdtype(
+            np.asarray(leaf).dtype, np.floating
+        )
+        return jnp.asarray(leaf, dtype=dtype if is_float else None)
+
+    return jax.tree.map(one, tree)
+
+
+def is_key(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def same(a: Any, b: Any, *, case: Case) -> None:
+    """Insist that two results have one structure, one dtype per leaf, and close values."""
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        assert x.dtype == y.dtype, (x.dtype, y.dtype)
+        if is_key(x):
+            x, y = jax.random.key_data(x), jax.random.key_data(y)
+        rtol = case.rtol(x.dtype)
+        np.testing.assert_allclose(x, y, rtol=rtol, atol=case.atol if rtol else 0)
+
+
+def jit_equals_eager(case: Case) -> None:
+    case = case.calm()
+    args, hyper = cast((case.args, case.hyper), "float32")
+    compiled = jax.jit(lambda a, h: case(*a, **h))(args, hyper)
+    with jax.disable_jit():
+        same(compiled, case(*args, **hyper), case=case)
+
+
+def vmap_equals_loop(case: Case, *, size: int = 3) -> None:
+    case = case.calm()
+
+    def batch(leaf: jax.Array) -> jax.Array:
+        if is_key(leaf):
+            return jax.random.split(leaf, size)
+        scales = [1 + i / 8 if jnp.issubdtype(leaf.dtype, jnp.floating) else 1 for i in range(size)]
+        return jnp.stack([(leaf * s).astype(leaf.dtype) for s in scales])
+
+    args, hyper = jax.tree.map(batch, cast((case.args, case.hyper), "float32"))
+    whole = jax.vmap(lambda a, h: case(*a, **h))(args, hyper)
+    rows = [jax.tree.map(lambda x, i=i: x[i], (args, hyper)) for i in range(size)]
+    parts = [case(*a, **h) for a, h in rows]
+    same(whole, jax.tree.map(lambda *xs: jnp.stack(xs), *parts), case=case)
+
+
+def grad_equals_finite_difference(case: Case) -> None:
+    if not case.modes:
+        return
+    with jax.enable_x64(True):
+        args, hyper = cast((case.args, case.hyper), "float64")
+        leaves, rebuild = jax.tree.flatten((args, hyper))
+        where = [i for i, x in enumerate(leaves) if jnp.issubdtype(x.dtype, jnp.floating)]
+
+        def of_floats(*floats: jax.Array) -> list[jax.Array]:
+            filled = list(leaves)
+            for i, x in zip(where, floats, strict=True):
+                filled[i] = x
+            a, h = rebuild.unflatten(filled)
+            out = jax.tree.leaves(case(*a, **h))
+            return [x for x in out if jnp.issubdtype(x.dtype, jnp.floating)]
+
+        floats = [leaves[i] for i in where]
+        with case.promotion():
+            check_grads(of_floats, floats, order=1, modes=case.modes, atol=1e-5, rtol=1e-5)
+
+
+def keeps_dtype(case: Case) -> None:
+    out = {}
+    for dtype in ("float32", "float64"):
+        with jax.enable_x64(True):
+            args, hyper = cast((case.args, case.hyper), dtype)
+            out[dtype] = case(*args, **hyper)
+        floats = [x for x in jax.tree.leaves(out[dtype]) if jnp.issubdtype(x.dtype, jnp.floating)]
+        assert {str(x.dtype) for x in floats} <= {dtype}, [str(x.dtype) for x in floats]
+
+
+def float32_is_close_to_float64(case: Case) -> None:
+    case = case.calm()
+    if any(is_key(x) for x in jax.tree.leaves(case.args)):
+        return  # jax.random draws other numbers at another width
+    with jax.enable_x64(True):
+        results = [
+            case(*a, **h)
+            for a, h in (cast((case.args, case.hyper), d) for d in ("float32", "float64"))
+        ]
+    for x, y in zip(*map(jax.tree.leaves, results), strict=True):
+        np.testing.assert_allclose(x, y, rtol=case.rtol("float32"), atol=max(case.atol, 1e-5))
+
+
+def traces_once(case: Case) -> None:
+    count = 0
+
+    def counted(args: Any, hyper: Any) -> Any:
+        nonlocal count
+        count += 1
+        return case(*args, **hyper)
+
+    compiled = jax.jit(counted)
+    args, hyper = cast((case.args, case.hyper), "float32")
+    out = compiled(args, hyper)
+    # A step must be able to eat what it returned, without a second trace.
+    state = out[0] if isinstance(out, tuple) and not hasattr(out, "_fields") else None
+    fed = tuple(state if type(a) is type(state) else a for a in args)
+    compiled(fed, jax.tree.map(lambda x: x if is_key(x) else (x * 2).astype(x.dtype), hyper))
+    assert count == 1, f"{case.name}: traced {count} times"
+
+
+def refuses_a_wrong_rank(case: Case) -> None:
+    if case.any_rank:
+        return
+    args, hyper = cast((case.args, case.hyper), "float32")
+    paths, rebuild = jax.tree.flatten_with_path(args)
+    leaves = [leaf for _, leaf in paths]
+    for i, (path, leaf) in enumerate(paths):
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        if any(name == u or name.startswith(f"{u}/") for u in case.unchecked):
+            continue
+        wrong = rebuild.unflatten([*leaves[:i], leaf[None], *leaves[i + 1 :]])
+        try:
+            case(*wrong, **hyper)
+        except ValueError:
+            continue
+        raise AssertionError(f"{case.name} accepted argument leaf {name} with one axis too many")
+
+
+def agrees_with_oracle(case: Case) -> None:
+    if case.oracle is None:
+        return
+    expected = case.oracle(*case.args, **case.hyper, **case.static)
+    with jax.enable_x64(True):
+        got = case(*cast(case.args, "float64"), **cast(dict(case.hyper), "float64"))
+    for x, y in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-8, atol=1e-10)
+
+
+LAWS = (
+    jit_equals_eager,
+    vmap_equals_loop,
+    grad_equals_finite_difference,
+    keeps_dtype,
+    float32_is_close_to_float64,
+    traces_once,
+    refuses_a_wrong_rank,
+    agrees_with_oracle,
+)

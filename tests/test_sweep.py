@@ -1,0 +1,165 @@
+"""A sweep's lanes are what solo runs would be; what changes nothing is said; a stop loses nothing."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from mastery_jax.workflow import config, export, plan, records, run, strategies, sweep
+from mastery_jax.workflow.errors import ConfigError, RunError
+from mastery_jax.workflow.progress import Progress
+
+QUIET = Progress(quiet=True)
+FIELDS = ["rate=0.05,0.1", "seed=range(3)", "copies=2,3"]
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    path = tmp_path_factory.mktemp("configs") / "toy.yaml"
+    path.write_text("experiment: tests.toy\nnum_steps: 20\nevaluate_every: 7\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def looped(toy, tmp_path_factory):
+    loaded, fields = config.load_sweep(toy, FIELDS)
+    runs = tmp_path_factory.mktemp("runs")
+    return sweep.sweep(loaded, fields, runs=runs, strategy="loop", progress=QUIET)
+
+
+def lane_rows(folder, number):
+    return records.metrics(folder / "lanes" / f"{number:04d}.jsonl")
+
+
+def test_the_table_has_every_lane(looped):
+    lanes = records.lanes(looped)
+    assert [lane["lane"] for lane in lanes] == list(range(12))
+    assert {lane["state"] for lane in lanes} == {"done"}
+    assert [(lane["rate"], lane["seed"], lane["copies"]) for lane in lanes[:3]] == [
+        (0.05, 0, 2),
+        (0.05, 0, 3),
+        (0.05, 1, 2),
+    ]
+    assert records.status(looped)["lanes_done"] == 12
+    assert all(lane["seen"] == 20 for lane in lanes)
+
+
+@pytest.mark.parametrize("number", [0, 5, 11])
+def test_a_looped_lane_is_its_solo_run(looped, toy, tmp_path, number):
+    """Bit for bit, though lanes were dealt over four devices."""
+    solo = run.run(sweep.lane_config(looped, number), runs=tmp_path, progress=QUIET)
+    assert records.metrics(solo) == lane_rows(looped, number)
+
+
+def test_what_else_is_swept_does_not_change_a_lane(looped, toy, tmp_path):
+    loaded, fields = config.load_sweep(toy, ["rate=0.05,0.1", "noise=0.01,0.2", "idle=1,2"])
+    wider = sweep.sweep(loaded, fields, runs=tmp_path, strategy="loop", progress=QUIET)
+    # rate, noise, idle = 0.05, 0.01, 1 is lane 0; rate, seed, copies = 0.05, 0, 2 is lane 0
+    assert lane_rows(wider, 0) == lane_rows(looped, 0)
+    assert lane_rows(wider, 4) == lane_rows(looped, 6)
+
+
+def test_one_device_gives_the_same_lanes(looped, toy, tmp_path):
+    """The same sweep in a process with one CPU device, its lanes dealt over threads."""
+    words = [sys.executable, "-m", "mastery_jax.cli", "sweep", str(toy), *FIELDS, "--exact"]
+    environment = {"PATH": "/usr/bin:/bin", "JAX_PLATFORMS": "cpu", "HOME": str(tmp_path)}
+    subprocess.run(
+        [*words, "--runs", str(tmp_path), "--quiet"], env=environment, check=True, timeout=120
+    )
+    (folder,) = (tmp_path / "toy").iterdir()
+    recorded = json.loads((folder / "environment.json").read_text())
+    assert recorded["devices"]["count"] == 1
+    assert (folder / "lanes.csv").read_text() == (looped / "lanes.csv").read_text()
+
+
+@pytest.mark.parametrize("strategy", ["vmap", "map"])
+@pytest.mark.parametrize("width", [None, 4])
+def test_batched_lanes_agree_to_a_tolerance(looped, toy, tmp_path, strategy, width):
+    loaded, fields = config.load_sweep(toy, FIELDS)
+    folder = sweep.sweep(
+        loaded, fields, runs=tmp_path, strategy=strategy, width=width, progress=QUIET
+    )
+    for lane, other in zip(records.lanes(folder), records.lanes(looped), strict=True):
+        assert lane["seen"] == other["seen"]
+        assert lane["test_loss"] == pytest.approx(other["test_loss"], rel=1e-5)
+        assert len(lane_rows(folder, lane["lane"])) == len(lane_rows(looped, lane["lane"]))
+
+
+def test_a_lane_that_diverges_is_marked_and_alone(toy, tmp_path):
+    loaded, fields = config.load_sweep(toy, ["rate=0.1,1e30", "seed=range(2)"])
+    for strategy in ("loop", "vmap"):
+        folder = sweep.sweep(loaded, fields, runs=tmp_path, strategy=strategy, progress=QUIET)
+        lanes = records.lanes(folder)
+        assert [lane["state"] for lane in lanes] == ["done", "done", "failed", "failed"]
+        assert "loss became" in lane_rows(folder, 2)[-1]["reason"]
+        assert lanes[0]["test_loss"] < 10
+
+
+def test_the_plan_counts_programs_lanes_and_bytes(toy):
+    made = plan.plan(*config.load_sweep(toy, [*FIELDS, "idle=1,2", "label=a,b"]))
+    assert made.num_lanes == 48
+    assert [len(group.lanes) for group in made.groups] == [12] * 4
+    assert {group.state_bytes for group in made.groups} == {2 * 4 + 4, 3 * 4 + 4}
+    assert made.without_effect == ("idle", "label")
+    assert made.strategy == "loop"
+    text = made.describe()
+    assert "toy: 48 lanes in 4 programs, strategy loop on 4 x cpu" in text
+    assert "swept as lanes: rate (2), seed (3), idle (2)" in text
+    assert "swept as programs: copies (2), label (2)" in text
+    assert "without effect: idle, label" in text
+
+
+def test_runner_fields_may_be_swept(toy):
+    made = plan.plan(*config.load_sweep(toy, ["num_steps=5,10", "fixed=1.0,2.0"]))
+    assert len(made.groups) == 4
+    assert made.without_effect == ()
+
+
+def test_an_unsound_lane_is_refused_before_anything_is_written(toy, tmp_path):
+    with pytest.raises(ConfigError, match="copies is 6 with num_steps 60"):
+        config.load_sweep(toy, ["copies=2,6", "num_steps=60"])
+    loaded, fields = config.load_sweep(toy, ["fault=none,branch"])
+    with pytest.raises(ConfigError, match="rate cannot be an argument of the program"):
+        sweep.sweep(loaded, fields, runs=tmp_path, progress=QUIET)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_finished_sweep_is_not_resumed(looped):
+    with pytest.raises(RunError, match="is finished"):
+        sweep.resume(looped, progress=QUIET)
+
+
+def test_a_killed_sweep_goes_on_with_what_is_missing(looped, toy, tmp_path):
+    words = [sys.executable, "-m", "mastery_jax.cli", "sweep", str(toy), *FIELDS]
+    process = subprocess.Popen([*words, "pause=0.02", "--runs", str(tmp_path), "--quiet"])
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("toy/*/lanes/*.jsonl")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait(timeout=60)
+    (folder,) = (tmp_path / "toy").iterdir()
+    before = {path.name: path.stat().st_mtime_ns for path in (folder / "lanes").glob("*.jsonl")}
+    assert 0 < len(before) < 12
+    sweep.resume(folder, progress=QUIET)
+    for name, time_ns in before.items():
+        assert (folder / "lanes" / name).stat().st_mtime_ns == time_ns
+    assert (folder / "lanes.csv").read_text() == (looped / "lanes.csv").read_text()
+
+
+def test_a_width_is_a_multiple_of_the_devices(toy):
+    made = plan.plan(*config.load_sweep(toy, ["seed=range(6)"]), strategy="vmap")
+    assert strategies.choose_width(made, None) == 8  # six lanes on four devices
+    assert strategies.choose_width(made, 3) == 4
+
+
+def test_the_best_lane_becomes_a_run_of_its_own(looped):
+    best = min(records.lanes(looped), key=lambda lane: lane["test_loss"])["lane"]
+    folder = export.materialize(looped, best, progress=QUIET)
+    assert folder == looped / "runs" / f"{best:04d}"
+    assert records.metrics(folder) == lane_rows(looped, best)
+    assert export.materialize(looped, best, progress=QUIET) == folder

@@ -21,7 +21,9 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """The fields that the runner itself reads; every experiment's Config has them."""
 
     seed: Annotated[int, msgspec.Meta(ge=0, lt=2**32, description="all randomness of the run")] = 0
-    num_steps: Annotated[int, msgspec.Meta(ge=0, description="steps in the whole run")] = 0
+    num_steps: Annotated[
+        int, msgspec.Meta(ge=0, lt=2**31, description="steps in the whole run")
+    ] = 0
     evaluate_every: Annotated[
         int, msgspec.Meta(ge=0, description="steps between evaluations; 0: only at the end")
     ] = 0

@@ -1,13 +1,49 @@
 """Everything between a config and an endpoint; the only room that knows files and devices.
 
+A config becomes a struct:
 config      a YAML file and ``a.b=c`` overrides become one frozen, checked struct
-data        named sets and files become arrays, with what is wrong said in one sentence
+fields      a struct as leaves by dotted path, and back; which leaves are lanes
+overrides   the spelling of ``a.b=c``, of ``+``, ``++`` and ``~``, and of several values
+lanes       the values that a sweep gives to fields, checked
+convert     plain values into typed ones, with the sentence that names what is wrong
+yaml12      YAML as version 1.2 has it: 1e-3 is a number
+spelling    did you mean ...?
+
+Data become arrays:
+data        the blocks that a config can hold, and what is wrong with a file in one sentence
+columns     CSV, Parquet and NPZ files as columns
+bundled     the sets that can be named
+
+An experiment becomes programs:
 experiment  the contract: what an experiment gives, what a runner gives back
 launch      what must be set before jax is imported: flags, cache, host devices
 program     an experiment as compiled programs: floats and the seed are arguments
+usage       which inputs a function reads
+
+Programs are run:
 run         one config, one folder, resumable bit for bit
+plan        what a sweep would do: programs, lanes, bytes
 sweep       many lanes, few programs
+strategies  loop, vmap, map
+log         what one run or lane has measured, as lines
 checkpoint  training states on disk, through Orbax, atomic
-artifact    StableHLO + safetensors + manifest: a model without its Python
-compare     tables, intervals and paired differences of runs
+environment what a run was made with
+files       whole or absent: atomic writes, fresh folders, locks
+progress    one line on a terminal, plain lines in a pipe
+errors      what a user can mend
+
+Runs are read:
+records     the folders of runs and sweeps, without jax
+members     what is compared: runs, and the lanes of sweeps
+compare     means, intervals and paired differences over seeds
+tables      text, CSV and JSON
+pictures    curves and sweeps as PNGs
+
+Runs become models:
+export      from a run, or the best lane of a sweep, to an artefact
+artifact    StableHLO + safetensors + manifest: loading a model without its Python
+manifest    what an artefact says of itself, and the sums that hold it to that
+stablehlo   programs as files: what may be in them
+lowering    a method as a program with a symbolic batch
+publish     writing an artefact, whole or not at all
 """

@@ -17,6 +17,7 @@ from mastery_jax.workflow.errors import ConfigError
 from mastery_jax.workflow.experiment import RunConfig
 
 __all__ = [
+    "RUNNER",
     "child",
     "choices",
     "flatten",

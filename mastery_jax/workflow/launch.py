@@ -8,7 +8,7 @@ import os
 import pathlib
 import sys
 
-__all__ = ["cache_folder", "prepare", "record"]
+__all__ = ["cache_folder", "cores", "prepare", "record"]
 
 # XLA compiles a whole loop into one kernel when its state is below this many bytes; the default
 # of 1 KiB runs small loops (a filter, a sampler) as dozens of separate calls, 5-30x slower.
@@ -28,6 +28,12 @@ def cache_folder() -> pathlib.Path:
     """Return where compiled programs are kept: ``mastery_jax`` in the user's cache folder."""
     base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     return pathlib.Path(base) / "mastery_jax" / "xla"
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def prepare(*, host_devices: int | None = None, sync_dispatch: bool = False) -> None:

@@ -4,7 +4,6 @@ Swept floats and seeds are *lanes* of one compiled program; every combination of
 fields is a *program* of its own.
 """
 
-import itertools
 import math
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
@@ -12,11 +11,12 @@ from typing import Any, Literal, NamedTuple
 from mastery_jax.workflow import config, program
 from mastery_jax.workflow.config import Loaded
 from mastery_jax.workflow.experiment import Spec
+from mastery_jax.workflow.fields import RUNNER
+from mastery_jax.workflow.lanes import product
 
 __all__ = ["Group", "Lane", "Plan", "Strategy", "grid", "plan", "show"]
 
 Strategy = Literal["auto", "loop", "vmap", "map"]
-RUNNER_FIELDS = frozenset({"num_steps", "evaluate_every", "save_every", "best"})
 
 
 class Lane(NamedTuple):
@@ -99,10 +99,10 @@ def show(value: Any) -> str:
 
 def grid(loaded: Loaded, fields: Mapping[str, tuple[Any, ...]]) -> list[Lane]:
     """Return every combination of the swept values, the last field changing fastest."""
-    points = (
-        dict(zip(fields, values, strict=True)) for values in itertools.product(*fields.values())
-    )
-    return [Lane(i, point, config.replace(loaded.value, point)) for i, point in enumerate(points)]
+    return [
+        Lane(number, point, config.replace(loaded.value, point))
+        for number, point in enumerate(product(fields))
+    ]
 
 
 def plan(
@@ -125,7 +125,7 @@ def plan(
     for lane in lanes:
         shared.setdefault(repr(_constants(lane)), []).append(lane)
     datasets: dict[Any, Any] = {}
-    groups, acting, texts = [], RUNNER_FIELDS & set(fields), []
+    groups, acting, texts = [], set(RUNNER & fields.keys()), []
     for members in shared.values():
         group, effect, text = _trace(loaded, tuple(members), datasets)
         groups.append(group)

@@ -51,9 +51,10 @@ def interrupts() -> Iterator[Interrupt]:
         return
 
     def ask(number: int, frame: Any) -> None:
+        if interrupt.asked:
+            signal.signal(number, before[number])
+            signal.raise_signal(number)
         interrupt.asked = True
-        for each, old in before.items():
-            signal.signal(each, old)
 
     before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
     for number in before:
@@ -226,10 +227,8 @@ def _plot(folder: pathlib.Path) -> None:
     """Draw every metric that was recorded more than once."""
     from mastery_jax.plots import curves
 
-    recorded = records.metrics(folder)
-    for metric in sorted({name for row in recorded for name in row} - {"step"}):
-        points = [(row["step"], row[metric]) for row in recorded if metric in row]
-        if len(points) > 1:
+    for metric, (steps, values) in records.series(records.metrics(folder)).items():
+        if len(steps) > 1:
             (folder / "plots").mkdir(exist_ok=True)
-            series = {folder.name: tuple(zip(*points, strict=True))}
-            curves.draw(series, metric=metric, file=folder / "plots" / f"{metric}.png")
+            file = folder / "plots" / f"{metric}.png"
+            curves.draw({folder.name: (steps, values)}, metric=metric, file=file)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from mastery_jax.workflow import program
+from mastery_jax.workflow import launch, program
 from mastery_jax.workflow.log import Log
 from mastery_jax.workflow.plan import Group, Lane, Plan
 from mastery_jax.workflow.run import Interrupt
@@ -106,7 +106,7 @@ def _loop(
 
     # One CPU device has one queue: a thread a core keeps all of them busy with one program.
     is_one_cpu = len(devices) == 1 and devices[0].platform == "cpu"
-    workers = devices * len(os.sched_getaffinity(0)) if is_one_cpu else devices
+    workers = devices * launch.cores() if is_one_cpu else devices
     workers = workers[: len(lanes)]
     with ThreadPoolExecutor(len(workers)) as pool:
         used = list(dict.fromkeys(workers))

@@ -1,0 +1,6 @@
+"""Pictures of runs and sweeps, drawn by Matplotlib without a screen.
+
+curves  metrics over steps
+style   what all pictures share
+sweep   a metric against a swept field, with its spread over seeds
+"""

@@ -29,8 +29,9 @@ def mastery(*words: str) -> dict:
 
 def serve_and_query(port: int) -> None:
     """Start the server, ask it about three real digits, and stop it."""
-    from mastery_jax.workflow import data
     from serving.client import Client
+
+    from mastery_jax.workflow import data
 
     words = ["serve", "--models", str(MODELS), "--port", str(port)]
     print(f"\n$ mastery {' '.join(words)} &", flush=True)

@@ -31,6 +31,7 @@ class Roof(click.RichGroup):
 
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         """Run a command and, as a program, exit."""
+        sys.path.append("")  # so that `experiment: mine` finds mine.py in the working folder
         try:
             code = super().main(*args, standalone_mode=False, **extra)
         except (UserError, click.ClickException) as error:
@@ -69,3 +70,6 @@ for _command in (
     look.configs,
 ):
     main.add_command(_command)
+
+if __name__ == "__main__":
+    main()

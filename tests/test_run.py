@@ -101,7 +101,7 @@ def test_the_best_checkpoint_is_kept(toy, tmp_path):
 
 
 def test_a_best_that_is_not_measured_is_named(toy, tmp_path):
-    with pytest.raises(RunError, match="best: accuracy is not measured; there is seen, test_loss"):
+    with pytest.raises(RunError, match=r"best: accuracy is not measured; there is seen, test_loss"):
         run.run(config.load(toy, ["best=accuracy:max"]), runs=tmp_path, progress=QUIET)
 
 
@@ -143,7 +143,7 @@ def test_a_damaged_checkpoint_is_named(toy, tmp_path, monkeypatch, damage):
         if path.is_file() and path.name != "_CHECKPOINT_METADATA":
             content = path.read_bytes()
             path.write_bytes(content[: len(content) // 2] if damage == "cut" else b"")
-    with pytest.raises(RunError, match="cannot be restored .* remove .* to go on from an older"):
+    with pytest.raises(RunError, match=r"cannot be restored .* remove .* to go on from an older"):
         run.resume(folder, progress=QUIET)
 
 

@@ -1,4 +1,4 @@
-"""A sweep's lanes are what solo runs would be; what changes nothing is said; a stop loses nothing."""
+"""A sweep's lanes are what solo runs would be; a stop loses nothing."""
 
 import json
 import signal
@@ -132,7 +132,7 @@ def test_a_finished_sweep_is_not_resumed(looped):
         sweep.resume(looped, progress=QUIET)
 
 
-def test_a_killed_sweep_goes_on_with_what_is_missing(looped, toy, tmp_path):
+def test_a_killed_sweep_goes_on_with_what_is_missing(toy, tmp_path):
     words = [sys.executable, "-m", "mastery_jax.cli", "sweep", str(toy), *FIELDS]
     process = subprocess.Popen([*words, "pause=0.02", "--runs", str(tmp_path), "--quiet"])
     deadline = time.monotonic() + 120
@@ -148,7 +148,10 @@ def test_a_killed_sweep_goes_on_with_what_is_missing(looped, toy, tmp_path):
     sweep.resume(folder, progress=QUIET)
     for name, time_ns in before.items():
         assert (folder / "lanes" / name).stat().st_mtime_ns == time_ns
-    assert (folder / "lanes.csv").read_text() == (looped / "lanes.csv").read_text()
+    # The callback that pauses is part of the program, how long it sleeps is not.
+    loaded, fields = config.load_sweep(toy, [*FIELDS, "pause=1e-6"])
+    undisturbed = sweep.sweep(loaded, fields, runs=tmp_path / "again", progress=QUIET)
+    assert (folder / "lanes.csv").read_text() == (undisturbed / "lanes.csv").read_text()
 
 
 def test_a_width_is_a_multiple_of_the_devices(toy):

@@ -55,11 +55,14 @@ def until(step: Step, state: Any, *, max_steps: int, **hyper: Any) -> tuple[Any,
 
     def unfinished(carry):
         (_, info), num_steps = carry
-        return ~info.is_done & (num_steps < max_steps)
+        return (num_steps == 0) | (~info.is_done & (num_steps < max_steps))
 
     def body(carry):
         (state, _), num_steps = carry
         return step(state, **hyper), num_steps + 1
 
-    (state, info), num_steps = jax.lax.while_loop(unfinished, body, (step(state, **hyper), 1))
+    # An info of zeros stands in until the first step, which is then compiled once, in the loop.
+    shapes = jax.eval_shape(lambda state: step(state, **hyper)[1], state)
+    info = jax.tree.map(lambda leaf: jax.numpy.zeros(leaf.shape, leaf.dtype), shapes)
+    (state, info), num_steps = jax.lax.while_loop(unfinished, body, ((state, info), 0))
     return state, info, num_steps

@@ -1,5 +1,6 @@
 """Networks as Flax modules, seen from outside as pure functions.
 
 mlp       a stack of dense layers
-training  one optimiser step, on optax
+dropout   random zeros, at a rate that can be swept
+training  one optimizer step, on optax
 """

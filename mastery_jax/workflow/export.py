@@ -50,6 +50,7 @@ def export(
     loaded = config.load(source / "config.yaml")
     prepared = run.ready(loaded)
     state = checkpoint.restore(source, step, prepared.program.state)
+    train = prepared.dataset.arrays.get("train", {})
     environment = files.read_json(source / "environment.json")
     return publish.publish(
         models,
@@ -61,6 +62,7 @@ def export(
         features=prepared.dataset.features,
         classes=prepared.dataset.classes,
         metrics=metrics,
+        reference={"features": train["X"]} if "X" in train else None,
         provenance={
             "run": str(source),
             "step": step,

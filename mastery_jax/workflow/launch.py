@@ -20,7 +20,6 @@ _RECORDED = (
     "JAX_PLATFORMS",
     "JAX_ENABLE_X64",
     "JAX_COMPILATION_CACHE_DIR",
-    "JAX_CPU_ENABLE_ASYNC_DISPATCH",
 )
 
 
@@ -58,7 +57,9 @@ def prepare(*, host_devices: int | None = None, sync_dispatch: bool = False) -> 
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_folder()))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
     if sync_dispatch:
-        os.environ.setdefault("JAX_CPU_ENABLE_ASYNC_DISPATCH", "false")
+        import jax
+
+        jax.config.update("jax_cpu_enable_async_dispatch", False)  # it has no variable
 
 
 def record() -> dict[str, str]:

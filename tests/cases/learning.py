@@ -1,3 +1,106 @@
+import numpy as np
+from scipy import optimize, special
+from sklearn.linear_model import Ridge
+
+from mastery_jax.core.status import Status
+from mastery_jax.learning.linear import logistic, ridge
 from tests.contract import Case
 
-CASES: tuple[Case, ...] = ()
+rng = np.random.default_rng(0)
+X, y = rng.normal(size=(40, 3)), rng.normal(size=40)
+codes = rng.integers(0, 3, size=40).astype(np.int32)
+wide = X.T[:, :20]
+three = logistic.State(weights=rng.normal(size=(3, 3)), bias=rng.normal(size=3))
+two = logistic.State(weights=rng.normal(size=(1, 3)), bias=rng.normal(size=1))
+
+
+def ridge_by_sklearn(X, y, *, l2):
+    fitted = Ridge(alpha=l2 * len(X)).fit(X, y)
+    return ridge.State(fitted.coef_, fitted.intercept_)
+
+
+def logistic_by_scipy(X, labels, *, num_classes, l2, **_):
+    """Minimize the definition over one weight vector per class, the first held at 0 if K = 2."""
+    free = np.arange(num_classes) >= (num_classes == 2)
+
+    def unpack(flat):
+        full = np.zeros((num_classes, X.shape[1] + 1))
+        full[free] = flat.reshape(-1, X.shape[1] + 1)
+        return full[:, :-1], full[:, -1]
+
+    def log_proba(weights, bias):
+        return special.log_softmax(X @ weights.T + bias, axis=1)
+
+    def objective(flat):
+        weights, bias = unpack(flat)
+        picked = log_proba(weights, bias)[np.arange(len(X)), labels]
+        return -picked.mean() + l2 / 2 * (weights**2).sum()
+
+    def gradient(flat):
+        weights, bias = unpack(flat)
+        off = np.exp(log_proba(weights, bias)) - np.eye(num_classes)[labels]
+        parts = off.T @ X / len(X) + l2 * weights, off.mean(axis=0)[:, None]
+        return np.hstack(parts)[free].ravel()
+
+    start = np.zeros(free.sum() * (X.shape[1] + 1))
+    found = optimize.minimize(
+        objective, start, jac=gradient, method="BFGS", options={"gtol": 1e-12}
+    )
+    weights, bias = unpack(found.x)
+    if num_classes > 2:
+        bias -= bias.mean()
+    info = logistic.Info(
+        objective=objective(found.x),
+        excess=0.0,
+        num_steps=5,
+        is_done=False,
+        status=Status.OUT_OF_STEPS,
+    )
+    return logistic.State(weights[free], bias[free]), info
+
+
+def log_proba_by_scipy(state, X):
+    logits = X @ state.weights.T + state.bias
+    if logits.shape[1] == 1:
+        logits = np.hstack([0 * logits, logits])
+    return special.log_softmax(logits, axis=1)
+
+
+CASES: tuple[Case, ...] = (
+    Case("ridge.fit", ridge.fit, (X, y), {"l2": 0.1}, oracle=ridge_by_sklearn),
+    Case("ridge.fit wide", ridge.fit, (wide, y[:3]), {"l2": 0.1}, oracle=ridge_by_sklearn),
+    Case(
+        "ridge.predict",
+        ridge.predict,
+        (ridge.State(np.ones(3), np.array(2.0)), X),
+        oracle=lambda state, X: X @ state.weights + state.bias,
+    ),
+    *(
+        Case(
+            f"logistic.fit {label}",
+            logistic.fit,
+            (features, labels),
+            {"l2": 0.1, "atol": -1.0},  # never reached, so that every law sees five steps
+            static={"num_classes": num_classes, "max_steps": 5},
+            oracle=logistic_by_scipy,
+        )
+        for label, features, labels, num_classes in (
+            ("two classes", X, (codes > 0).astype(np.int32), 2),
+            ("three classes", X, codes, 3),
+            ("wide", wide, codes[:3], 3),
+        )
+    ),
+    *(
+        Case(f"logistic.{name} {label}", fn, (state, X), oracle=oracle)
+        for label, state in (("two classes", two), ("three classes", three))
+        for name, fn, oracle in (
+            ("predict_log_proba", logistic.predict_log_proba, log_proba_by_scipy),
+            (
+                "predict_proba",
+                logistic.predict_proba,
+                lambda s, X: np.exp(log_proba_by_scipy(s, X)),
+            ),
+            ("predict", logistic.predict, lambda s, X: log_proba_by_scipy(s, X).argmax(axis=1)),
+        )
+    ),
+)

@@ -48,11 +48,10 @@ def reference() -> pathlib.Path:
     return pathlib.Path(REFERENCE or "")
 
 
-@pytest.fixture(autouse=True)
-def promotion(request):
-    """Loosen dtype and rank promotion for tests marked ``engine``: libraries need it."""
-    if request.node.get_closest_marker("engine"):
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """Loosen dtype and rank promotion for tests marked ``engine``, and for their fixtures."""
+    if item.get_closest_marker("engine"):
         with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-            yield
-    else:
-        yield
+            return (yield)
+    return (yield)

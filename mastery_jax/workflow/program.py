@@ -7,7 +7,9 @@ first and last step are arguments, so that chunks and resumes run the same instr
 """
 
 import importlib
+import os
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -202,32 +204,38 @@ def drive(
             return
 
 
-def untraceable(module: str, value: RunConfig, spec: Spec, data: Any, error: Exception) -> str:
-    """Find the field that cannot be an argument of the program, and the line that objects."""
-    import traceback
+def _blame(fns: Functions, lanes: dict[str, Any], data: Any) -> str | None:
+    """Find the field that cannot be an argument of the program, and the line that objects.
 
+    Returns:
+        ``None`` where the experiment fails with every field a constant too: it is not to do
+        with tracing.
+    """
     import jax
 
-    lanes = lane(value)
-    for path in lanes:
-        fns = functions(module, value, spec)
-        constant = {name: x for name, x in lanes.items() if name != path}
-
-        def alone(x: Any, path: str = path, constant: Any = constant, fns: Any = fns) -> Any:
-            state = fns.start({**constant, path: x}, data)
-            return fns.advance({**constant, path: x}, state, data, 0, 1)
+    def fails(traced: dict[str, Any]) -> Exception | None:
+        def start(traced: dict[str, Any]) -> Any:
+            all_lanes = lanes | traced
+            return fns.advance(all_lanes, fns.start(all_lanes, data), data, 0, 1)
 
         try:
-            jax.eval_shape(alone, lanes[path])
-        except Exception as found:
-            frames = traceback.extract_tb(found.__traceback__)
-            ours = [f for f in frames if "jax/_src" not in f.filename]
-            at = f"{ours[-1].filename}:{ours[-1].lineno}: {ours[-1].line}" if ours else "?"
+            jax.eval_shape(start, traced)
+        except Exception as error:
+            return error
+        return None
+
+    if fails({}):
+        return None
+    for path, value in lanes.items():
+        if error := fails({path: value}):
+            frames = traceback.extract_tb(error.__traceback__)
+            ours = [frame for frame in frames if f"{os.sep}jax{os.sep}_src" not in frame.filename]
+            at = f"{ours[-1].filename}:{ours[-1].lineno}: {ours[-1].line}"
             return (
                 f"{path} cannot be an argument of the program, so it cannot be swept: {at}; write "
-                f"that line without a Python branch on it, or mark the field Static"
+                "that line without a Python branch on it, or mark the field Static"
             )
-    return f"the experiment cannot be traced: {type(error).__name__}: {error}"
+    return None
 
 
 def confirm(module: str, value: RunConfig, spec: Spec, data: Any) -> tuple[dict[str, bool], str]:
@@ -260,6 +268,8 @@ def confirm(module: str, value: RunConfig, spec: Spec, data: Any) -> tuple[dict[
 
     try:
         used, text = usage.reads_and_text(whole, lane(value), data)
-    except (TypeError, ValueError, jax.errors.JAXTypeError) as error:
-        raise ConfigError(untraceable(module, value, spec, data, error)) from error
+    except Exception as error:
+        if blame := _blame(fns, lane(value), data):
+            raise ConfigError(blame) from error
+        raise
     return used[0], text

@@ -78,24 +78,26 @@ def _loop(
     import jax
 
     devices = jax.local_devices()
-    arrays = {d: jax.device_put(group.dataset.arrays, d) for d in devices}
-
-    def compile_for(device: Any) -> program.Program:
-        first = jax.device_put(program.lane(lanes[0].value), device)
-        return program.prepare(fns, first, arrays[device])
-
-    waiting: queue.SimpleQueue[Lane] = queue.SimpleQueue()
+    # One CPU device has one queue: a thread a core keeps all of them busy with one program.
+    is_one_cpu = len(devices) == 1 and devices[0].platform == "cpu"
+    workers = (devices * launch.cores() if is_one_cpu else devices)[: len(lanes)]
+    used = list(dict.fromkeys(workers))
+    arrays = {device: jax.device_put(group.dataset.arrays, device) for device in used}
+    # Traced here and not in the threads: contexts such as jax.enable_x64 are a thread's own.
+    waiting: queue.SimpleQueue[tuple[Lane, Any]] = queue.SimpleQueue()
     for lane in lanes:
-        waiting.put(lane)
+        waiting.put((lane, program.lane(lane.value)))
+    first = program.lane(lanes[0].value)
+    programs = {d: program.prepare(fns, jax.device_put(first, d), arrays[d]) for d in used}
 
     def work(device: Any) -> None:
         while not interrupt.asked:
             try:
-                lane = waiting.get_nowait()
+                lane, values = waiting.get_nowait()
             except queue.Empty:
                 return
             log, rows = Log(group.value.num_steps), []
-            values = jax.device_put(program.lane(lane.value), device)
+            values = jax.device_put(values, device)
             events = program.drive(programs[device], values, arrays[device], **_periods(group))
             for event in events:
                 rows += log.add(event)
@@ -104,13 +106,7 @@ def _loop(
             if log.is_over:
                 keep(lane, rows)
 
-    # One CPU device has one queue: a thread a core keeps all of them busy with one program.
-    is_one_cpu = len(devices) == 1 and devices[0].platform == "cpu"
-    workers = devices * launch.cores() if is_one_cpu else devices
-    workers = workers[: len(lanes)]
     with ThreadPoolExecutor(len(workers)) as pool:
-        used = list(dict.fromkeys(workers))
-        programs = dict(zip(used, pool.map(compile_for, used), strict=True))
         for finished in [pool.submit(work, device) for device in workers]:
             finished.result()
 

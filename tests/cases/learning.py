@@ -20,37 +20,29 @@ def ridge_by_sklearn(X, y, *, l2):
 
 
 def logistic_by_scipy(X, labels, *, num_classes, l2, **_):
-    """Minimize the definition over one weight vector per class, the first held at 0 if K = 2."""
+    """Find the stationary point, with one row per class; the first is held at 0 if K = 2."""
     free = np.arange(num_classes) >= (num_classes == 2)
+    rows = np.arange(len(X))
 
     def unpack(flat):
         full = np.zeros((num_classes, X.shape[1] + 1))
         full[free] = flat.reshape(-1, X.shape[1] + 1)
-        return full[:, :-1], full[:, -1]
-
-    def log_proba(weights, bias):
-        return special.log_softmax(X @ weights.T + bias, axis=1)
-
-    def objective(flat):
-        weights, bias = unpack(flat)
-        picked = log_proba(weights, bias)[np.arange(len(X)), labels]
-        return -picked.mean() + l2 / 2 * (weights**2).sum()
+        weights, bias = full[:, :-1], full[:, -1]
+        return weights, bias, special.log_softmax(X @ weights.T + bias, axis=1)
 
     def gradient(flat):
-        weights, bias = unpack(flat)
-        off = np.exp(log_proba(weights, bias)) - np.eye(num_classes)[labels]
+        weights, _, log_proba = unpack(flat)
+        off = np.exp(log_proba) - np.eye(num_classes)[labels]
         parts = off.T @ X / len(X) + l2 * weights, off.mean(axis=0)[:, None]
         return np.hstack(parts)[free].ravel()
 
     start = np.zeros(free.sum() * (X.shape[1] + 1))
-    found = optimize.minimize(
-        objective, start, jac=gradient, method="BFGS", options={"gtol": 1e-12}
-    )
-    weights, bias = unpack(found.x)
+    found = optimize.root(gradient, start, method="lm", tol=1e-15)
+    weights, bias, log_proba = unpack(found.x)
     if num_classes > 2:
-        bias -= bias.mean()
+        bias = bias - bias.mean()
     info = logistic.Info(
-        objective=objective(found.x),
+        objective=-log_proba[rows, labels].mean() + l2 / 2 * (weights**2).sum(),
         excess=0.0,
         num_steps=5,
         is_done=False,

@@ -1,0 +1,172 @@
+"""What experiments that learn by gradients share: a network, its optimizer, scaling, the step."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple
+
+import jax
+from jax.tree_util import Partial
+from msgspec import Meta, Struct
+
+from mastery_jax.core.functional import functional
+from mastery_jax.networks import training
+from mastery_jax.networks.mlp import MLP, Activation
+from mastery_jax.workflow.errors import ConfigError
+
+__all__ = [
+    "BatchSize",
+    "Init",
+    "Mlp",
+    "Optimizer",
+    "State",
+    "Step",
+    "Widths",
+    "by_gradient",
+    "by_mlp",
+    "check_steps",
+    "in_one_go",
+    "standardize",
+]
+
+BatchSize = Annotated[int, Meta(ge=1, description="rows drawn, with replacement, for each step")]
+Widths = Annotated[
+    tuple[Annotated[int, Meta(ge=1)], ...], Meta(description="units of each hidden layer")
+]
+
+
+class Optimizer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the parameters follow the gradient."""
+
+    kind: training.Kind = "adamw"
+    learning_rate: Annotated[float, Meta(gt=0, description="size of a step")] = 1e-3
+    weight_decay: Annotated[float, Meta(ge=0, description="pull of the weights towards 0")] = 1e-4
+
+
+class Mlp(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="mlp"
+):
+    """A multilayer perceptron."""
+
+    widths: Widths = (64, 64)
+    activation: Activation = "relu"
+    dropout: Annotated[
+        Annotated[float, Meta(ge=0, lt=1)] | None,
+        Meta(description="share of hidden units dropped in a step; null builds none"),
+    ] = None
+
+
+class State(NamedTuple):
+    """A model, and the units in which it sees the data."""
+
+    scaling: dict[str, jax.Array]  # center and scale of X; of y too where y is a number
+    model: Any
+
+
+Init = Callable[[Any, Any], State]  # (key, data) -> state
+Step = Callable[[Any, State, Any], tuple[State, dict[str, jax.Array]]]  # (key, state, data)
+
+
+def standardize(scaling: dict[str, jax.Array], X: jax.Array) -> jax.Array:
+    """Return the features in units of their spread in the training rows."""
+    return (X - scaling["center"][None, :]) / scaling["scale"][None, :]
+
+
+def check_steps(config: Any, closed_form: type[Struct] | None = None) -> None:
+    """Insist that a model fitted in one go takes no steps, and that every other takes some.
+
+    Raises:
+        ConfigError: ``num_steps`` does not go with ``model.kind``.
+    """
+    kind = config.model.__struct_config__.tag
+    if closed_form and isinstance(config.model, closed_form):
+        if config.num_steps:
+            raise ConfigError(
+                f"num_steps: {config.num_steps} with model.kind {kind}, which is fitted in one "
+                "go; wanted 0"
+            )
+    elif not config.num_steps:
+        raise ConfigError(
+            f"num_steps: 0 with model.kind {kind}, which learns by steps; wanted 1 or more"
+        )
+
+
+def in_one_go(fit: Callable[[dict[str, jax.Array], Any], Any]) -> tuple[Init, Step]:
+    """Return the ``init`` and ``step`` of a model that is fitted while it is made.
+
+    Args:
+        fit: ``fit(scaling, rows) -> model``.
+    """
+
+    def init(_, data: Any) -> State:
+        scaling = _scaling(data)
+        return State(scaling=scaling, model=fit(scaling, data["train"]))
+
+    return init, lambda _, state, __: (state, {})
+
+
+def by_gradient(
+    config: Any, make: Callable[[Any], tuple[Any, Any]], loss: Partial
+) -> tuple[Init, Step]:
+    """Return the ``init`` and ``step`` of a model that learns from minibatches.
+
+    Args:
+        config: Has ``optimizer`` and ``batch_size``.
+        make: ``make(key) -> (params, statistics)``.
+        loss: As in ``networks.training``; its batch is ``(scaling, rows)``.
+    """
+    optimizer = training.optimizer(
+        config.optimizer.kind,
+        learning_rate=config.optimizer.learning_rate,
+        weight_decay=config.optimizer.weight_decay,
+    )
+
+    def init(key: Any, data: Any) -> State:
+        model = training.init(*make(key), optimizer=optimizer)
+        return State(scaling=_scaling(data), model=model)
+
+    def step(key: Any, state: State, data: Any) -> tuple[State, dict[str, jax.Array]]:
+        rows_key, loss_key = jax.random.split(key)
+        rows = training.minibatch(rows_key, data["train"], size=config.batch_size)
+        model, info = training.step(
+            loss_key, state.model, (state.scaling, rows), loss=loss, optimizer=optimizer
+        )
+        return state._replace(model=model), info._asdict()
+
+    return init, step
+
+
+def by_mlp(
+    config: Any,
+    num_inputs: int,
+    num_outputs: int,
+    objective: Callable[[jax.Array, dict[str, jax.Array], dict[str, jax.Array]], jax.Array],
+) -> tuple[Init, Step, Callable[[State, jax.Array], jax.Array]]:
+    """Return ``init``, ``step`` and ``outputs(state, X)`` of a multilayer perceptron.
+
+    Args:
+        config: Has ``model``, an :class:`Mlp`, ``optimizer`` and ``batch_size``.
+        num_inputs: Number of features.
+        num_outputs: Number of outputs of the network.
+        objective: ``objective(outputs, scaling, rows) -> loss``.
+    """
+    model = config.model
+    network = functional(
+        lambda rngs: MLP(
+            num_inputs, model.widths, num_outputs, activation=model.activation, rngs=rngs
+        )
+    )
+
+    def loss(key: Any, params: Any, statistics: Any, batch: Any, *, rate: Any) -> Any:
+        scaling, rows = batch
+        X = standardize(scaling, rows["X"])
+        outputs, statistics = network.apply(params, statistics, X, rate, key=key, train=True)
+        return objective(outputs, scaling, rows), statistics
+
+    def outputs(state: State, X: jax.Array) -> jax.Array:
+        params, statistics, _ = state.model
+        return network.apply(params, statistics, standardize(state.scaling, X))[0]
+
+    return *by_gradient(config, network.init, Partial(loss, rate=model.dropout)), outputs
+
+
+def _scaling(data: Any) -> dict[str, jax.Array]:
+    return {name: array for name, array in data.items() if name not in ("train", "test")}

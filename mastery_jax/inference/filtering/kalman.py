@@ -1,0 +1,273 @@
+"""Kalman filter: the exact posterior of a linear Gaussian state-space model.
+
+    r = y − H m,   S = H P Hᵀ + R,   K = P Hᵀ S⁻¹        given x ~ N(m, P)
+    m ← m + K r,   P ← (I − K H) P (I − K H)ᵀ + K R Kᵀ
+
+in the notation of ``linear_gaussian``. This form of P, of Bucy and Joseph, stays positive
+semi-definite when rounded. Time starts before the first observation: ``step`` and ``filter`` take
+the belief about x_0 and move it first. With a belief about x_1, ``update`` it by y_1 and ``filter``
+the rest.
+
+Log-likelihoods are log p(y_t | y_1 … y_{t-1}) in nats; their sum is that of the series, given the
+first belief. A flat prior on x_1 needs no large number: where H is square and regular, the belief
+after y_1 is N(H⁻¹ y_1, H⁻¹ R H⁻ᵀ). Filter the rest from there, and the sum is the likelihood of
+y_2 … given y_1; the exact diffuse likelihood is less by log |det H| + log(2π)/2 for each component
+of y_1.
+
+Source: Särkkä (2013), *Bayesian Filtering and Smoothing*, theorem 4.2; Bucy & Joseph (1968),
+*Filtering for Stochastic Processes with Applications to Guidance*, chapter 9; Durbin & Koopman
+(2012), *Time Series Analysis by State Space Methods*, sections 4.10 (missing) and 5.2 (diffuse).
+"""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from mastery_jax.core import loop
+from mastery_jax.core.check import checked
+from mastery_jax.inference.filtering import covariance
+from mastery_jax.inference.filtering.linear_gaussian import Model, State
+
+__all__ = [
+    "Beliefs",
+    "Info",
+    "Model",
+    "State",
+    "filter",
+    "filter_many",
+    "init",
+    "predict",
+    "step",
+    "update",
+]
+
+
+class Beliefs(NamedTuple):
+    """Beliefs N(mean, cov) about x_1 … x_T."""
+
+    mean: Float[Array, "time state"]  # u
+    cov: Float[Array, "time state state"]  # u²
+
+
+class Info(NamedTuple):
+    """What one step tells about itself; nothing here is needed by the next step.
+
+    A component of y that is missing has innovation 0, variance 1 and no part in the likelihood.
+    """
+
+    log_likelihood: Float[Array, ""]  # log p(y_t | y_1 … y_{t-1}), nats
+    innovation: Float[Array, " obs"]  # r = y_t − E[y_t | y_1 … y_{t-1}], v
+    innovation_cov: Float[Array, "obs obs"]  # S, v²
+
+
+@jax.jit
+@checked
+def init(mean: Float[Array, " state"], cov: Float[Array, "state state"]) -> State:
+    """Return the belief held before any observation."""
+    return State(mean=mean, cov=cov)
+
+
+@jax.jit
+@checked
+def predict(state: State, *, model: Model) -> State:
+    """Return the belief about the next x, before anything is seen of it. O(state³)."""
+    with jax.default_matmul_precision("highest"):
+        cov = _predict_cov(state.cov, model)
+        return State(mean=_product(model.transition, state.mean), cov=covariance.symmetric(cov))
+
+
+@jax.jit
+@checked
+def update(
+    state: State,
+    y: Float[Array, " obs"],
+    *,
+    model: Model,
+    is_observed: Bool[Array, " obs"] | None = None,
+) -> tuple[State, Info]:
+    """Condition the belief about x on an observation of the same x. O(state³ + obs³).
+
+    Args:
+        state: Belief about x before ``y`` is seen.
+        y: Observation, in v. Finite where it is observed.
+        model: Constants of the model, all in one dtype.
+        is_observed: False for each component that is missing; ``None`` if none is.
+
+    Returns:
+        The belief given ``y``, and the step's info. If the predicted covariance of ``y`` is not
+        positive definite, both are NaN: test ``jnp.isfinite(info.log_likelihood)``.
+
+    Raises:
+        ValueError: shapes disagree (at trace time).
+    """
+    with jax.default_matmul_precision("highest"):
+        seen = _seen(model, is_observed)
+        cov, gain, innovation_cov = _update_cov(state.cov, seen)
+        mean, innovation = _update_mean(state.mean, _fill(y, is_observed), gain, seen)
+        log_likelihood = _log_likelihood(innovation[:, None], innovation_cov, is_observed)[0]
+    return State(mean, covariance.symmetric(cov)), Info(log_likelihood, innovation, innovation_cov)
+
+
+@jax.jit
+@checked
+def step(
+    state: State,
+    y: Float[Array, " obs"],
+    *,
+    model: Model,
+    is_observed: Bool[Array, " obs"] | None = None,
+) -> tuple[State, Info]:
+    """Predict one step ahead, then condition on ``y``; arguments and failure as in ``update``."""
+    return update(predict(state, model=model), y, model=model, is_observed=is_observed)
+
+
+@jax.jit
+@checked
+def filter(
+    state: State,
+    ys: Float[Array, "time obs"],
+    *,
+    model: Model,
+    is_observed: Bool[Array, "time obs"] | None = None,
+) -> tuple[Beliefs, Info]:
+    """Apply ``step`` along a series. O(time (state³ + obs³)), one loop without LAPACK calls.
+
+    Differentiable with respect to everything, so that ``model`` can be learned by gradient.
+
+    Args:
+        state: Belief about x_0.
+        ys: Observations y_1 … y_T, in v. Finite where they are observed.
+        model: Constants of the model, all in one dtype.
+        is_observed: False for each number that is missing, e.g. ``jnp.isfinite(ys)``; ``None`` if
+            none is.
+
+    Returns:
+        The belief at every t, and every step's info along a leading axis; NaN from the first step
+        whose predicted covariance of ``y`` is not positive definite.
+
+    Example:
+        >>> one = jnp.ones((1, 1))
+        >>> model = Model(transition=one, process_cov=0 * one, emission=one, emission_cov=one)
+        >>> beliefs, info = filter(State(jnp.zeros(1), one), 3 * jnp.ones((2, 1)), model=model)
+        >>> beliefs.mean[:, 0], beliefs.cov[-1, 0]
+        (Array([1.5, 2. ], dtype=float32), Array([0.33333334], dtype=float32))
+    """
+
+    def advance(state: State, seen_now: tuple[Array, Array | None]) -> tuple[State, tuple]:
+        y, is_observed = seen_now
+        seen = _seen(model, is_observed)
+        cov, gain, innovation_cov = _update_cov(_predict_cov(state.cov, model), seen)
+        mean, innovation = _update_mean(_product(model.transition, state.mean), y, gain, seen)
+        return State(mean, cov), (mean, cov, innovation, innovation_cov)
+
+    with jax.default_matmul_precision("highest"):
+        _, (mean, cov, innovation, innovation_cov) = loop.scan(
+            advance, state, (_fill(ys, is_observed), is_observed)
+        )
+        log_likelihood = jax.vmap(_log_likelihood)(
+            innovation[..., None], innovation_cov, is_observed
+        )
+    info = Info(log_likelihood[:, 0], innovation, innovation_cov)
+    return Beliefs(mean, covariance.symmetric(cov)), info
+
+
+@jax.jit
+@checked
+def filter_many(
+    state: State,
+    yss: Float[Array, "series time obs"],
+    *,
+    model: Model,
+    is_observed: Bool[Array, "time obs"] | None = None,
+) -> tuple[Beliefs, Info]:
+    """Filter many series that share a model, a first belief and what is missing.
+
+    Covariances do not depend on the data: they are computed once, in O(time (state³ + obs³)), and
+    each series then costs O(time state (state + obs)).
+
+    Args:
+        state: Belief about x_0, of every series.
+        yss: Observations of each series, in v. Finite where they are observed.
+        model: Constants of the model, all in one dtype.
+        is_observed: False for each number that is missing, in all series alike.
+
+    Returns:
+        What ``filter`` does; means, log-likelihoods and innovations have a leading axis of series,
+        covariances are those of all. It equals ``jax.vmap`` of ``filter`` over ``yss``.
+    """
+
+    def advance_cov(cov: Array, is_observed: Array | None = None) -> tuple[Array, tuple]:
+        cov, gain, innovation_cov = _update_cov(_predict_cov(cov, model), _seen(model, is_observed))
+        return cov, (cov, gain, innovation_cov)
+
+    def advance_mean(mean: Array, seen_now: tuple[Array, Array, Array | None]) -> tuple:
+        y, gain, is_observed = seen_now
+        mean = _product(model.transition, mean)
+        mean, innovation = _update_mean(mean, y, gain, _seen(model, is_observed))
+        return mean, (mean, innovation)
+
+    num_series, num_steps, _ = yss.shape
+    with jax.default_matmul_precision("highest"):
+        _, (cov, gain, innovation_cov) = loop.scan(
+            advance_cov, state.cov, is_observed, num_steps=num_steps
+        )
+        start = jnp.broadcast_to(state.mean[:, None], (state.mean.size, num_series))
+        # The series lie along the last axis, where a processor's vectors run.
+        ys = jnp.moveaxis(_fill(yss, is_observed), 0, -1)
+        _, (mean, innovation) = loop.scan(advance_mean, start, (ys, gain, is_observed))
+        log_likelihood = jax.vmap(_log_likelihood)(innovation, innovation_cov, is_observed)
+    info = Info(log_likelihood.T, jnp.moveaxis(innovation, -1, 0), innovation_cov)
+    return Beliefs(jnp.moveaxis(mean, -1, 0), covariance.symmetric(cov)), info
+
+
+def _predict_cov(cov: Array, model: Model) -> Array:
+    F, Q = model.transition, model.process_cov
+    return F @ cov @ F.T + Q
+
+
+def _update_cov(cov: Array, model: Model) -> tuple[Array, Array, Array]:
+    """Return the covariance given y, the gain K and the covariance S of the innovation."""
+    H, R = model.emission, model.emission_cov
+    cross_cov = H @ cov
+    innovation_cov = cross_cov @ H.T + R
+    gain = covariance.solve(innovation_cov, cross_cov).T
+    shrink = jnp.eye(len(cov), dtype=cov.dtype) - gain @ H
+    return shrink @ cov @ shrink.T + gain @ R @ gain.T, gain, innovation_cov
+
+
+def _update_mean(mean: Array, y: Array, gain: Array, model: Model) -> tuple[Array, Array]:
+    """Return the mean given y, and the innovation; of one series, or of many along a last axis."""
+    innovation = y - _product(model.emission, mean)
+    return mean + _product(gain, innovation), innovation
+
+
+def _log_likelihood(innovation: Array, innovation_cov: Array, is_observed: Array | None) -> Array:
+    """Return log N(innovation; 0, S) of each column, over the components that are observed."""
+    count = len(innovation) if is_observed is None else is_observed.sum(dtype=innovation.dtype)
+    distance = (innovation * covariance.solve(innovation_cov, innovation)).sum(axis=0)
+    return -(distance + covariance.log_det(innovation_cov) + count * math.log(2 * math.pi)) / 2
+
+
+def _seen(model: Model, is_observed: Array | None) -> Model:
+    """Return the model of the observed components; the missing ones see nothing but noise."""
+    if is_observed is None:
+        return model
+    both = is_observed[:, None] & is_observed[None, :]
+    noise = jnp.eye(len(both), dtype=model.emission_cov.dtype)
+    return model._replace(
+        emission=jnp.where(is_observed[:, None], model.emission, 0),
+        emission_cov=jnp.where(both, model.emission_cov, noise),
+    )
+
+
+def _fill(y: Array, is_observed: Array | None) -> Array:
+    return y if is_observed is None else jnp.where(is_observed, y, 0)
+
+
+def _product(matrix: Array, x: Array) -> Array:
+    """Return matrix @ x in a form that XLA fuses with what is around it, unlike a product call."""
+    wide = matrix.reshape(*matrix.shape, *[1] * (x.ndim - 1))
+    return (wide * x[None]).sum(axis=1)

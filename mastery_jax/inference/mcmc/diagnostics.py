@@ -1,0 +1,183 @@
+"""How far Markov chains can be trusted, computed inside a program.
+
+Every chain is split in halves; draws are replaced by the normal scores of their ranks, Φ⁻¹ of
+(rank − 3/8) / (S + 1/4) among all S draws, so that heavy tails do no harm. With W the mean variance
+within half-chains of n draws and B/n the variance of their means,
+
+    R-hat = √(((n − 1)/n · W + B/n) / W),
+    ESS   = S / τ,  τ = −1 + 2 Σ_t (1 − (W − acov_t) / ((n − 1)/n · W + B/n)),
+
+the sum cut by Geyer's initial monotone sequence. Draws that are NaN, or all equal, give NaN.
+
+Source: Vehtari, Gelman, Simpson, Carpenter & Bürkner (2021), *Bayesian Analysis* 16, 667, equations
+3-4, 10-13 and 14 (ranks, folding, tails); Geyer (1992), *Statistical Science* 7, 473, section 3.3;
+E-BFMI: Betancourt (2016), arXiv:1604.00695, equation 11.
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.special import ndtri
+from jaxtyping import Array, Float
+
+from mastery_jax.core.check import checked
+
+__all__ = ["bfmi", "ess", "mcse", "rhat"]
+
+Draws = Float[Array, "chain draw"] | Float[Array, "chain draw d"]
+Summary = Float[Array, ""] | Float[Array, " d"]
+
+
+@partial(jax.jit, static_argnames=("kind",))
+@checked
+def ess(draws: Draws, *, kind: Literal["bulk", "tail", "mean"] = "bulk") -> Summary:
+    """Return the effective number of independent draws. O(S log S) for each quantity.
+
+    Args:
+        draws: At least 4 for each chain.
+        kind: ``bulk``, of the normal scores: whether the centre of the distribution is known;
+            ``tail``, the lesser of those of the 5 % and 95 % quantiles; ``mean``, of the plain
+            draws, which sets the error of their mean.
+
+    Returns:
+        At most S log₁₀ S; NaN where the draws are NaN or do not vary.
+    """
+    of = {"bulk": lambda x: _effective(_scores(_split(x))), "tail": _tail, "mean": _of_mean}
+    if kind not in of:
+        raise ValueError(f"diagnostics.ess: kind is {kind!r}, not one of {sorted(of)}")
+    return _of_each(of[kind], draws)
+
+
+@jax.jit
+@checked
+def rhat(draws: Draws) -> Summary:
+    """Return rank-normalized split R-hat: 1 where all chains agree; below 1.01 is good.
+
+    The greater of that of the draws (do the chains agree on the location?) and that of their
+    distances from the median (on the spread?). O(S log S) for each quantity.
+
+    Returns:
+        NaN where the draws are NaN or all equal, infinity where only chains differ.
+    """
+
+    def one(x: Array) -> Array:
+        halves = _split(x)
+        folded = jnp.abs(halves - _quantile(_sort(halves), 0.5))
+        return jnp.maximum(_plain_rhat(_scores(halves)), _plain_rhat(_scores(folded)))
+
+    return _of_each(one, draws)
+
+
+@jax.jit
+@checked
+def mcse(draws: Draws) -> Summary:
+    """Return the standard error of the mean of all draws, in their unit. O(S log S)."""
+    return _of_each(lambda x: x.std(ddof=1) / jnp.sqrt(_of_mean(x)), draws)
+
+
+@jax.jit
+@checked
+def bfmi(energy: Float[Array, "chain draw"]) -> Float[Array, " chain"]:
+    """Return the fraction of the energy's variance that fresh momenta explore, for each chain.
+
+    Below 0.3 a sampler walks too slowly between levels of energy to see the tails.
+
+    Args:
+        energy: Of successive transitions (``nuts.Info.energy``), in nats.
+    """
+    return jnp.square(jnp.diff(energy, axis=1)).mean(axis=1) / energy.var(axis=1, ddof=1)
+
+
+def _of_each(fn: Callable[[Array], Array], draws: Array) -> Array:
+    """Apply ``fn`` to the draws of each quantity, and let no NaN pass for a rank."""
+    if draws.shape[1] < 4:
+        raise ValueError(f"diagnostics: {draws.shape[1]} draws for each chain, not at least 4")
+    if draws.ndim == 3:
+        return jax.vmap(partial(_of_each, fn), in_axes=-1)(draws)
+    return jnp.where(jnp.isnan(draws).any(), jnp.nan, fn(draws))
+
+
+def _split(x: Array) -> Array:
+    """Cut every chain in halves; of an odd number of draws the middle one is dropped."""
+    half = x.shape[1] // 2
+    return jnp.concatenate([x[:, :half], x[:, -half:]])
+
+
+def _sort(x: Array) -> Array:
+    """Sort all numbers of ``x``, as the integers of the same order: XLA sorts those faster."""
+    bits = jnp.finfo(x.dtype).bits
+
+    def mirrored(i: Array) -> Array:  # negative floats fall as their bits rise; its own inverse
+        return i ^ ((i >> (bits - 1)) & jnp.iinfo(i.dtype).max)
+
+    as_integers = jax.lax.bitcast_convert_type(x.ravel(), jnp.dtype(f"int{bits}"))
+    in_order = jnp.sort(mirrored(as_integers))
+    return jax.lax.bitcast_convert_type(mirrored(in_order), x.dtype)
+
+
+def _quantile(in_order: Array, prob: float) -> Array:
+    """Interpolate between the sorted numbers (type 7 of Hyndman & Fan)."""
+    place = prob * (in_order.size - 1)
+    low = min(math.floor(place), in_order.size - 2)
+    return in_order[low] + (place - low) * (in_order[low + 1] - in_order[low])
+
+
+def _scores(x: Array) -> Array:
+    """Return the normal scores of the ranks in all of ``x``; equal numbers share their rank."""
+    in_order = _sort(x)
+    below = jnp.searchsorted(in_order, x, side="left")
+    not_above = jnp.searchsorted(in_order, x, side="right")
+    # Both tails by the lower one: 1 − p keeps few digits in single precision.
+    from_low = (below + not_above + 1).astype(x.dtype) / 2
+    from_high = x.size + 1 - from_low
+    lower = ndtri((jnp.minimum(from_low, from_high) - 0.375) / (x.size + 0.25))
+    return jnp.where(from_low < from_high, lower, -lower)
+
+
+def _variances(x: Array) -> tuple[Array, Array]:
+    """Return W, and the estimate of the target's variance from within and between chains."""
+    n = x.shape[1]
+    within = x.var(axis=1, ddof=1).mean()
+    return within, within * (n - 1) / n + x.mean(axis=1).var(ddof=1)
+
+
+def _plain_rhat(x: Array) -> Array:
+    within, total = _variances(x)
+    return jnp.sqrt(total / within)
+
+
+def _effective(x: Array) -> Array:
+    """Return the effective sample size of half-chains."""
+    n = x.shape[1]
+    within, total = _variances(x)
+    size = 1 << (2 * n - 1).bit_length()  # padded, so that the correlation is not circular
+    spectrum = jnp.fft.rfft(x - x.mean(axis=1, keepdims=True), size)
+    power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
+    autocov = jnp.fft.irfft(power.mean(axis=0), size)[:n] / n
+    rho = (1 - (within - autocov) / total).at[0].set(1)
+
+    last = max((n - 3) // 2, 0)
+    pairs = rho[0 : 2 * last + 1 : 2] + rho[1 : 2 * last + 2 : 2]
+    num_kept = jnp.minimum(jax.lax.cummin((pairs > 0).astype(int)).sum(), last)
+    kept = jnp.where(jnp.arange(last + 1) < num_kept, jax.lax.cummin(pairs), 0)
+    # One more even term halves the variance of the cut (Stan's improvement).
+    tau = -1 + 2 * kept.sum() + jnp.maximum(rho[2 * num_kept], 0)
+    tau = jnp.maximum(tau, 1 / math.log10(x.size))
+    return jnp.where(x.max() > x.min(), x.size / tau, jnp.nan)
+
+
+def _of_mean(x: Array) -> Array:
+    return _effective(_split(x))
+
+
+def _tail(x: Array) -> Array:
+    in_order = _sort(x)
+    sizes = [
+        _effective(_split((x <= _quantile(in_order, prob)).astype(x.dtype)))
+        for prob in (0.05, 0.95)
+    ]
+    return jnp.minimum(*sizes)

@@ -1,0 +1,205 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy import linalg
+
+from mastery_jax.inference.filtering import covariance, kalman, linear_gaussian, rts
+from tests.contract import Case
+
+rng = np.random.default_rng(0)
+
+model = linear_gaussian.Model(
+    transition=np.array([[1.0, 0.1, 0.0], [-0.2, 0.9, 0.1], [0.0, 0.3, 0.7]]),
+    process_cov=np.array([[0.3, 0.1, 0.0], [0.1, 0.2, 0.05], [0.0, 0.05, 0.4]]),
+    emission=np.array([[1.0, 0.5, 0.0], [0.0, -0.3, 1.0]]),
+    emission_cov=np.array([[0.4, 0.1], [0.1, 0.3]]),
+)
+state = linear_gaussian.State(
+    mean=np.array([0.3, -0.2, 0.1]),
+    cov=np.array([[1.0, 0.2, 0.1], [0.2, 0.5, -0.1], [0.1, -0.1, 0.8]]),
+)
+yss = rng.normal(size=(2, 3, 2))
+ys = yss[0]
+is_observed = np.array([[True, True], [False, True], [False, False]])
+half = rng.normal(size=(11, 11))
+large = half @ half.T + np.eye(11)
+
+
+def joint(state, model, num_steps):
+    """Return mean and covariance of (x_0 … x_T, y_1 … y_T), from the definition."""
+    F, Q, H, R = model
+    n, m = len(F), len(H)
+    to_noise = np.zeros((num_steps + 1, n, num_steps + 1, n))  # x_t by x_0 and the shocks w_s
+    for t in range(num_steps + 1):
+        for s in range(t + 1):
+            to_noise[t, :, s, :] = np.linalg.matrix_power(F, t - s)
+    to_noise = to_noise.reshape((num_steps + 1) * n, -1)
+    first = to_noise[:, :n]
+    cov = to_noise @ linalg.block_diag(state.cov, np.kron(np.eye(num_steps), Q)) @ to_noise.T
+    see = np.hstack([np.zeros((num_steps * m, n)), np.kron(np.eye(num_steps), H)])
+    every = np.vstack([np.eye(len(cov)), see])
+    noise = linalg.block_diag(np.zeros_like(cov), np.kron(np.eye(num_steps), R))
+    return every @ first @ state.mean, every @ cov @ every.T + noise
+
+
+def conditioned(state, model, ys, is_observed=None, *, until=None):
+    """Return mean and covariance of x_0 … x_T given the first ``until`` observations."""
+    num_steps, m = ys.shape
+    seen = np.ones(ys.shape, bool) if is_observed is None else is_observed.copy()
+    seen[until:] = False
+    mean, cov = joint(state, model, num_steps)
+    hidden = mean.size - num_steps * m
+    a, b = np.arange(hidden), hidden + np.flatnonzero(seen)
+    gain = cov[np.ix_(a, b)] @ np.linalg.inv(cov[np.ix_(b, b)])
+    mean = mean[a] + gain @ (ys[seen] - mean[b])
+    cov = cov[np.ix_(a, a)] - gain @ cov[np.ix_(b, a)]
+    n = len(state.mean)
+    blocks = cov.reshape(num_steps + 1, n, num_steps + 1, n)
+    return mean.reshape(-1, n), np.stack([blocks[t, :, t, :] for t in range(num_steps + 1)])
+
+
+def log_density(state, model, ys, is_observed):
+    """Return log p of what is seen of ``ys``."""
+    mean, cov = joint(state, model, len(ys))
+    b = mean.size - ys.size + np.flatnonzero(is_observed)
+    r = ys[is_observed] - mean[b]
+    S = cov[np.ix_(b, b)]
+    return -(r @ np.linalg.inv(S) @ r + np.linalg.slogdet(2 * np.pi * S)[1]) / 2
+
+
+def filter_by_conditioning(state, ys, *, model, is_observed=None):
+    """Condition the joint Gaussian anew at every t, with plain inverses."""
+    _, _, H, R = model
+    num_steps, m = ys.shape
+    seen = np.ones(ys.shape, bool) if is_observed is None else is_observed
+    means, covs, logs, innovations, spreads = [], [], [], [], []
+    for t in range(num_steps):
+        before, cov_before = conditioned(state, model, ys, seen, until=t)
+        after, cov_after = conditioned(state, model, ys, seen, until=t + 1)
+        means.append(after[t + 1])
+        covs.append(cov_after[t + 1])
+        logs.append(
+            log_density(state, model, ys[: t + 1], seen[: t + 1])
+            - log_density(state, model, ys[:t], seen[:t])
+        )
+        innovations.append(np.where(seen[t], ys[t] - H @ before[t + 1], 0))
+        spread = H @ cov_before[t + 1] @ H.T + R
+        spreads.append(np.where(np.outer(seen[t], seen[t]), spread, np.eye(m)))
+    beliefs = kalman.Beliefs(np.stack(means), np.stack(covs))
+    return beliefs, kalman.Info(np.stack(logs), np.stack(innovations), np.stack(spreads))
+
+
+def one_step(state, y, *, model, is_observed=None):
+    seen = None if is_observed is None else is_observed[None]
+    beliefs, info = filter_by_conditioning(state, y[None], model=model, is_observed=seen)
+    return [leaf[0] for leaf in (*beliefs, *info)]
+
+
+def update_in_part(state, y, *, model):
+    return kalman.update(state, y, model=model, is_observed=jnp.array(is_observed[1]))
+
+
+def filter_many_in_part(state, yss, *, model):
+    return kalman.filter_many(state, yss, model=model, is_observed=jnp.array(is_observed))
+
+
+def update_by_conditioning(state, y, *, model):
+    still = model._replace(transition=np.eye(3), process_cov=np.zeros((3, 3)))
+    return one_step(state, y, model=still, is_observed=is_observed[1])
+
+
+def filter_each(state, yss, *, model):
+    every = [filter_by_conditioning(state, ys, model=model, is_observed=is_observed) for ys in yss]
+    mean = np.stack([beliefs.mean for beliefs, _ in every])
+    logs = np.stack([info.log_likelihood for _, info in every])
+    innovation = np.stack([info.innovation for _, info in every])
+    beliefs, info = every[0]
+    return beliefs._replace(mean=mean), info._replace(log_likelihood=logs, innovation=innovation)
+
+
+def smooth_by_conditioning(filtered, *, model):
+    """Condition on observations of each x_t that make its filtered belief what it is.
+
+    A belief N(m, P) after a prediction N(a, S) is that of a direct observation z of x with
+    precision P⁻¹ − S⁻¹: every filtered path is the filter of some such observations.
+    """
+    F, Q, _, _ = model
+    start = linear_gaussian.State(filtered.mean[0], filtered.cov[0])
+    num_steps, n = len(filtered.mean) - 1, len(F)
+    mean, cov = joint(start, model._replace(emission=np.eye(n), emission_cov=0 * Q), num_steps)
+    mean, cov = mean[: (num_steps + 1) * n], cov[: (num_steps + 1) * n, : (num_steps + 1) * n]
+    precision = np.linalg.inv(cov)
+    information = precision @ mean
+    for t in range(1, num_steps + 1):
+        here = slice(t * n, (t + 1) * n)
+        spread = np.linalg.inv(F @ filtered.cov[t - 1] @ F.T + Q)
+        after = np.linalg.inv(filtered.cov[t])
+        precision[here, here] += after - spread
+        information[here] += after @ filtered.mean[t] - spread @ F @ filtered.mean[t - 1]
+    cov = np.linalg.inv(precision)
+    blocks = cov.reshape(num_steps + 1, n, num_steps + 1, n)
+    mean = (cov @ information).reshape(-1, n)
+    return kalman.Beliefs(mean, np.stack([blocks[t, :, t, :] for t in range(num_steps + 1)]))
+
+
+filtered = filter_by_conditioning(state, ys, model=model)[0]
+
+CASES = (
+    Case("covariance.solve", covariance.solve, (large, large[:, :2]), oracle=linalg.solve),
+    Case(
+        "covariance.log_det",
+        covariance.log_det,
+        (large,),
+        oracle=lambda a: np.log(linalg.eigvalsh(a)).sum(),
+    ),
+    Case(
+        "covariance.symmetric",
+        covariance.symmetric,
+        (half,),
+        oracle=lambda a: (a + a.T) / 2,
+        any_rank=True,
+        because="it takes covariances along any leading axes",
+    ),
+    Case(
+        "kalman.init",
+        kalman.init,
+        (state.mean, state.cov),
+        oracle=lambda mean, cov: (mean, cov),
+    ),
+    Case(
+        "kalman.predict",
+        kalman.predict,
+        (state,),
+        {"model": model},
+        oracle=lambda state, model: linear_gaussian.State(
+            model.transition @ state.mean,
+            model.transition @ state.cov @ model.transition.T + model.process_cov,
+        ),
+    ),
+    Case(
+        "kalman.update",
+        update_in_part,
+        (state, ys[0]),
+        {"model": model},
+        oracle=update_by_conditioning,
+    ),
+    Case("kalman.step", kalman.step, (state, ys[0]), {"model": model}, oracle=one_step),
+    Case(
+        "kalman.filter", kalman.filter, (state, ys), {"model": model}, oracle=filter_by_conditioning
+    ),
+    Case(
+        "kalman.filter_many",
+        filter_many_in_part,
+        (state, yss),
+        {"model": model},
+        oracle=filter_each,
+    ),
+    Case("rts.smooth", rts.smooth, (filtered,), {"model": model}, oracle=smooth_by_conditioning),
+    Case(
+        "linear_gaussian.simulate",
+        linear_gaussian.simulate,
+        (jax.random.key(0), state),
+        {"model": model},
+        {"num_steps": 3},
+    ),
+)

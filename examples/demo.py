@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -27,25 +28,38 @@ def mastery(*words: str) -> dict:
     return json.loads(done.stdout)
 
 
+def free_port() -> int:
+    """Return a port that nobody listens at."""
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        return door.getsockname()[1]
+
+
 def serve_and_query(port: int) -> None:
     """Start the server, ask it about three real digits, and stop it."""
-    from serving.client import Client
-
     from mastery_jax.workflow import data
+    from serving.client import Client, ServingError
 
     words = ["serve", "--models", str(MODELS), "--port", str(port)]
     print(f"\n$ mastery {' '.join(words)} &", flush=True)
     server = subprocess.Popen([*MASTERY, *words])
+    client = Client(f"http://127.0.0.1:{port}")
     try:
-        client = Client(f"http://127.0.0.1:{port}")
-        client.wait_until_ready(timeout=60)
+        deadline = time.monotonic() + 60
+        while server.poll() is None and time.monotonic() < deadline:
+            try:
+                print(f"  GET /health: {client.health()}", flush=True)
+                break
+            except ServingError:  # it is not up yet
+                time.sleep(0.1)
         digits = data.load(data.Classification(source="digits"))
         X, y = digits.arrays["test"]["X"][:3], digits.arrays["test"]["y"][:3]
-        answer = client.predict_batch(X.tolist(), model="digits")
+        answer = client.predict_batch(X, model="digits")
         print(f"  POST /predict/batch: predictions {answer.predictions}, truth {y.tolist()}")
         sure = ", ".join(f"{max(row):.3f}" for row in answer.probabilities or ())
         print(f"  with probability {sure}; {answer.processing_time * 1000:.2f} ms in the server")
     finally:
+        client.close()
         server.terminate()
         server.wait(timeout=30)
 
@@ -63,7 +77,7 @@ def main() -> None:
     best = ("--best", "test_accuracy:max", "--name", "digits", "--models", str(MODELS))
     exported = mastery("export", sweep["folder"], *best)
     print(f"  {exported['folder']}: StableHLO, safetensors and a manifest; no Python in it")
-    serve_and_query(port=8765)
+    serve_and_query(free_port())
     print(f"\nAll of it is in {FOLDER}/. By hand: see README.md.")
 
 

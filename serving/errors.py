@@ -1,0 +1,74 @@
+"""One shape for every refusal: RFC 9457 problem details.
+
+A refusal names the field, what came and what was wanted. A fault of the server says nothing of
+its reason: that is in the log, under the request's id.
+"""
+
+import http
+import logging
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import ClientException, HTTPException
+from litestar.openapi.datastructures import ResponseSpec
+
+from serving.wire import Problem
+
+__all__ = ["REFUSALS", "malformed", "problem", "shown"]
+
+LOG = logging.getLogger(__name__)
+LONGEST = 500  # characters of a detail: a refusal may quote what came, which has no bound
+MEDIA_TYPE = "application/problem+json"
+
+REFUSALS = {
+    status: ResponseSpec(Problem, description=why, media_type=MEDIA_TYPE, generate_examples=False)
+    for status, why in {
+        400: "The body is not what the method takes",
+        404: "There is no such model, or no such method",
+        413: "The body is too large, or has too many rows",
+        415: "The body is compressed",
+    }.items()
+}
+
+
+def shown(name: str) -> str:
+    """Return a name that came from outside, quoted, escaped and cut."""
+    return repr(name if len(name) <= 64 else name[:64] + "…")
+
+
+def malformed(error: Exception, where: str = "") -> ClientException:
+    """Return the refusal for a body that a decoder would not take."""
+    if isinstance(error, RecursionError):
+        return ClientException("the body is nested too deeply")
+    message, _, path = str(error).partition(" - at `$")
+    field = where + path.rstrip("`") if path else where
+    return ClientException(f"{field.lstrip('.') or 'the body'}: {message}")
+
+
+def problem(request: Request, error: Exception) -> Response[bytes]:
+    """Answer an exception; its headers (``Allow``) go with it."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    title = http.HTTPStatus(status).phrase
+    request_id = request.scope["state"].get("request_id")
+    if not isinstance(error, HTTPException) or status == 500:
+        LOG.error("request %s failed", request_id, exc_info=error)
+        detail = "the server failed; its log has the reason under this request_id"
+    elif error.detail == title:  # routing says no more
+        detail = f"{request.method} {shown(request.scope['path'])} is not served"
+    else:
+        detail = error.detail[:LONGEST]
+    body = Problem(
+        type="about:blank",
+        title=title,
+        status=status,
+        detail=detail,
+        instance=request.scope["path"][:LONGEST],
+        request_id=request_id,
+        error=detail,
+    )
+    return Response(
+        msgspec.json.encode(body),
+        status_code=status,
+        headers=getattr(error, "headers", None),
+        media_type=MEDIA_TYPE,
+    )

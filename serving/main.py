@@ -1,0 +1,83 @@
+"""One process that serves a folder of models until it is told to stop."""
+
+import contextlib
+import logging
+import os
+import pathlib
+import signal
+import socket
+from collections.abc import Iterator
+
+from mastery_jax.workflow import launch
+from mastery_jax.workflow.errors import ConfigError
+from serving.settings import Settings, check
+
+__all__ = ["run"]
+
+LOG = logging.getLogger(__name__)
+GRACE = 10  # seconds for the requests under way when it is told to stop
+
+
+def run(models: pathlib.Path, *, host: str = "127.0.0.1", port: int = 8000) -> None:
+    """Serve ``models`` until SIGTERM or Ctrl-C; finish the requests under way; return.
+
+    Raises:
+        ConfigError: the folder is missing, or the address cannot be had.
+    """
+    settings = Settings(models=models, host=host, port=port)
+    check(settings)
+    with listen(host, port) as door:
+        serve(settings, door)
+
+
+@contextlib.contextmanager
+def listen(host: str, port: int) -> Iterator[socket.socket]:
+    """Take the address before the models take their time; who comes early waits.
+
+    Raises:
+        ConfigError: it is taken, or not ours.
+    """
+    try:
+        family, kind, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        door = socket.socket(family, kind)
+    except OSError as error:
+        raise ConfigError(f"host: {host}: {error.strerror}") from None
+    with door:
+        try:
+            door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            door.bind(address)
+            door.listen()
+        except OSError as error:
+            raise ConfigError(f"port: {host}:{port} cannot be had: {error.strerror}") from None
+        yield door
+
+
+def serve(settings: Settings, door: socket.socket) -> None:
+    """Answer requests at ``door``."""
+    # The programs are many and small; compiling them again costs more than keeping them.
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    launch.prepare()
+    import jax
+    import uvicorn
+    from uvicorn.config import LOGGING_CONFIG
+
+    from serving.app import create_app
+
+    # A program of some ten microseconds costs three times as much when it is handed to another
+    # thread; no environment variable sets this one.
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    app = create_app(settings)
+    url = f"http://{settings.host}:{door.getsockname()[1]}"
+    app.on_startup.append(lambda: LOG.info("%s answers, its documents are at %s/docs", url, url))
+    loggers = LOGGING_CONFIG["loggers"] | {"serving": {"handlers": ["default"], "level": "INFO"}}
+    config = uvicorn.Config(
+        app,
+        log_config=LOGGING_CONFIG | {"loggers": loggers},
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE,
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again when it is done
+        signal.signal(number, signal.SIG_IGN)
+    uvicorn.Server(config).run(sockets=[door])

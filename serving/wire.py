@@ -1,0 +1,155 @@
+"""What goes over the wire: the requests and the answers, for the server and the client.
+
+A number that is not finite is ``null`` in an answer, because JSON has no other word for it; in a
+request it is refused.
+"""
+
+from typing import Any
+
+import msgspec
+
+__all__ = [
+    "Batch",
+    "Call",
+    "Failure",
+    "Health",
+    "MethodInfo",
+    "ModelInfo",
+    "Models",
+    "Outputs",
+    "Prediction",
+    "Problem",
+    "Reloaded",
+    "Rows",
+    "Single",
+    "Tensor",
+    "Welcome",
+]
+
+Rows = list[Any]
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which model is asked: by either name, or by none where there is only one."""
+
+    model_name: str | None = None
+    model_id: str | None = None
+
+
+class Single(Target, frozen=True, kw_only=True):
+    """One row of features."""
+
+    features: list[float]
+
+
+class Batch(Target, frozen=True, kw_only=True):
+    """Rows of features."""
+
+    features: list[list[float]]
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The inputs of one method by name; the first axis of each is the row."""
+
+    inputs: dict[str, Any]  # nested lists, of the depth and the type that the method says
+
+
+class Prediction(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer to ``/predict`` and ``/predict/batch``: one entry a row."""
+
+    predictions: list[int | float | None]  # class codes, or values in the unit of the target
+    probabilities: list[list[float | None]] | None  # of each class; null where there are none
+    labels: list[str] | None  # the predicted classes' names; null where they have none
+    model_type: str
+    model_id: str
+    model_version: int
+    processing_time: float  # seconds
+
+
+class Outputs(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer of any method: its outputs by name; the first axis of each is the row."""
+
+    outputs: dict[str, Rows]
+    model_id: str
+    model_version: int
+    processing_time: float  # seconds
+
+
+class Tensor(msgspec.Struct, frozen=True):
+    """One named array of a method."""
+
+    dtype: str
+    shape: list[int | None]  # null: the rows, any number of them
+
+
+class MethodInfo(msgspec.Struct, frozen=True):
+    """What a method of a model takes and gives."""
+
+    inputs: dict[str, Tensor]
+    outputs: dict[str, Tensor]
+
+
+class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One model that answers."""
+
+    model_id: str
+    version: int
+    model_type: str
+    n_features: int | None
+    n_classes: int | None
+    features: list[str]
+    classes: list[str]
+    methods: dict[str, MethodInfo]
+    metadata: dict[str, float | None]  # its scores when it was trained
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """One version on disk that could not be loaded."""
+
+    model_id: str
+    version: int
+    reason: str
+
+
+class Models(msgspec.Struct, frozen=True):
+    """Every model that answers, and every version that could not be loaded."""
+
+    models: list[ModelInfo]
+    failed: list[Failure]
+
+
+class Reloaded(msgspec.Struct, frozen=True, kw_only=True):
+    """What a rescan of the folder changed: ``name/version`` each."""
+
+    models_loaded: int
+    loaded: list[str]
+    removed: list[str]
+    failed: list[Failure]
+
+
+class Health(msgspec.Struct, frozen=True):
+    """The server is alive."""
+
+    status: str
+    models_loaded: int
+    timestamp: float  # seconds since 1970
+
+
+class Welcome(msgspec.Struct, frozen=True):
+    """Where to go from the root."""
+
+    message: str
+    version: str
+    docs: str
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """A refusal (RFC 9457); ``error`` repeats ``detail`` for clients that read only that."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    request_id: str | None
+    error: str

@@ -1,0 +1,45 @@
+"""Published models, and servers of them."""
+
+import shutil
+
+import pytest
+from litestar.testing import TestClient
+
+from serving.app import create_app
+from serving.settings import Settings
+from tests.serving import served
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory):
+    """Publish every model that the tests of the server need, once."""
+    models = tmp_path_factory.mktemp("published")
+    served.put(models, "flower", served.CLASSIFIER, classes=("red", "blue"))
+    served.put(models, "line", served.LINE)
+    served.put(models, "line", served.LINE, scale=2.0)
+    served.put(models, "walk", served.WALK)
+    return models
+
+
+@pytest.fixture
+def shelf(published, tmp_path):
+    """Give an empty folder of models, and a function that puts published versions into it."""
+
+    class Shelf:
+        folder = tmp_path / "models"
+
+        def add(self, name, version):
+            to = self.folder / name / str(version)
+            shutil.copytree(published / name / str(version), to)
+            return to
+
+    Shelf.folder.mkdir()
+    return Shelf()
+
+
+@pytest.fixture(scope="module")
+def client(published):
+    """Serve everything; no test of this client changes the folder."""
+    settings = Settings(models=published, buckets=served.BUCKETS, max_body=2**16, max_rows=10)
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+        yield client

@@ -1,0 +1,123 @@
+import pathlib
+import re
+import shutil
+import threading
+
+import pytest
+
+from mastery_jax.workflow.errors import ConfigError
+from serving.settings import Settings, check
+from tests.serving.served import post, samples, start
+
+
+def line(client, row=(1.0, 0.0, 0.0)):
+    body = post(client, "/predict", {"features": list(row), "model_id": "line"}).json()
+    return body["model_version"], body["predictions"]
+
+
+def test_reload(shelf):
+    shelf.add("line", 1)
+    with start(shelf.folder) as client:
+        assert line(client) == (1, [1.0])
+        same = client.post("/models/reload")
+        assert same.status_code == 200
+        assert same.json() == {"models_loaded": 1, "loaded": [], "removed": [], "failed": []}
+        shelf.add("line", 2)
+        assert line(client) == (1, [1.0]), "nothing changes before it is asked for"
+        changes = client.post("/models/reload").json()
+        assert (changes["loaded"], changes["removed"]) == (["line/2"], ["line/1"])
+        assert line(client) == (2, [2.0])
+        shutil.rmtree(shelf.folder / "line" / "2")
+        assert client.post("/models/reload").json()["loaded"] == ["line/1"]
+        shutil.rmtree(shelf.folder / "line")
+        assert client.post("/models/reload").json()["removed"] == ["line/1"]
+        assert client.get("/health").json()["models_loaded"] == 0
+        assert samples(client)["ml_recompiles_total", ()] == 0
+
+
+def test_a_version_that_fails_leaves_the_old_one(shelf):
+    shelf.add("line", 1)
+    with start(shelf.folder) as client:
+        program = shelf.add("line", 2) / "predict.stablehlo"
+        program.write_bytes(program.read_bytes()[:-1])
+        changes = client.post("/models/reload").json()
+        assert changes["loaded"] == changes["removed"] == []
+        (failure,) = changes["failed"]
+        assert (failure["model_id"], failure["version"]) == ("line", 2)
+        assert "predict.stablehlo" in failure["reason"]
+        assert client.get("/models").json()["failed"] == [failure]
+        assert line(client) == (1, [1.0])
+        shutil.rmtree(shelf.folder)
+        gone = client.post("/models/reload")
+        assert gone.status_code == 409
+        assert line(client) == (1, [1.0])
+
+
+def test_the_old_version_answers_while_the_new_one_loads(shelf, monkeypatch):
+    shelf.add("line", 1)
+    with start(shelf.folder) as client:
+        shelf.add("line", 2)
+        registry = client.app.state.registry
+        begun, go_on, load = threading.Event(), threading.Event(), registry._load
+
+        def slow(folder):
+            begun.set()
+            assert go_on.wait(30)
+            return load(folder)
+
+        monkeypatch.setattr(registry, "_load", slow)
+        reload = threading.Thread(target=registry.reload)
+        reload.start()
+        assert begun.wait(30)
+        assert line(client) == (1, [1.0])
+        go_on.set()
+        reload.join()
+        assert line(client) == (2, [2.0])
+
+
+def test_a_broken_model_among_good_ones(shelf):
+    shelf.add("flower", 1)
+    shelf.add("line", 1)
+    (shelf.add("line", 2) / "manifest.json").write_text("{}")
+    (shelf.add("walk", 1) / "params.safetensors").unlink()
+    shutil.copytree(shelf.folder / "flower", shelf.folder / "reload")
+    (shelf.folder / "notes.txt").write_text("not a model")
+    with start(shelf.folder) as client:
+        assert client.get("/health").json()["models_loaded"] == 2
+        failed = {
+            (f["model_id"], f["version"]): f["reason"]
+            for f in client.get("/models").json()["failed"]
+        }
+        assert failed.keys() == {("line", 2), ("walk", 1), ("reload", 1)}
+        assert "rename the folder" in failed["reload", 1]
+        assert line(client) == (1, [1.0]), "the newest that loads"
+
+
+def test_no_model_at_all(shelf):
+    with start(shelf.folder) as client:
+        health = client.get("/health")
+        assert (health.status_code, health.json()["models_loaded"]) == (200, 0)
+        answer = post(client, "/predict", {"features": [1]})
+        assert (answer.status_code, answer.json()["detail"]) == (503, "no model is loaded")
+        assert post(client, "/predict", {"features": [1], "model_id": "a"}).status_code == 404
+
+
+def test_the_only_model_needs_no_name(shelf):
+    shelf.add("line", 1)
+    with start(shelf.folder) as client:
+        assert post(client, "/predict", {"features": [2, 0, 0]}).json()["predictions"] == [2.0]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"models": pathlib.Path("nowhere")}, "models: nowhere is not a folder"),
+        ({"port": 70_000}, "port: 70000"),
+        ({"buckets": ()}, "buckets: ()"),
+        ({"buckets": (4, 2)}, "buckets: (4, 2)"),
+        ({"buckets": (1, 2)}, "buckets: 1 is below 2"),
+    ],
+)
+def test_settings(tmp_path, change, words):
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        check(Settings(**{"models": tmp_path} | change))

@@ -56,16 +56,12 @@ def serve(settings: Settings, door: socket.socket) -> None:
     """Answer requests at ``door``."""
     # The programs are many and small; compiling them again costs more than keeping them.
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-    launch.prepare()
-    import jax
+    launch.prepare(sync_dispatch=True)
     import uvicorn
     from uvicorn.config import LOGGING_CONFIG
 
     from serving.app import create_app
 
-    # A program of some ten microseconds costs three times as much when it is handed to another
-    # thread; no environment variable sets this one.
-    jax.config.update("jax_cpu_enable_async_dispatch", False)
     app = create_app(settings)
     url = f"http://{settings.host}:{door.getsockname()[1]}"
     app.on_startup.append(lambda: LOG.info("%s answers, its documents are at %s/docs", url, url))

@@ -1,10 +1,13 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro
 from jax.tree_util import Partial
+from numpyro import distributions as dist
 from scipy import stats
 
-from mastery_jax.inference.mcmc import diagnostics, nuts, warmup
+from mastery_jax.inference.mcmc import diagnostics, nuts, unconstrained, warmup
+from tests.cases import filtering
 from tests.contract import Case
 
 rng = np.random.default_rng(0)
@@ -53,6 +56,12 @@ def state(step_size, num_seen):
 
 def sample_history(*args, **options):
     return {"history": nuts.sample(*args, **options)}  # a dict: the draws are no next state
+
+
+def normal_and_its_scale(y):
+    scale = numpyro.sample("scale", dist.HalfNormal(2.0))
+    mean = numpyro.sample("mean", dist.Normal(0.0, scale))
+    numpyro.sample("y", dist.Normal(mean, scale), obs=y)
 
 
 def rank_scores(x):
@@ -112,6 +121,7 @@ draws = np.stack([noise[..., 0], noise[..., 1].cumsum(axis=1), np.round(noise[..
 RANKS = "ranks and cut-offs are steps: their slope is zero or a jump"
 
 CASES = (
+    *filtering.CASES,
     Case(
         "nuts.init",
         nuts.init,
@@ -140,6 +150,16 @@ CASES = (
         modes=(),
         engine=True,
         because="accepting is a jump; NumPyro mixes integers and floats",
+    ),
+    Case(
+        "unconstrained.start",
+        unconstrained.start,
+        (jax.random.key(0),),
+        {"model": Partial(normal_and_its_scale, position)},
+        {"num_chains": 3},
+        modes=(),
+        engine=True,
+        because="a start does not depend on the data; NumPyro mixes integers and floats",
     ),
     Case(
         "diagnostics.ess(bulk)",

@@ -57,13 +57,21 @@ def start(key: Key[Array, ""], *, model: Partial, num_chains: int) -> dict[str, 
     Raises:
         ValueError: The model has a discrete latent value.
     """
-    trace_key, *keys = jax.random.split(key, num_chains + 1)
-    anywhere = handlers.substitute(handlers.seed(model, trace_key), substitute_fn=init_to_uniform)
-    for name, site in handlers.trace(anywhere).get_trace().items():
-        is_latent = site["type"] == "sample" and not site["is_observed"]
-        if is_latent and site["fn"].support.is_discrete:
-            raise ValueError(f"unconstrained.start: {name} is discrete; sum it out of the model")
-    return initialize_model(jnp.stack(keys), model).param_info.z
+    dtypes = [jnp.result_type(leaf) for leaf in jax.tree.leaves(model)]
+    floats = [dtype for dtype in dtypes if jnp.issubdtype(dtype, jnp.floating)]
+    # NumPyro draws in jax's default width; what counts is that of the data.
+    with jax.enable_x64(jnp.result_type(float, *floats).itemsize == 8):
+        trace_key, *keys = jax.random.split(key, num_chains + 1)
+        anywhere = handlers.substitute(
+            handlers.seed(model, trace_key), substitute_fn=init_to_uniform
+        )
+        for name, site in handlers.trace(anywhere).get_trace().items():
+            is_latent = site["type"] == "sample" and not site["is_observed"]
+            if is_latent and site["fn"].support.is_discrete:
+                raise ValueError(
+                    f"unconstrained.start: {name} is discrete; sum it out of the model"
+                )
+        return initialize_model(jnp.stack(keys), model).param_info.z
 
 
 def _log_density(model: Partial, position: Any) -> Array:

@@ -12,5 +12,6 @@ registry  which version of which model answers now, swapped in one assignment
 predict   the routes that compute
 catalog   the routes that list and reload the models
 monitor   health, request ids, Prometheus metrics
+compiles  how many programs were compiled for a request: none
 docs      the OpenAPI pages, from local files
 """

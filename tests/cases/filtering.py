@@ -46,7 +46,7 @@ def conditioned(state, model, ys, is_observed=None, *, until=None):
     """Return mean and covariance of x_0 … x_T given the first ``until`` observations."""
     num_steps, m = ys.shape
     seen = np.ones(ys.shape, bool) if is_observed is None else is_observed.copy()
-    seen[until:] = False
+    seen[num_steps if until is None else until :] = False
     mean, cov = joint(state, model, num_steps)
     hidden = mean.size - num_steps * m
     a, b = np.arange(hidden), hidden + np.flatnonzero(seen)
@@ -56,6 +56,13 @@ def conditioned(state, model, ys, is_observed=None, *, until=None):
     n = len(state.mean)
     blocks = cov.reshape(num_steps + 1, n, num_steps + 1, n)
     return mean.reshape(-1, n), np.stack([blocks[t, :, t, :] for t in range(num_steps + 1)])
+
+
+def with_start(state, beliefs):
+    """Return beliefs about x_0 … x_T."""
+    return jax.tree.map(
+        lambda first, rest: jnp.concatenate([first[None], rest]), kalman.Beliefs(*state), beliefs
+    )
 
 
 def log_density(state, model, ys, is_observed):

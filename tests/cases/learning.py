@@ -9,7 +9,7 @@ from tests.contract import Case
 rng = np.random.default_rng(0)
 X, y = rng.normal(size=(40, 3)), rng.normal(size=40)
 codes = rng.integers(0, 3, size=40).astype(np.int32)
-wide = X.T[:, :20]
+wide, of_wide = 0.3 * rng.normal(size=(6, 10)), np.array([0, 1, 2, 0, 1, 2], np.int32)
 three = logistic.State(weights=rng.normal(size=(3, 3)), bias=rng.normal(size=3))
 two = logistic.State(weights=rng.normal(size=(1, 3)), bias=rng.normal(size=1))
 
@@ -60,7 +60,7 @@ def log_proba_by_scipy(state, X):
 
 CASES: tuple[Case, ...] = (
     Case("ridge.fit", ridge.fit, (X, y), {"l2": 0.1}, oracle=ridge_by_sklearn),
-    Case("ridge.fit wide", ridge.fit, (wide, y[:3]), {"l2": 0.1}, oracle=ridge_by_sklearn),
+    Case("ridge.fit wide", ridge.fit, (wide, y[:6]), {"l2": 0.1}, oracle=ridge_by_sklearn),
     Case(
         "ridge.predict",
         ridge.predict,
@@ -79,7 +79,7 @@ CASES: tuple[Case, ...] = (
         for label, features, labels, num_classes in (
             ("two classes", X, (codes > 0).astype(np.int32), 2),
             ("three classes", X, codes, 3),
-            ("wide", wide, codes[:3], 3),
+            ("wide", wide, of_wide, 3),
         )
     ),
     *(

@@ -26,7 +26,7 @@ __all__ = ["forward", "init", "inverse"]
 BOUND = 2.0
 
 
-class Conditioner(nnx.Module):
+class _Conditioner(nnx.Module):
     """Dense layers with tanh between them, from x₁ to t and s₀ side by side."""
 
     def __init__(self, sizes: tuple[int, ...], *, dtype: Any, rngs: nnx.Rngs):
@@ -43,7 +43,7 @@ class Conditioner(nnx.Module):
 
 @lru_cache
 def _conditioner(sizes: tuple[int, ...], dtype: Any) -> Functional:
-    return functional(lambda rngs: Conditioner(sizes, dtype=dtype, rngs=rngs))
+    return functional(lambda rngs: _Conditioner(sizes, dtype=dtype, rngs=rngs))
 
 
 @partial(jax.jit, static_argnames=("dim", "widths"))

@@ -1,0 +1,145 @@
+"""How the command line hands work to the engines, and how that ends."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from mastery_jax.commands import work
+from mastery_jax.workflow import config, plan, run, sweep
+from mastery_jax.workflow.errors import ConfigError, RunError
+from tests.cli.calls import FIRST, SWEEP, call
+from tests.folders import write_run, write_sweep
+
+
+def test_run(engines):
+    code, out, _ = call("run", "digits", "seed=3", "a.b=-1", "--runs", "there")
+    assert code == 0
+    assert out.startswith(
+        f"run digits/{FIRST}: finished, 100/100 steps, 0:07\ntest_accuracy: 0.9\n"
+    )
+    assert engines["mastery_jax.workflow.launch.prepare"] == ((), {})
+    assert engines["mastery_jax.workflow.config.load"] == (("digits", ("seed=3", "a.b=-1")), {})
+    assert engines["mastery_jax.workflow.run.run"][1]["runs"] == pathlib.Path("there")
+
+
+def test_run_for_programs(engines, runs):
+    code, out, err = call("run", "digits", "--quiet")
+    assert (code, out, err) == (0, f"{runs / 'digits' / FIRST}\n", "")
+    found = json.loads(call("run", "digits", "--json")[1])
+    assert found["folder"] == str(runs / "digits" / FIRST)
+    assert (found["state"], found["metrics"]) == ("finished", {"test_accuracy": 0.9})
+
+
+@pytest.mark.parametrize(("state", "code"), [("interrupted", 75), ("failed", 1), ("finished", 0)])
+@pytest.mark.parametrize("flag", [[], ["--quiet"], ["--json"]])
+def test_how_a_run_ended_is_the_exit_code(engines, runs, state, code, flag):
+    folder = write_run(runs, "20261126-000000-dddddd", state=state, reason="loss became nan")
+    engines["replace"](run, "run", folder)
+    found, out, err = call("run", "digits", *flag)
+    assert found == code
+    assert (f"mastery resume {folder}" in out + err) == (state == "interrupted")
+    assert flag == [] or "\n" not in out.strip() or json.loads(out)["state"] == state
+
+
+def test_lanes_that_failed_are_exit_3(engines, runs):
+    measure = lambda seed: None if seed else {"test_accuracy": 0.5}  # noqa: E731
+    engines["replace"](sweep, "sweep", write_sweep(runs, "x", {"seed": [0, 1]}, measure))
+    assert call("sweep", "digits", "seed=0,1")[0] == work.LANES_FAILED == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "strategy", "splits"),
+    [
+        ([], "auto", False),
+        (["--exact"], "loop", False),
+        (["--strategy", "vmap", "--width", "8"], "vmap", True),
+        (["--strategy", "map"], "map", True),
+    ],
+)
+def test_sweep_strategies(engines, options, strategy, splits):
+    code, out, _ = call("sweep", "digits", "seed=0,1", *options)
+    assert code == 0
+    assert f"to compare its lanes: mastery compare {pathlib.Path.cwd()}/runs/digits/{SWEEP}" in out
+    found = engines["mastery_jax.workflow.sweep.sweep"][1]
+    assert found["strategy"] == strategy
+    assert found["width"] == (8 if "8" in options else None)
+    devices = engines["mastery_jax.workflow.launch.prepare"][1]["host_devices"]
+    assert devices == (len(os.sched_getaffinity(0)) if splits else None)
+
+
+def test_plan_is_printed_and_nothing_run(engines, monkeypatch):
+    class Plan:
+        def describe(self):
+            return "digits: 2 lanes in 1 program"
+
+        def to_json(self):
+            return {"lanes": 2}
+
+    monkeypatch.setattr(plan, "plan", lambda loaded, fields, *, strategy: Plan())
+    assert call("sweep", "digits", "--plan")[1] == "digits: 2 lanes in 1 program\n"
+    assert json.loads(call("sweep", "digits", "--plan", "--json")[1]) == {"lanes": 2}
+    assert "mastery_jax.workflow.sweep.sweep" not in engines
+
+
+def test_print_config_and_schema(engines, monkeypatch):
+    monkeypatch.setattr(config, "to_yaml", lambda loaded: f"experiment: {loaded.experiment}\n")
+    monkeypatch.setattr(config, "schema", lambda loaded: {"title": loaded.name})
+    assert call("run", "digits", "--print-config")[1] == "experiment: experiments.classify\n"
+    assert json.loads(call("run", "digits", "--schema")[1]) == {"title": "digits"}
+    assert "mastery_jax.workflow.run.run" not in engines
+
+
+def test_resume_finds_out_what_it_is(engines, runs):
+    assert call("resume", "a1b2")[0] == 0
+    assert engines["mastery_jax.workflow.run.resume"][0] == (pathlib.Path("runs/digits") / FIRST,)
+    assert "mastery_jax.workflow.sweep.resume" not in engines
+    (runs / "digits" / SWEEP / "plan.json").write_text('{"strategy": "vmap", "width": 8}')
+    assert call("resume", "sweep")[0] == 0
+    assert engines["mastery_jax.workflow.sweep.resume"][0] == (pathlib.Path("runs/digits") / SWEEP,)
+    assert engines["mastery_jax.workflow.launch.prepare"][1]["host_devices"]
+
+
+def test_export(engines):
+    code, out, _ = call("export", "sweep", "--best", "test_accuracy:max", "--name", "digits")
+    assert (code, out) == (0, "models/digits/1\n")
+    found, options = engines["mastery_jax.workflow.export.export"]
+    assert found == (pathlib.Path("runs/digits") / SWEEP,)
+    assert options["best"] == "test_accuracy:max"
+    assert (options["name"], options["models"]) == ("digits", pathlib.Path("models"))
+    out = call("export", FIRST, "--name", "digits", "--json")[1]
+    assert json.loads(out) == {"folder": "models/digits/1"}
+
+
+@pytest.mark.parametrize("error", [ConfigError("sed is not a field"), RunError("the disk is full")])
+def test_errors_of_the_engines_are_one_sentence(engines, error):
+    engines["replace"](run, "run", error)
+    assert call("run", "digits") == (2, "", f"mastery: {error}\n")
+
+
+def test_serve(monkeypatch):
+    from serving import main as serving
+
+    called = {}
+    monkeypatch.setattr(
+        serving, "run", lambda models, **options: called.update(options, models=models)
+    )
+    assert call("serve", "--models", "there", "--port", "0")[0] == 0
+    assert called == {"models": pathlib.Path("there"), "host": "127.0.0.1", "port": 0}
+
+
+def test_completion_of_the_shell():
+    env = {
+        **os.environ,
+        "_MASTERY_COMPLETE": "bash_complete",
+        "COMP_WORDS": "mastery sw",
+        "COMP_CWORD": "1",
+    }
+    program = "from mastery_jax.cli import main; main(prog_name='mastery')"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=env, check=False
+    )
+    assert "plain,sweep" in done.stdout

@@ -35,6 +35,11 @@ LEFT_OUT = pytest.StashKey[int]()
 
 
 def pytest_terminal_summary(terminalreporter, config):
+    reports = (report for found in terminalreporter.stats.values() for report in found)
+    if any("test_contract.py" in getattr(report, "nodeid", "") for report in reports):
+        from tests import cases, contract
+
+        terminalreporter.write_line(contract.summary(cases.CASES))
     count = config.stash.get(LEFT_OUT, 0)
     if count:
         terminalreporter.write_line(

@@ -42,7 +42,7 @@ def checked(fn: F) -> F:
         arrays = [
             found
             for name, value in bound.arguments.items()
-            for found in _arrays(name, value, hints[name])
+            for found in _arrays(where, name, value, hints[name])
         ]
         with jaxtyped("context"):
             for name, value, hint in arrays:
@@ -57,14 +57,15 @@ def checked(fn: F) -> F:
     return typing.cast(F, wrapper)
 
 
-def _arrays(name: str, value: Any, hint: Any) -> Iterator[tuple[str, Any, Any]]:
+def _arrays(where: str, name: str, value: Any, hint: Any) -> Iterator[tuple[str, Any, Any]]:
     """Yield every (name, value, hint) below ``value`` whose hint describes an array."""
     if hasattr(hint, "_fields"):
         if not isinstance(value, hint):
-            raise ValueError(f"{name} is {_show(value)}, not a {hint.__module__}.{hint.__name__}")
+            wanted = f"{hint.__module__}.{hint.__name__}"
+            raise ValueError(f"{where}: {name} is {_show(value)}, not a {wanted}")
         hints = typing.get_type_hints(hint)
         for field in hint._fields:
-            yield from _arrays(f"{name}.{field}", getattr(value, field), hints[field])
+            yield from _arrays(where, f"{name}.{field}", getattr(value, field), hints[field])
     elif any(isinstance(h, type) and issubclass(h, AbstractArray) for h in _members(hint)):
         yield name, value, hint
 

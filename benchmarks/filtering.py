@@ -169,12 +169,13 @@ def main() -> None:
     notes.append(f"{SERIES} series: {agree(many, {'filterpy': 1e-9, 'dynamax': 1e-5})}")
     for name in ("ours", "dynamax"):
         notes.append(
-            f"First call of {name}, compilation included: {first[name].cpu:.2g} CPU-s for one series, "
-            f"{first_many[name].cpu:.2g} for {SERIES}."
+            f"First call of {name}, compilation included: {first[name].cpu:.2g} CPU-s for one "
+            f"series, {first_many[name].cpu:.2g} for {SERIES}."
         )
     notes.append(
-        f"Double precision. Ours and dynamax run under {launch.SMALL_LOOP}={launch.SMALL_LOOP_BYTES}, "
-        "which our command line sets and dynamax does not."
+        "Double precision, covariances in Joseph's form. Ours and dynamax run under "
+        f"{launch.SMALL_LOOP}={launch.SMALL_LOOP_BYTES}, which our command line sets and dynamax "
+        "does not."
     )
     save(FAMILY, "Filters", rows + more, notes=notes)
 

@@ -56,7 +56,7 @@ def interrupts() -> Iterator[Interrupt]:
             signal.raise_signal(number)
         interrupt.asked = True
 
-    before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+    before: dict[int, Any] = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
     for number in before:
         signal.signal(number, ask)
     try:

@@ -20,7 +20,7 @@ Source: Särkkä (2013), *Bayesian Filtering and Smoothing*, theorem 4.2; Bucy &
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -75,8 +75,7 @@ def init(mean: Float[Array, " state"], cov: Float[Array, "state state"]) -> Stat
 def predict(state: State, *, model: Model) -> State:
     """Return the belief about the next x, before anything is seen of it. O(state³)."""
     with jax.default_matmul_precision("highest"):
-        cov = _predict_cov(state.cov, model)
-        return State(mean=_product(model.transition, state.mean), cov=covariance.symmetric(cov))
+        return _symmetric(_predict(state, model))
 
 
 @jax.jit
@@ -104,11 +103,8 @@ def update(
         ValueError: shapes disagree (at trace time).
     """
     with jax.default_matmul_precision("highest"):
-        seen = _seen(model, is_observed)
-        cov, gain, innovation_cov = _update_cov(state.cov, seen)
-        mean, innovation = _update_mean(state.mean, _fill(y, is_observed), gain, seen)
-        log_likelihood = _log_likelihood(innovation[:, None], innovation_cov, is_observed)[0]
-    return State(mean, covariance.symmetric(cov)), Info(log_likelihood, innovation, innovation_cov)
+        state, info = _update(state, y, model, is_observed)
+    return _symmetric(state), info
 
 
 @jax.jit
@@ -133,9 +129,10 @@ def filter(
     model: Model,
     is_observed: Bool[Array, "time obs"] | None = None,
 ) -> tuple[Beliefs, Info]:
-    """Apply ``step`` along a series. O(time (state³ + obs³)), one loop without LAPACK calls.
+    """Apply ``step`` along a series. O(time (state³ + obs³)).
 
-    Differentiable with respect to everything, so that ``model`` can be learned by gradient.
+    With at most 8 components of y the loop has no LAPACK call, and XLA can make one CPU kernel of
+    it. Differentiable with respect to everything, so that ``model`` can be learned by gradient.
 
     Args:
         state: Belief about x_0.
@@ -152,26 +149,18 @@ def filter(
         >>> one = jnp.ones((1, 1))
         >>> model = Model(transition=one, process_cov=0 * one, emission=one, emission_cov=one)
         >>> beliefs, info = filter(State(jnp.zeros(1), one), 3 * jnp.ones((2, 1)), model=model)
-        >>> beliefs.mean[:, 0], beliefs.cov[-1, 0]
-        (Array([1.5, 2. ], dtype=float32), Array([0.33333334], dtype=float32))
+        >>> beliefs.mean[:, 0], beliefs.cov[0, 0]
+        (Array([1.5, 2. ], dtype=float32), Array([0.5], dtype=float32))
     """
 
-    def advance(state: State, seen_now: tuple[Array, Array | None]) -> tuple[State, tuple]:
-        y, is_observed = seen_now
-        seen = _seen(model, is_observed)
-        cov, gain, innovation_cov = _update_cov(_predict_cov(state.cov, model), seen)
-        mean, innovation = _update_mean(_product(model.transition, state.mean), y, gain, seen)
-        return State(mean, cov), (mean, cov, innovation, innovation_cov)
+    def advance(state: State, now: tuple[Array, Array | None]) -> tuple[State, tuple]:
+        y, is_observed = now
+        state, info = _update(_predict(state, model), y, model, is_observed)
+        return state, (Beliefs(*state), info)
 
     with jax.default_matmul_precision("highest"):
-        _, (mean, cov, innovation, innovation_cov) = loop.scan(
-            advance, state, (_fill(ys, is_observed), is_observed)
-        )
-        log_likelihood = jax.vmap(_log_likelihood)(
-            innovation[..., None], innovation_cov, is_observed
-        )
-    info = Info(log_likelihood[:, 0], innovation, innovation_cov)
-    return Beliefs(mean, covariance.symmetric(cov)), info
+        _, (beliefs, info) = loop.scan(advance, state, (ys, is_observed))
+    return _symmetric(beliefs), info
 
 
 @jax.jit
@@ -195,32 +184,43 @@ def filter_many(
         is_observed: False for each number that is missing, in all series alike.
 
     Returns:
-        What ``filter`` does; means, log-likelihoods and innovations have a leading axis of series,
-        covariances are those of all. It equals ``jax.vmap`` of ``filter`` over ``yss``.
+        What ``jax.vmap`` of ``filter`` over ``yss`` does, but that covariances, which all series
+        share, have no axis of series.
     """
 
     def advance_cov(cov: Array, is_observed: Array | None = None) -> tuple[Array, tuple]:
         cov, gain, innovation_cov = _update_cov(_predict_cov(cov, model), _seen(model, is_observed))
         return cov, (cov, gain, innovation_cov)
 
-    def advance_mean(mean: Array, seen_now: tuple[Array, Array, Array | None]) -> tuple:
-        y, gain, is_observed = seen_now
+    def advance_mean(mean: Array, now: tuple[Array, Array, Array, Array | None]) -> tuple:
+        y, gain, innovation_cov, is_observed = now
         mean = _product(model.transition, mean)
         mean, innovation = _update_mean(mean, y, gain, _seen(model, is_observed))
-        return mean, (mean, innovation)
+        log_likelihood = _log_likelihood(innovation, innovation_cov, is_observed)
+        return mean, (mean, log_likelihood, innovation)
 
     num_series, num_steps, _ = yss.shape
+    # The series lie along the last axis, where a processor's vectors run.
+    ys = jnp.moveaxis(_fill(yss, is_observed), 0, -1)
+    start = jnp.broadcast_to(state.mean[:, None], (state.mean.size, num_series))
     with jax.default_matmul_precision("highest"):
-        _, (cov, gain, innovation_cov) = loop.scan(
-            advance_cov, state.cov, is_observed, num_steps=num_steps
-        )
-        start = jnp.broadcast_to(state.mean[:, None], (state.mean.size, num_series))
-        # The series lie along the last axis, where a processor's vectors run.
-        ys = jnp.moveaxis(_fill(yss, is_observed), 0, -1)
-        _, (mean, innovation) = loop.scan(advance_mean, start, (ys, gain, is_observed))
-        log_likelihood = jax.vmap(_log_likelihood)(innovation, innovation_cov, is_observed)
-    info = Info(log_likelihood.T, jnp.moveaxis(innovation, -1, 0), innovation_cov)
-    return Beliefs(jnp.moveaxis(mean, -1, 0), covariance.symmetric(cov)), info
+        _, (cov, *gains) = loop.scan(advance_cov, state.cov, is_observed, num_steps=num_steps)
+        _, by_series = loop.scan(advance_mean, start, (ys, *gains, is_observed))
+    mean, log_likelihood, innovation = (jnp.moveaxis(x, -1, 0) for x in by_series)
+    _, innovation_cov = gains
+    return _symmetric(Beliefs(mean, cov)), Info(log_likelihood, innovation, innovation_cov)
+
+
+def _predict(state: State, model: Model) -> State:
+    return State(mean=_product(model.transition, state.mean), cov=_predict_cov(state.cov, model))
+
+
+def _update(state: State, y: Array, model: Model, is_observed: Array | None) -> tuple[State, Info]:
+    seen = _seen(model, is_observed)
+    cov, gain, innovation_cov = _update_cov(state.cov, seen)
+    mean, innovation = _update_mean(state.mean, _fill(y, is_observed), gain, seen)
+    log_likelihood = _log_likelihood(innovation[:, None], innovation_cov, is_observed)[0]
+    return State(mean, cov), Info(log_likelihood, innovation, innovation_cov)
 
 
 def _predict_cov(cov: Array, model: Model) -> Array:
@@ -231,11 +231,11 @@ def _predict_cov(cov: Array, model: Model) -> Array:
 def _update_cov(cov: Array, model: Model) -> tuple[Array, Array, Array]:
     """Return the covariance given y, the gain K and the covariance S of the innovation."""
     H, R = model.emission, model.emission_cov
-    cross_cov = H @ cov
-    innovation_cov = cross_cov @ H.T + R
-    gain = covariance.solve(innovation_cov, cross_cov).T
-    shrink = jnp.eye(len(cov), dtype=cov.dtype) - gain @ H
-    return shrink @ cov @ shrink.T + gain @ R @ gain.T, gain, innovation_cov
+    HP = H @ cov
+    S = HP @ H.T + R
+    Kt = covariance.solve(S, HP)  # Kᵀ
+    shrink = jnp.eye(len(cov), dtype=cov.dtype) - H.T @ Kt  # (I − K H)ᵀ
+    return shrink.T @ (cov @ shrink) + Kt.T @ (R @ Kt), Kt.T, S
 
 
 def _update_mean(mean: Array, y: Array, gain: Array, model: Model) -> tuple[Array, Array]:
@@ -271,3 +271,8 @@ def _product(matrix: Array, x: Array) -> Array:
     """Return matrix @ x in a form that XLA fuses with what is around it, unlike a product call."""
     wide = matrix.reshape(*matrix.shape, *[1] * (x.ndim - 1))
     return (wide * x[None]).sum(axis=1)
+
+
+def _symmetric(beliefs: Any) -> Any:
+    """Return beliefs whose covariances are symmetric to the last bit."""
+    return beliefs._replace(cov=covariance.symmetric(beliefs.cov))

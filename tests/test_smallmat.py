@@ -97,10 +97,13 @@ def test_the_program_calls_no_library():
     [
         ("cholesky", ()),
         ("log_det", ()),
+        ("product", (np.ones(9, np.float32),)),
         ("solve", (np.ones(9, np.float32),)),
         ("solve_triangular", (np.ones(9, np.float32),)),
     ],
 )
 def test_a_larger_matrix_is_refused(name, args):
-    with pytest.raises(ValueError, match=f"smallmat.{name}: the matrix has 9 rows"):
+    with pytest.raises(
+        ValueError, match=f"smallmat.{name}: the matrix is 9 x 9, not at most 8 x 8"
+    ):
         getattr(smallmat, name)(jnp.eye(9), *args)

@@ -1,12 +1,13 @@
-"""Tiny positive definite matrices, unrolled while tracing: no LAPACK call in the program.
+"""Products and solves of tiny matrices, unrolled while tracing: no library call in the program.
 
     A = L D Lᵀ        L unit lower triangular, D diagonal: the pivots
     A = C Cᵀ          C = L D^½, Cholesky's factor
 
-Every entry is a scalar of the trace, so that XLA can put a whole loop around it into one kernel:
-a filter with LAPACK in its step runs some twenty times slower on a CPU. Cost and compile time
-grow with n³, hence the limit. Only the lower triangle of A is read. Functions given the same
-matrix in one program share its factor: XLA computes equal expressions once.
+XLA can put a whole loop into one CPU kernel if there is no LAPACK call in it and, from jaxlib 0.12
+on, no dot: a filter with either runs some fifteen times slower. Here every entry of a factor is a
+scalar of the trace, hence the limit: cost and compile time grow with n³. Only the lower triangle
+of A is read. Functions given the same matrix in one program share its factor: XLA computes equal
+expressions once.
 
 Source: Golub & Van Loan (2013), *Matrix Computations*, sections 3.1.2 (substitution), 4.1.3 (LDLᵀ)
 and 4.2.5 (Cholesky).
@@ -21,7 +22,7 @@ from jaxtyping import Array, Float
 
 from mastery_jax.core.check import checked
 
-__all__ = ["MAX_SIZE", "cholesky", "log_det", "solve", "solve_triangular"]
+__all__ = ["MAX_SIZE", "cholesky", "log_det", "product", "solve", "solve_triangular"]
 
 MAX_SIZE = 8
 """The largest number of rows that is unrolled."""
@@ -31,6 +32,25 @@ class _Factor(NamedTuple):
     lower: list[list[Array]]  # row i holds L_i0 … L_i,i-1
     pivots: list[Array]  # D; NaN from the first that is not positive
     reciprocals: list[Array]  # 1 / D
+
+
+@jax.jit
+@checked
+def product(
+    matrix: Float[Array, "m n"], rhs: Float[Array, "n *columns"]
+) -> Float[Array, "m *columns"]:
+    """Return the matrix product as a sum of products, at full precision. O(m n columns).
+
+    Args:
+        matrix: At most 8 rows and 8 columns.
+        rhs: One or more vectors, along the axes after the first.
+
+    Raises:
+        ValueError: the matrix has more than 8 rows or columns.
+    """
+    _size("product", matrix)
+    wide = matrix.reshape(*matrix.shape, *[1] * (rhs.ndim - 1))
+    return (wide * rhs[None]).sum(axis=1)
 
 
 @jax.jit
@@ -161,10 +181,10 @@ def _less_products(value: Array, xs: list[Array], ys: list[Array]) -> Array:
 
 
 def _size(where: str, matrix: Array) -> int:
-    size = matrix.shape[0]
-    if size > MAX_SIZE:
+    if max(matrix.shape) > MAX_SIZE:
+        rows, columns = matrix.shape
         raise ValueError(
-            f"smallmat.{where}: the matrix has {size} rows, not at most {MAX_SIZE}; "
-            "beyond, LAPACK is the better choice: jnp.linalg, jax.scipy.linalg"
+            f"smallmat.{where}: the matrix is {rows} x {columns}, not at most {MAX_SIZE} x "
+            f"{MAX_SIZE}; beyond, take jnp.linalg and jax.scipy.linalg"
         )
-    return size
+    return matrix.shape[0]

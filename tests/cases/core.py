@@ -10,9 +10,17 @@ matrix = half @ half.T + 0.5 * np.eye(5)
 factor = np.tril(half, -1) + np.diag(1 + rng.random(5))
 vector, columns = rng.normal(size=5), rng.normal(size=(5, 3))
 
-ANY_COLUMNS = "a right-hand side may have any number of axes after the first"
+ANY_COLUMNS = "vectors may lie along any number of axes after the first"
 
 CASES = (
+    Case(
+        "smallmat.product",
+        smallmat.product,
+        (half[:2], columns),
+        oracle=np.matmul,
+        unchecked=("1",),
+        because=ANY_COLUMNS,
+    ),
     Case(
         "smallmat.cholesky",
         smallmat.cholesky,

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import linalg
 
-from mastery_jax.inference.filtering import covariance, kalman, linear_gaussian, rts
+from mastery_jax.inference.filtering import kalman, linear_gaussian, matrix, rts
 from tests.contract import Case
 
 rng = np.random.default_rng(0)
@@ -152,16 +152,30 @@ def smooth_by_conditioning(filtered, *, model):
 filtered = filter_by_conditioning(state, ys, model=model)[0]
 
 CASES = (
-    Case("covariance.solve", covariance.solve, (large, large[:, :2]), oracle=linalg.solve),
     Case(
-        "covariance.log_det",
-        covariance.log_det,
+        "matrix.product",
+        matrix.product,
+        (large, large[:, 0]),
+        oracle=np.matmul,
+        unchecked=("1",),
+        because="vectors may lie along any number of axes after the first",
+    ),
+    Case(
+        "matrix.congruence",
+        matrix.congruence,
+        (large[:2], large),
+        oracle=lambda a, cov: a @ cov @ a.T,
+    ),
+    Case("matrix.solve", matrix.solve, (large, large[:, :2]), oracle=linalg.solve),
+    Case(
+        "matrix.log_det",
+        matrix.log_det,
         (large,),
         oracle=lambda a: np.log(linalg.eigvalsh(a)).sum(),
     ),
     Case(
-        "covariance.symmetric",
-        covariance.symmetric,
+        "matrix.symmetric",
+        matrix.symmetric,
         (half,),
         oracle=lambda a: (a + a.T) / 2,
         any_rank=True,

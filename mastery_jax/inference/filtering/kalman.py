@@ -28,7 +28,7 @@ from jaxtyping import Array, Bool, Float
 
 from mastery_jax.core import loop
 from mastery_jax.core.check import checked
-from mastery_jax.inference.filtering import covariance
+from mastery_jax.inference.filtering import matrix
 from mastery_jax.inference.filtering.linear_gaussian import Model, State
 
 __all__ = [
@@ -194,7 +194,7 @@ def filter_many(
 
     def advance_mean(mean: Array, now: tuple[Array, Array, Array, Array | None]) -> tuple:
         y, gain, innovation_cov, is_observed = now
-        mean = _product(model.transition, mean)
+        mean = matrix.product(model.transition, mean)
         mean, innovation = _update_mean(mean, y, gain, _seen(model, is_observed))
         log_likelihood = _log_likelihood(innovation, innovation_cov, is_observed)
         return mean, (mean, log_likelihood, innovation)
@@ -212,7 +212,9 @@ def filter_many(
 
 
 def _predict(state: State, model: Model) -> State:
-    return State(mean=_product(model.transition, state.mean), cov=_predict_cov(state.cov, model))
+    return State(
+        mean=matrix.product(model.transition, state.mean), cov=_predict_cov(state.cov, model)
+    )
 
 
 def _update(state: State, y: Array, model: Model, is_observed: Array | None) -> tuple[State, Info]:
@@ -224,31 +226,31 @@ def _update(state: State, y: Array, model: Model, is_observed: Array | None) -> 
 
 
 def _predict_cov(cov: Array, model: Model) -> Array:
-    F, Q = model.transition, model.process_cov
-    return F @ cov @ F.T + Q
+    return matrix.congruence(model.transition, cov) + model.process_cov
 
 
 def _update_cov(cov: Array, model: Model) -> tuple[Array, Array, Array]:
     """Return the covariance given y, the gain K and the covariance S of the innovation."""
     H, R = model.emission, model.emission_cov
-    HP = H @ cov
-    S = HP @ H.T + R
-    Kt = covariance.solve(S, HP)  # Kᵀ
-    shrink = jnp.eye(len(cov), dtype=cov.dtype) - H.T @ Kt  # (I − K H)ᵀ
-    return shrink.T @ (cov @ shrink) + Kt.T @ (R @ Kt), Kt.T, S
+    HP = matrix.product(H, cov)
+    S = matrix.product(HP, H.T) + R
+    K = matrix.solve(S, HP).T
+    shrunk = cov - matrix.product(K, HP)  # (I − K H) P
+    shrink = jnp.eye(len(cov), dtype=cov.dtype) - matrix.product(K, H)
+    return matrix.product(shrunk, shrink.T) + matrix.congruence(K, R), K, S
 
 
 def _update_mean(mean: Array, y: Array, gain: Array, model: Model) -> tuple[Array, Array]:
     """Return the mean given y, and the innovation; of one series, or of many along a last axis."""
-    innovation = y - _product(model.emission, mean)
-    return mean + _product(gain, innovation), innovation
+    innovation = y - matrix.product(model.emission, mean)
+    return mean + matrix.product(gain, innovation), innovation
 
 
 def _log_likelihood(innovation: Array, innovation_cov: Array, is_observed: Array | None) -> Array:
     """Return log N(innovation; 0, S) of each column, over the components that are observed."""
     count = len(innovation) if is_observed is None else is_observed.sum(dtype=innovation.dtype)
-    distance = (innovation * covariance.solve(innovation_cov, innovation)).sum(axis=0)
-    return -(distance + covariance.log_det(innovation_cov) + count * math.log(2 * math.pi)) / 2
+    distance = (innovation * matrix.solve(innovation_cov, innovation)).sum(axis=0)
+    return -(distance + matrix.log_det(innovation_cov) + count * math.log(2 * math.pi)) / 2
 
 
 def _seen(model: Model, is_observed: Array | None) -> Model:
@@ -267,12 +269,6 @@ def _fill(y: Array, is_observed: Array | None) -> Array:
     return y if is_observed is None else jnp.where(is_observed, y, 0)
 
 
-def _product(matrix: Array, x: Array) -> Array:
-    """Return matrix @ x in a form that XLA fuses with what is around it, unlike a product call."""
-    wide = matrix.reshape(*matrix.shape, *[1] * (x.ndim - 1))
-    return (wide * x[None]).sum(axis=1)
-
-
 def _symmetric(beliefs: Any) -> Any:
     """Return beliefs whose covariances are symmetric to the last bit."""
-    return beliefs._replace(cov=covariance.symmetric(beliefs.cov))
+    return beliefs._replace(cov=matrix.symmetric(beliefs.cov))

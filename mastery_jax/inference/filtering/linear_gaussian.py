@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Key
 
 from mastery_jax.core import loop
 from mastery_jax.core.check import checked
+from mastery_jax.inference.filtering import matrix
 
 __all__ = ["Model", "Path", "State", "simulate"]
 
@@ -61,7 +62,7 @@ def simulate(key: Key[Array, ""], state: State, *, model: Model, num_steps: int)
         noise = _noise(emission_key, model.emission_cov, (num_steps,))
 
         def move(x: Array, shock: Array) -> tuple[Array, Array]:
-            x = model.transition @ x + shock
+            x = matrix.product(model.transition, x) + shock
             return x, x
 
         _, states = loop.scan(move, start, shocks)

@@ -17,7 +17,7 @@ from jaxtyping import Array
 
 from mastery_jax.core import loop
 from mastery_jax.core.check import checked
-from mastery_jax.inference.filtering import covariance
+from mastery_jax.inference.filtering import matrix
 from mastery_jax.inference.filtering.kalman import Beliefs
 from mastery_jax.inference.filtering.linear_gaussian import Model
 
@@ -43,11 +43,11 @@ def smooth(filtered: Beliefs, *, model: Model) -> Beliefs:
 
     def back(after: tuple[Array, Array], now: tuple[Array, Array]) -> tuple:
         (later_mean, later_cov), (mean, cov) = after, now
-        cross_cov = F @ cov
-        gain = covariance.solve(cross_cov @ F.T + Q, cross_cov).T
-        shrink = identity - gain @ F
-        mean = mean + gain @ (later_mean - F @ mean)
-        cov = shrink @ cov @ shrink.T + gain @ (later_cov + Q) @ gain.T
+        predicted_cov = matrix.congruence(F, cov) + Q
+        gain = matrix.solve(predicted_cov, matrix.product(F, cov)).T
+        shrink = identity - matrix.product(gain, F)
+        mean = mean + matrix.product(gain, later_mean - matrix.product(F, mean))
+        cov = matrix.congruence(shrink, cov) + matrix.congruence(gain, later_cov + Q)
         return (mean, cov), (mean, cov)
 
     last = (filtered.mean[-1], filtered.cov[-1])
@@ -56,4 +56,4 @@ def smooth(filtered: Beliefs, *, model: Model) -> Beliefs:
         _, (mean, cov) = loop.scan(back, last, earlier)
     mean = jnp.concatenate([mean[::-1], last[0][None]])
     cov = jnp.concatenate([cov[::-1], last[1][None]])
-    return Beliefs(mean=mean, cov=covariance.symmetric(cov))
+    return Beliefs(mean=mean, cov=matrix.symmetric(cov))

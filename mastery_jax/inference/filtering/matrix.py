@@ -1,9 +1,9 @@
-"""What filters do with a covariance of any size: unrolled where it is small, LAPACK beyond.
+"""The matrix algebra of filters at any size: unrolled where it is small, BLAS and LAPACK beyond.
 
-The choice is made from the shape, while tracing. Both ways give NaN throughout where the matrix
-is not positive definite.
+The choice is made from the shapes, while tracing. Solves give NaN throughout where the matrix is
+not positive definite. Products run at the precision that the caller set.
 
-Source: Golub & Van Loan (2013), *Matrix Computations*, sections 4.1.3 and 4.2.
+Source: Golub & Van Loan (2013), *Matrix Computations*, sections 1.1, 4.1.3 and 4.2.
 """
 
 import jax
@@ -14,7 +14,25 @@ from jaxtyping import Array, Float
 from mastery_jax.core import smallmat
 from mastery_jax.core.check import checked
 
-__all__ = ["log_det", "solve", "symmetric"]
+__all__ = ["congruence", "log_det", "product", "solve", "symmetric"]
+
+
+@jax.jit
+@checked
+def product(
+    matrix: Float[Array, "m n"], rhs: Float[Array, "n *columns"]
+) -> Float[Array, "m *columns"]:
+    """Return the matrix product. O(m n columns)."""
+    if max(matrix.shape) <= smallmat.MAX_SIZE:
+        return smallmat.product(matrix, rhs)
+    return jnp.tensordot(matrix, rhs, axes=1)
+
+
+@jax.jit
+@checked
+def congruence(matrix: Float[Array, "m n"], cov: Float[Array, "n n"]) -> Float[Array, "m m"]:
+    """Return A P Aᵀ, the covariance of A x where that of x is P. O(m n (m + n))."""
+    return product(product(matrix, cov), matrix.T)
 
 
 @jax.jit

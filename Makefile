@@ -49,4 +49,4 @@ bench: $(VENV)/.dev  ## time ours and the peers in turn, write docs/BENCHMARKS.m
 	$(BIN)/python -m benchmarks.report --run
 
 clean:  ## remove what the commands above made
-	rm -rf $(VENV) .bench dist htmlcov .coverage .pytest_cache .ruff_cache
+	rm -rf $(VENV) .bench .demo dist htmlcov .coverage .pytest_cache .ruff_cache

@@ -39,6 +39,11 @@ class Roof(click.RichGroup):
             code = MISTAKE
         except click.Abort:
             code = STOPPED
+        except Exception as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            click.echo(f"mastery: out of memory: {str(error).splitlines()[0]}", err=True)
+            code = MISTAKE
         if not standalone_mode:
             return code
         sys.exit(code)

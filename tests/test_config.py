@@ -49,6 +49,10 @@ class Config(RunConfig, frozen=True, kw_only=True):
     title: str = ""
 
 
+def build(config, spec):
+    """Stand for an experiment; only its config is read here."""
+
+
 def check(value: Config) -> None:
     if value.num_steps and value.save_every > value.num_steps:
         raise ValueError("save_every must not be above num_steps")
@@ -126,6 +130,7 @@ SENTENCES = {
     "unknown module": ("experiment: tests.test_konfig", "did you mean tests.test_config?"),
     "unknown package": ("experiment: experimints.classify", "named experimints.classify"),
     "module without Config": ("experiment: json", "json has no Config"),
+    "module without build": ("experiment: mastery_jax.workflow.trace", "trace has no "),
     "not YAML": (f"{HEAD}seed: [1\nnum_steps: 2\n", "line 4"),
     "a tab": (f"{HEAD}\tseed: 1\n", "line 3"),
     "twice": (f"{HEAD}seed: 1\nseed: 2\n", "line 4: seed is given twice"),
@@ -218,6 +223,7 @@ def test_required_field(write, tmp_path, monkeypatch):
     (tmp_path / "demanding.py").write_text(
         "from mastery_jax.workflow.experiment import RunConfig\n"
         "class Config(RunConfig, frozen=True, kw_only=True):\n    rate: float\n"
+        "def build(config, spec): ...\n"
     )
     write("experiment: demanding")
     with pytest.raises(ConfigError, match=r"^demanding's config needs rate$"):

@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.linear_model import Ridge as SklearnRidge
 
 from experiments import density
-from mastery_jax.workflow import config, data, lowering, program
+from mastery_jax.workflow import config, data, lowering, program, trace
 from mastery_jax.workflow.errors import ConfigError
 
 pytestmark = pytest.mark.engine
@@ -89,11 +89,11 @@ def test_metrics_agree_with_the_methods():
 def test_every_float_is_a_lane_with_the_effect_it_should_have(name):
     ran, value = run(name), CONFIGS[name]
     arrays = jax.device_put(ran.arrays)
-    effects, _ = program.confirm(type(value).__module__, value, ran.spec, arrays)
+    effects = trace.confirm(type(value).__module__, value, ran.spec, arrays)
     idle = (
         {"seed", "optimizer.learning_rate", "optimizer.weight_decay"} if name in IN_ONE_GO else {}
     )
-    assert effects == {path: path not in idle for path in ran.lane}
+    assert effects.acts == {path: path not in idle for path in ran.lane}
 
 
 @pytest.mark.parametrize("name", CONFIGS)

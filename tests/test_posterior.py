@@ -8,7 +8,7 @@ from jax import export
 from scipy import stats
 
 from experiments import posterior
-from mastery_jax.workflow import config, program, run
+from mastery_jax.workflow import config, run, trace
 from mastery_jax.workflow.errors import ConfigError
 
 pytestmark = pytest.mark.engine
@@ -67,7 +67,7 @@ def test_keeps_every_draw_and_nothing_of_the_warmup(last):
 def test_every_float_of_the_config_matters(prepared):
     loaded = prepared.loaded
     spec = program.specify(prepared.dataset)
-    used, _ = program.confirm(loaded.experiment, loaded.value, spec, prepared.dataset.arrays)
+    used = trace.confirm(loaded.experiment, loaded.value, spec, prepared.dataset.arrays).acts
     assert used == dict.fromkeys(["seed", "target_accept", "mean_scale", "spread_scale"], True)
 
 

@@ -100,16 +100,48 @@ def test_the_best_checkpoint_is_kept(toy, tmp_path):
     assert checkpoint.steps(folder) == [10, 40]
 
 
+def test_a_metric_that_is_not_finite_is_never_best(toy, tmp_path):
+    loaded = config.load(toy, ["best=test_nan_after_20:max"])
+    folder = run.run(loaded, runs=tmp_path, progress=QUIET)
+    assert records.status(folder)["best"]["step"] == 20
+    assert checkpoint.steps(folder) == [20, 40]
+
+
+def test_the_best_is_found_again_by_a_resumed_run(toy, tmp_path, monkeypatch):
+    def full_at_30(folder, step, state, save=checkpoint.save):
+        if step == 30:
+            raise RunError("the disk is full")
+        save(folder, step, state)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", full_at_30)
+        with pytest.raises(RunError, match="the disk is full"):
+            run.run(config.load(toy, ["best=seen:max"]), runs=tmp_path, progress=QUIET)
+    (folder,) = (tmp_path / "toy").iterdir()
+    assert records.status(folder)["best"]["step"] == 20
+    (folder / "status.json").unlink()  # as if killed before it was written
+    (folder / "environment.json").unlink()
+    run.resume(folder, progress=QUIET)
+    assert records.status(folder)["best"]["step"] == 40
+
+
 def test_a_best_that_is_not_measured_is_named(toy, tmp_path):
-    with pytest.raises(RunError, match=r"best: accuracy is not measured; there is seen, test_loss"):
-        run.run(config.load(toy, ["best=accuracy:max"]), runs=tmp_path, progress=QUIET)
+    with pytest.raises(ConfigError, match="best: test_los is not measured; did you mean test_loss"):
+        run.run(config.load(toy, ["best=test_los:max"]), runs=tmp_path, progress=QUIET)
+    with pytest.raises(ConfigError, match="best is 'test_loss', wanted METRIC:max or METRIC:min"):
+        run.run(config.load(toy, ["best=test_loss"]), runs=tmp_path, progress=QUIET)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_loss_that_is_not_finite_fails_the_run(toy, tmp_path):
     folder = run.run(config.load(toy, ["rate=1e30"]), runs=tmp_path, progress=QUIET)
     status = records.status(folder)
     assert status["state"] == "failed"
+    last = records.metrics(folder)[-2]["step"]
+    first = next(r["step"] for r in records.metrics(folder) if not np.isfinite(r["loss"]))
     assert status["reason"].startswith("loss became ")
+    assert status["reason"].endswith(f"at step {first}")
+    assert 1 < first <= last
     assert checkpoint.steps(folder) == []
 
 
@@ -117,6 +149,28 @@ def test_a_float_that_decides_is_named_with_its_line(toy, tmp_path):
     with pytest.raises(ConfigError, match=r"rate cannot be an argument.*toy\.py:\d+: if config"):
         run.run(config.load(toy, ["fault=branch"]), runs=tmp_path, progress=QUIET)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("what", ["config", "data"])
+def test_another_config_or_other_data_is_not_mixed_in(toy, tmp_path, monkeypatch, what):
+    (tmp_path / "schools.csv").write_text("effect,std_error\n" + "28,15\n" * 8)
+    overrides = [f"data.source={tmp_path}/schools.csv"]
+    with monkeypatch.context() as patch:
+        patch.setattr(run.Interrupt, "__init__", lambda self: setattr(self, "asked", True))
+        folder = run.run(config.load(toy, overrides), runs=tmp_path, progress=QUIET)
+    if what == "config":
+        edited = (folder / "config.yaml").read_text().replace("rate: 0.1", "rate: 0.2")
+        (folder / "config.yaml").write_text(edited)
+    else:
+        (tmp_path / "schools.csv").write_text("effect,std_error\n" + "29,15\n" * 8)
+    with pytest.raises(RunError, match=rf"is not what it was: its {what} .* since it began"):
+        run.resume(folder, progress=QUIET)
+
+
+def test_a_float_that_the_dtype_cannot_hold_is_refused(toy, tmp_path):
+    for rate, why in (("1e39", "inf"), ("1e-46", "0.0")):
+        with pytest.raises(ConfigError, match=f"rate is .*, which is {why} as a float32"):
+            run.run(config.load(toy, [f"rate={rate}"]), runs=tmp_path, progress=QUIET)
 
 
 def test_two_processes_cannot_share_a_run(toy, whole, tmp_path):
@@ -147,8 +201,12 @@ def test_a_damaged_checkpoint_is_named(toy, tmp_path, monkeypatch, damage):
         run.resume(folder, progress=QUIET)
 
 
-def test_runs_under_a_file_are_refused(toy, tmp_path):
-    (tmp_path / "runs").write_text("not a folder")
+@pytest.mark.parametrize("what", ["file", "dangling link"])
+def test_runs_under_no_folder_are_refused(toy, tmp_path, what):
+    if what == "file":
+        (tmp_path / "runs").write_text("not a folder")
+    else:
+        (tmp_path / "runs").symlink_to(tmp_path / "nowhere")
     with pytest.raises(RunError, match="a run cannot be kept under"):
         run.run(config.load(toy), runs=tmp_path / "runs", progress=QUIET)
 

@@ -1,6 +1,8 @@
 """A sweep's lanes are what solo runs would be; a stop loses nothing."""
 
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,7 +11,7 @@ import time
 import pytest
 
 from mastery_jax.workflow import config, export, plan, records, run, strategies, sweep
-from mastery_jax.workflow.errors import ConfigError, RunError
+from mastery_jax.workflow.errors import ConfigError, RunError, UserError
 from mastery_jax.workflow.progress import Progress
 
 QUIET = Progress(quiet=True)
@@ -152,6 +154,86 @@ def test_a_killed_sweep_goes_on_with_what_is_missing(toy, tmp_path):
     loaded, fields = config.load_sweep(toy, [*FIELDS, "pause=1e-6"])
     undisturbed = sweep.sweep(loaded, fields, runs=tmp_path / "again", progress=QUIET)
     assert (folder / "lanes.csv").read_text() == (undisturbed / "lanes.csv").read_text()
+
+
+@pytest.mark.parametrize("devices", [1, 4])
+def test_a_shipped_config_has_the_same_lanes_on_any_number_of_devices(tmp_path, devices):
+    """XLA splits large products by its number of threads, which must not follow the devices."""
+    tables = []
+    for count in (devices, 2):
+        words = [sys.executable, "-m", "mastery_jax.cli", "sweep", "digits_logistic", "seed=0,1"]
+        environment = os.environ | {
+            "XLA_FLAGS": f"--xla_force_host_platform_device_count={count}",
+        }
+        environment.pop("NPROC", None)
+        runs = tmp_path / str(count)
+        subprocess.run(
+            [*words, "--exact", "--runs", str(runs), "--quiet"], env=environment, check=True
+        )
+        (folder,) = (runs / "digits_logistic").iterdir()
+        assert json.loads((folder / "environment.json").read_text())["devices"]["count"] == count
+        tables.append((folder / "lanes.csv").read_text())
+    assert tables[0] == tables[1]
+
+
+def test_fields_of_the_data_act(toy):
+    fields = ["data.split_seed=0,1", "data.standardize=true,false", "best=a:max,b:max"]
+    made = plan.plan(*config.load_sweep("digits_logistic", fields))
+    assert made.without_effect == ("best",)
+
+
+def test_a_sweep_killed_before_its_first_lane_is_resumed(toy, tmp_path):
+    loaded, fields = config.load_sweep(toy, ["seed=0,1"])
+    folder = sweep.sweep(loaded, fields, runs=tmp_path, progress=QUIET)
+    table = (folder / "lanes.csv").read_text()
+    for left_out in ("status.json", "environment.json", "lanes.csv", "lanes/0000.jsonl"):
+        (folder / left_out).unlink()
+    (folder / "lanes" / "0001.jsonl").write_text("")
+    sweep.resume(folder, progress=QUIET)
+    assert (folder / "lanes.csv").read_text() == table
+
+
+def test_an_error_in_one_lane_stops_the_others(toy, tmp_path, monkeypatch):
+    seen = []
+
+    def fails(self, event, add=strategies.Log.add):
+        seen.append(event)
+        raise FloatingPointError("planted")
+
+    monkeypatch.setattr(strategies.Log, "add", fails)
+    loaded, fields = config.load_sweep(toy, ["seed=range(40)"])
+    with pytest.raises(FloatingPointError, match="planted"):
+        sweep.sweep(loaded, fields, runs=tmp_path, progress=QUIET)
+    assert len(seen) <= 4
+
+
+@pytest.mark.parametrize(
+    ("best", "message"),
+    [
+        ("test_los:max", "test_los is not measured; did you mean test_loss"),
+        ("rate:max", "rate is not measured"),
+        ("test_loss", "wanted METRIC:max or METRIC:min"),
+        ("test_nan_after_20:max", "test_nan_after_20 is not finite in any lane"),
+    ],
+)
+def test_a_best_lane_that_cannot_be_chosen(looped, best, message, tmp_path):
+    folder = tmp_path / "toy" / "sweep"
+    shutil.copytree(looped, folder)
+    table = (folder / "lanes.csv").read_text().replace(",20.0\n", ",nan\n")
+    (folder / "lanes.csv").write_text(table)
+    with pytest.raises(UserError, match=message):
+        export.export(folder, name="toy", models=tmp_path, best=best, progress=QUIET)
+
+
+def test_a_run_is_not_exported_with_other_data(toy, tmp_path):
+    schools = tmp_path / "schools.csv"
+    schools.write_text("effect,std_error\n" + "28,15\n" * 8)
+    loaded = config.load(toy, [f"data.source={schools}"])
+    folder = run.run(loaded, runs=tmp_path, progress=QUIET)
+    schools.write_text("effect,std_error\n" + "29,15\n" * 8)
+    with pytest.raises(RunError, match="its data changed since it began"):
+        export.export(folder, name="toy", models=tmp_path / "models", progress=QUIET)
+    assert not (tmp_path / "models").exists()
 
 
 def test_a_width_is_a_multiple_of_the_devices(toy):

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from experiments import track
-from mastery_jax.workflow import config, data, program
+from mastery_jax.workflow import config, data, program, trace
 from mastery_jax.workflow.errors import ConfigError
 
 pytestmark = pytest.mark.engine
@@ -95,10 +95,10 @@ def test_example_rows_are_beliefs_that_every_method_takes():
 
 def test_every_float_is_a_lane_and_the_seed_changes_nothing():
     dataset = data.load(NILE.data)
-    effects, _ = program.confirm(
+    effects = trace.confirm(
         "experiments.track", NILE, program.specify(dataset), jax.device_put(dataset.arrays)
     )
-    assert effects == {
+    assert effects.acts == {
         "seed": False,
         "optimizer.learning_rate": True,
         "optimizer.weight_decay": True,

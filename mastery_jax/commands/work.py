@@ -83,7 +83,7 @@ def sweep(
     from mastery_jax.workflow import sweep as sweeps
 
     if exact and strategy not in ("auto", "loop"):
-        raise click.UsageError(f"--exact is --strategy loop, so --strategy {strategy} cannot be")
+        raise click.UsageError(f"--exact is --strategy loop, so --strategy {strategy} cannot be.")
     strategy = "loop" if exact else strategy
     _prepare(strategy)
     loaded, fields = configs.load_sweep(config, changes)

@@ -19,6 +19,7 @@ experiment  the contract: what an experiment gives, what a runner gives back
 launch      what must be set before jax is imported: flags, cache, host devices
 program     an experiment as compiled programs: floats and the seed are arguments
 usage       which inputs a function reads
+trace       one trace of the whole: which fields act, what is measured
 
 Programs are run:
 run         one config, one folder, resumable bit for bit

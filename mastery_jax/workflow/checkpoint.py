@@ -56,7 +56,7 @@ def restore(run: pathlib.Path, step: int, like: Any) -> Any:
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else repr(error)
         raise RunError(
             f"the checkpoint of step {step} in {run} cannot be restored ({reason}); "
-            f"remove {_folder(run, step)} to go on from an older one"
+            f"remove {_folder(run, step)} to go on from an older one, or from the start"
         ) from error
 
 

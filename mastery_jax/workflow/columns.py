@@ -221,4 +221,5 @@ def labels(table: Table, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
 
 
 def _label(cell: Any) -> str:
-    return "" if cell is None or cell != cell else str(cell).strip()
+    text = "" if cell is None or cell != cell else str(cell).strip()
+    return "" if text.lower() == "nan" else text

@@ -222,6 +222,8 @@ def _module(name: str) -> types.ModuleType:
     declared = getattr(module, "Config", None)
     if not (isinstance(declared, type) and issubclass(declared, RunConfig)):
         raise ConfigError(f"experiment: {name} has no Config, so it is no experiment")
+    if not callable(getattr(module, "build", None)):
+        raise ConfigError(f"experiment: {name} has no build(config, spec), so it is no experiment")
     return module
 
 

@@ -5,11 +5,14 @@ import pathlib
 import platform
 import subprocess
 import sys
+from collections.abc import Iterable
 from typing import Any
 
-from mastery_jax.workflow import files, launch
+from mastery_jax.workflow import config, files, launch
+from mastery_jax.workflow.config import Loaded
+from mastery_jax.workflow.errors import RunError
 
-__all__ = ["differences", "record"]
+__all__ = ["differences", "read", "record"]
 
 _PACKAGES = (
     "mastery-jax",
@@ -21,7 +24,7 @@ _PACKAGES = (
     "numpy",
     "orbax-checkpoint",
 )
-_BITS = ("packages", "devices", "launch", "x64", "data")  # what can change the bits of a result
+_BITS = ("packages", "devices", "launch", "x64")  # what can change the bits of a result
 
 
 def _git() -> dict[str, Any]:
@@ -41,8 +44,8 @@ def _git() -> dict[str, Any]:
         return {"revision": None, "is_dirty": None}
 
 
-def record(dataset: Any) -> dict[str, Any]:
-    """Describe this process: versions, devices, settings, revision, command, data."""
+def record(loaded: Loaded, datasets: Iterable[Any]) -> dict[str, Any]:
+    """Describe this process: versions, devices, settings, revision, command, config, data."""
     import jax
 
     devices = jax.local_devices()
@@ -53,15 +56,40 @@ def record(dataset: Any) -> dict[str, Any]:
         "devices": {"kind": devices[0].device_kind, "count": len(devices)},
         "launch": launch.record(),
         "x64": jax.dtypes.canonicalize_dtype(float).itemsize == 8,
-        "data": dataset.fingerprint,
+        "config": config.digest(loaded),
+        "data": sorted({dataset.fingerprint for dataset in datasets}),
         "git": _git(),
         "command": sys.argv,
     }
 
 
-def differences(folder: pathlib.Path, dataset: Any) -> list[str]:
-    """Say what differs from the record in ``folder`` and may change bits."""
-    before, now = files.read_json(folder / "environment.json"), record(dataset)
+def read(folder: pathlib.Path) -> dict[str, Any]:
+    """Return the record in a folder.
+
+    Raises:
+        RunError: it is missing or damaged.
+    """
+    found = files.read_json(folder / "environment.json")
+    if not isinstance(found, dict):
+        raise RunError(f"{folder / 'environment.json'} is damaged: it is not a record")
+    return found
+
+
+def differences(folder: pathlib.Path, loaded: Loaded, datasets: Iterable[Any]) -> list[str]:
+    """Say what differs from the record in ``folder`` and may change bits.
+
+    A process that was killed before it wrote its record gets one now.
+
+    Raises:
+        RunError: the config or the data is another one: what is there would be mixed with it.
+    """
+    now = record(loaded, datasets)
+    if not (folder / "environment.json").exists():
+        files.write_json(folder / "environment.json", now)
+    before = read(folder)
+    for name, what in (("config", "its config was edited"), ("data", "its data changed")):
+        if before.get(name) != now[name]:
+            raise RunError(f"{folder} is not what it was: {what} since it began; run it anew")
     return [
         f"{name} was {before.get(name)} and is {now[name]}"
         for name in _BITS

@@ -28,14 +28,11 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         int, msgspec.Meta(ge=0, description="steps between evaluations; 0: only at the end")
     ] = 0
     save_every: Annotated[
-        int, msgspec.Meta(ge=0, description="steps between checkpoints; 0: only at the end")
+        int,
+        msgspec.Meta(ge=0, description="steps between checkpoints; 0: every minute and at the end"),
     ] = 0
     best: Annotated[
-        str,
-        msgspec.Meta(
-            pattern=r"^$|^\w+:(min|max)$",
-            description="keep the checkpoint where this evaluated metric is best: METRIC:max",
-        ),
+        str, msgspec.Meta(description="keep the best checkpoint too: METRIC:max or METRIC:min")
     ] = ""
 
 

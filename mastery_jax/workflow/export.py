@@ -4,7 +4,17 @@ import math
 import pathlib
 from typing import Any
 
-from mastery_jax.workflow import checkpoint, config, files, publish, records, run, sweep
+from mastery_jax.workflow import (
+    checkpoint,
+    config,
+    environment,
+    files,
+    publish,
+    records,
+    run,
+    spelling,
+    sweep,
+)
 from mastery_jax.workflow.errors import RunError
 from mastery_jax.workflow.progress import Progress
 
@@ -32,6 +42,7 @@ def export(
     Raises:
         UserError: the source is not finished, or has nothing that can be served.
     """
+    publish.check_name(name)
     if (source / "sweep.yaml").is_file():
         if best is None:
             raise RunError(f"{source} is a sweep: say which lane with --best METRIC:max or :min")
@@ -49,9 +60,10 @@ def export(
         step, metrics = _best_step(source, status, best)
     loaded = config.load(source / "config.yaml")
     prepared = run.ready(loaded)
+    environment.differences(source, loaded, [prepared.dataset])  # refuses other data
     state = checkpoint.restore(source, step, prepared.program.state)
     train = prepared.dataset.arrays.get("train", {})
-    environment = files.read_json(source / "environment.json")
+    recorded = environment.read(source)
     return publish.publish(
         models,
         name,
@@ -67,17 +79,10 @@ def export(
             "run": str(source),
             "step": step,
             "config": config.flatten(loaded.value),
-            "git": environment["git"],
-            "packages": environment["packages"],
+            "git": recorded["git"],
+            "packages": recorded["packages"],
         },
     )
-
-
-def _split(best: str) -> tuple[str, int]:
-    metric, _, mode = best.partition(":")
-    if mode not in ("min", "max") or not metric:
-        raise RunError(f"--best is {best!r}, not METRIC:max or METRIC:min")
-    return metric, 1 if mode == "max" else -1
 
 
 def _best_step(
@@ -98,38 +103,44 @@ def _best_step(
 
 def _best_lane(source: pathlib.Path, best: str) -> int:
     """Return the number of the finished lane whose final metric is best; ties: the first."""
-    metric, sign = _split(best)
+    metric, sign = run.direction(best)
     lanes = [lane for lane in records.lanes(source) if lane["state"] == "done"]
     if not lanes:
         raise RunError(f"{source} has no finished lane")
-    if metric not in lanes[0]:
-        known = ", ".join(k for k in lanes[0] if k not in ("lane", "state"))
-        raise RunError(f"--best: {metric} is not in the table of {source}; there is {known}")
-    scored = [lane for lane in lanes if math.isfinite(float(lane[metric]))]
-    return int(max(scored, key=lambda lane: sign * float(lane[metric]))["lane"])
+    _, swept = records.config(records.read(source))
+    known = [k for k in lanes[0] if k not in ("lane", "state", "step", *swept)]
+    if metric not in known:
+        hint = spelling.hint(metric, known)
+        raise RunError(f"--best: {metric} is not measured{hint} (there is {', '.join(known)})")
+    scored = [lane for lane in lanes if math.isfinite(lane[metric])]
+    if not scored:
+        raise RunError(f"--best: {metric} is not finite in any lane of {source}")
+    return int(max(scored, key=lambda lane: sign * lane[metric])["lane"])
 
 
 def materialize(source: pathlib.Path, number: int, *, progress: Progress) -> pathlib.Path:
     """Run one lane of a sweep as a run of its own, and hold it against the table.
 
     Returns:
-        ``<sweep>/runs/<lane>``; a finished one is returned as it is.
+        ``<sweep>/runs/<lane>``; a finished one is returned as it is, another one is resumed.
 
     Raises:
-        RunError: it does not finish.
+        RunError: it does not finish, or another process is at it.
     """
     folder = source / "runs" / f"{number:04d}"
-    if not folder.exists():
-        prepared = run.ready(sweep.lane_config(source, number))
-        folder.mkdir(parents=True)
+    with files.writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "config.yaml").exists():
         progress.say(f"lane {number} of {source.name} is run on its own")
-        run.start_in(folder, prepared, progress=progress)
+        run.start_in(folder, run.ready(sweep.lane_config(source, number)), progress=progress)
+    elif records.status(folder, missing={}).get("state") != "finished":
+        run.resume(folder, progress=progress)
     status = records.status(folder)
     if status["state"] != "finished":
         raise RunError(f"{folder} is {status['state']}: mastery resume {folder}")
     lane = next(row for row in records.lanes(source) if int(row["lane"]) == number)
     for metric, value in status["metrics"].items():
         before = float(lane[metric])
-        if before != value:
+        if before != value and not (math.isnan(before) and math.isnan(value)):
             progress.say(f"warning: {metric} of lane {number} was {before:.7g} and is {value:.7g}")
     return folder

@@ -5,6 +5,7 @@ import datetime
 import fcntl
 import os
 import pathlib
+import time
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +14,16 @@ import msgspec
 
 from mastery_jax.workflow.errors import RunError
 
-__all__ = ["append_lines", "lock", "new_folder", "read_json", "write_json", "write_text"]
+__all__ = [
+    "append_lines",
+    "lock",
+    "new_folder",
+    "read_json",
+    "write_json",
+    "write_lines",
+    "write_text",
+    "writing",
+]
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
@@ -48,6 +58,11 @@ def read_json(path: pathlib.Path) -> Any:
         raise RunError(f"{path} cannot be read: {error}") from None
 
 
+def write_lines(path: pathlib.Path, rows: list[dict[str, Any]]) -> None:
+    """Replace ``path`` by one JSON object a line, atomically."""
+    write_text(path, msgspec.json.Encoder().encode_lines(rows).decode())
+
+
 def append_lines(path: pathlib.Path, rows: list[dict[str, Any]]) -> None:
     """Append one JSON object a line."""
     with path.open("ab") as file:
@@ -62,15 +77,27 @@ def new_folder(parent: pathlib.Path, label: str) -> pathlib.Path:
     """
     stem = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{label}"
     number, folder = 1, parent / stem
-    while True:
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        while folder.exists():
             number, folder = number + 1, parent / f"{stem}-{number + 1}"
-        except OSError as error:
-            raise RunError(f"a run cannot be kept under {parent}: {error.strerror}") from None
-        else:
-            return folder
+        folder.mkdir()
+    except OSError as error:
+        raise RunError(f"a run cannot be kept under {parent}: {error.strerror}") from None
+    return folder
+
+
+@contextlib.contextmanager
+def writing(folder: pathlib.Path) -> Iterator[None]:
+    """Turn a failure to write below ``folder`` into one sentence.
+
+    Raises:
+        RunError: the disk is full, or the folder is not ours to write.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"{folder} cannot be written: {error.strerror or error}") from error
 
 
 @contextlib.contextmanager
@@ -81,12 +108,17 @@ def lock(folder: pathlib.Path) -> Iterator[None]:
         RunError: another process holds it, named by its number.
     """
     with (folder / "lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.read().strip() or "unknown"
-            raise RunError(f"{folder} is in use by process {holder}") from None
+        for attempt in range(10):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if attempt < 9:  # `mastery ls` holds it for an instant
+                    time.sleep(0.02)
+                    continue
+                file.seek(0)
+                holder = file.read().strip() or "unknown"
+                raise RunError(f"{folder} is in use by process {holder}") from None
         file.seek(0)
         file.truncate()
         file.write(str(os.getpid()))

@@ -46,7 +46,11 @@ def refuse(swept: Mapping[str, Sequence[Any]], plain: Iterable[str]) -> None:
         for path in plain:
             if f"{path}.".startswith(f"{key}."):
                 raise ConfigError(f"{path} is set, but {key} is swept and its values decide")
-    if (count := math.prod(map(len, swept.values()))) > MAX_LANES:
+    try:
+        count = math.prod(map(len, swept.values()))
+    except OverflowError:  # a range longer than a machine can count
+        raise ConfigError(f"the sweep is endless; at most {MAX_LANES:,} lanes are run") from None
+    if count > MAX_LANES:
         raise ConfigError(f"the sweep has {count:,} lanes; at most {MAX_LANES:,} are run in one")
 
 

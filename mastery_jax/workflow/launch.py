@@ -15,8 +15,13 @@ __all__ = ["cache_folder", "cores", "prepare", "record"]
 SMALL_LOOP = "xla_cpu_small_while_loop_byte_threshold"
 SMALL_LOOP_BYTES = 1_000_000
 
+# XLA splits large products by the size of its thread pool, so that it decides the bits of a sum.
+# Left alone it is the larger of cores and host devices; this keeps it the same for either.
+LEAST_THREADS = 4
+
 _RECORDED = (
     "XLA_FLAGS",
+    "NPROC",
     "JAX_PLATFORMS",
     "JAX_ENABLE_X64",
     "JAX_COMPILATION_CACHE_DIR",
@@ -54,6 +59,7 @@ def prepare(*, host_devices: int | None = None, sync_dispatch: bool = False) -> 
     if host_devices and "xla_force_host_platform_device_count" not in flags:
         flags += f" --xla_force_host_platform_device_count={host_devices}"
     os.environ["XLA_FLAGS"] = flags.strip()
+    os.environ.setdefault("NPROC", str(max(cores(), host_devices or 1, LEAST_THREADS)))
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_folder()))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
     if sync_dispatch:

@@ -16,22 +16,24 @@ class Log:
     def __init__(self, num_steps: int, *, step: int = 0) -> None:
         self.num_steps, self.step = num_steps, step
         self.evaluation: dict[str, float] = {}  # the last one
+        self._is_evaluated = False
         self.reason = ""  # why the lane failed, if it did
         self._stride = max(1, num_steps // MOST_ROWS)
 
     @property
     def is_over(self) -> bool:
         """Say whether there is nothing left to run."""
-        return bool(self.reason) or (self.step >= self.num_steps and bool(self.evaluation))
+        return bool(self.reason) or (self.step >= self.num_steps and self._is_evaluated)
 
     def add(self, event: Event) -> list[dict[str, Any]]:
         """Take in an event of this lane; return its lines."""
-        rows, first = [], self.step + 1
-        self.step, self.reason = event.step, self._failure(event)
-        for i, step in enumerate(range(first, event.step + 1)):
+        rows, since = [], self.step
+        self.step, self.reason = event.step, _failure(event, since)
+        for i, step in enumerate(range(since + 1, event.step + 1)):
             if event.metrics and (step % self._stride == 0 or step == self.num_steps):
                 rows.append({"step": step} | {k: x[i].item() for k, x in event.metrics.items()})
         if event.evaluation is not None:
+            self._is_evaluated = True
             self.evaluation = {name: x.item() for name, x in event.evaluation.items()}
             if not (rows and rows[-1]["step"] == event.step):
                 rows.append({"step": event.step})
@@ -40,11 +42,10 @@ class Log:
             rows.append({"step": event.step, "reason": self.reason})
         return rows
 
-    def _failure(self, event: Event) -> str:
-        """Say at which step the loss stopped being a number, if it did."""
-        for i, value in enumerate(event.metrics.get("loss", ())):
-            if not math.isfinite(value):
-                return (
-                    f"loss became {value} at step {self.step - len(event.metrics['loss']) + i + 1}"
-                )
-        return ""
+
+def _failure(event: Event, since: int) -> str:
+    """Say at which step the loss stopped being a number, if it did."""
+    for step, value in enumerate(event.metrics.get("loss", ()), since + 1):
+        if not math.isfinite(value):
+            return f"loss became {value} at step {step}"
+    return ""

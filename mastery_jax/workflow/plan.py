@@ -8,15 +8,15 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-from mastery_jax.workflow import config, program
+from mastery_jax.workflow import config, program, trace, usage
 from mastery_jax.workflow.config import Loaded
 from mastery_jax.workflow.experiment import Spec
-from mastery_jax.workflow.fields import RUNNER
 from mastery_jax.workflow.lanes import product
 
 __all__ = ["Group", "Lane", "Plan", "Strategy", "grid", "plan", "show"]
 
 Strategy = Literal["auto", "loop", "vmap", "map"]
+ACTING = frozenset({"num_steps", "evaluate_every"})  # the fields of the runner that a sweep heeds
 
 
 class Lane(NamedTuple):
@@ -52,6 +52,11 @@ class Plan(NamedTuple):
     def num_lanes(self) -> int:
         """Return the number of lanes of all programs."""
         return sum(len(group.lanes) for group in self.groups)
+
+    @property
+    def datasets(self) -> tuple[Any, ...]:
+        """Return what the programs are fed, one each."""
+        return tuple(group.dataset for group in self.groups)
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as plain data."""
@@ -125,7 +130,7 @@ def plan(
     for lane in lanes:
         shared.setdefault(repr(_constants(lane)), []).append(lane)
     datasets: dict[Any, Any] = {}
-    groups, acting, texts = [], set(RUNNER & fields.keys()), []
+    groups, acting, texts = [], set(ACTING & fields.keys()), []
     for members in shared.values():
         group, effect, text = _trace(loaded, tuple(members), datasets)
         groups.append(group)
@@ -164,7 +169,7 @@ def _trace(
         datasets[value.data] = data.load(value.data)
     dataset = datasets[value.data]
     spec = program.specify(dataset)
-    effect, text = program.confirm(loaded.experiment, value, spec, dataset.arrays)
+    found = trace.confirm(loaded.experiment, value, spec, dataset.arrays)
     fns = program.functions(loaded.experiment, value, spec)
     state = jax.eval_shape(fns.start, program.lane(value), dataset.arrays)
     group = Group(
@@ -175,7 +180,7 @@ def _trace(
         spec=spec,
         state_bytes=sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(state)),
     )
-    return group, effect, f"{dataset.fingerprint} {text}"
+    return group, found.acts, f"{usage.digest(jax.tree.leaves(dataset.arrays))} {found.text}"
 
 
 def _changes(path: str, texts: list[tuple[dict[str, Any], str]]) -> bool:

@@ -7,9 +7,7 @@ first and last step are arguments, so that chunks and resumes run the same instr
 """
 
 import importlib
-import os
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -20,12 +18,12 @@ __all__ = [
     "Event",
     "Functions",
     "Program",
-    "confirm",
     "drive",
     "functions",
     "lane",
     "prepare",
     "specify",
+    "strong",
 ]
 
 LONGEST_CHUNK = 1024  # steps whose metrics are kept on the device
@@ -62,18 +60,26 @@ class Event(NamedTuple):
 
 
 def lane(value: RunConfig) -> dict[str, Any]:
-    """Return the floats and the seed of a config as 0-d NumPy arrays, by path."""
+    """Return the floats and the seed of a config as 0-d NumPy arrays, by path.
+
+    Raises:
+        ConfigError: a float is too large or too small for the default float dtype.
+    """
     import jax
     import numpy as np
 
     from mastery_jax.workflow import config
 
-    leaves = config.flatten(value)
+    leaves, lanes = config.flatten(value), {}
     width = jax.dtypes.canonicalize_dtype(float)
-    return {
-        path: np.asarray(leaves[path], np.uint32 if path == "seed" else width)
-        for path in config.lane_paths(value)
-    }
+    for path in config.lane_paths(value):
+        number = leaves[path]
+        with np.errstate(over="ignore", under="ignore"):
+            array = np.asarray(number).astype(np.uint32 if path == "seed" else width)
+        if not np.isfinite(array) or (number != 0 and array == 0):
+            raise ConfigError(f"{path} is {number}, which is {array} as a {width}")
+        lanes[path] = array
+    return lanes
 
 
 def specify(dataset: Any) -> Spec:
@@ -102,7 +108,7 @@ def functions(module: str, value: RunConfig, spec: Spec) -> Functions:
         return init_key, run_key
 
     def start(lane: Any, data: Any) -> Any:
-        return _strong(experiment(lane).init(keys(lane)[0], data))
+        return strong(experiment(lane).init(keys(lane)[0], data))
 
     def advance(lane: Any, state: Any, data: Any, first: Any, stop: Any) -> Any:
         step, run_key = experiment(lane).step, keys(lane)[1]
@@ -113,7 +119,7 @@ def functions(module: str, value: RunConfig, spec: Spec) -> Functions:
             state, kept = carry
             state, metrics = step(jax.random.fold_in(run_key, t), state, data)
             kept = jax.tree.map(lambda k, m: k.at[t - first].set(m), kept, metrics)
-            return _strong(state), kept
+            return strong(state), kept
 
         return jax.lax.fori_loop(first, stop, body, (state, kept))
 
@@ -123,7 +129,7 @@ def functions(module: str, value: RunConfig, spec: Spec) -> Functions:
     return Functions(experiment, start, advance, evaluate, chunk)
 
 
-def _strong(tree: Any) -> Any:
+def strong(tree: Any) -> Any:
     """Return ``tree`` without weak types, so that a step's output is a step's input."""
     import jax
     import jax.numpy as jnp
@@ -202,74 +208,3 @@ def drive(
         yield Event(step, state, metrics, evaluation)
         if step >= num_steps:
             return
-
-
-def _blame(fns: Functions, lanes: dict[str, Any], data: Any) -> str | None:
-    """Find the field that cannot be an argument of the program, and the line that objects.
-
-    Returns:
-        ``None`` where the experiment fails with every field a constant too: it is not to do
-        with tracing.
-    """
-    import jax
-
-    def fails(traced: dict[str, Any]) -> Exception | None:
-        def start(traced: dict[str, Any]) -> Any:
-            all_lanes = lanes | traced
-            return fns.advance(all_lanes, fns.start(all_lanes, data), data, 0, 1)
-
-        try:
-            jax.eval_shape(start, traced)
-        except Exception as error:
-            return error
-        return None
-
-    if fails({}):
-        return None
-    for path, value in lanes.items():
-        if error := fails({path: value}):
-            frames = traceback.extract_tb(error.__traceback__)
-            ours = [frame for frame in frames if f"{os.sep}jax{os.sep}_src" not in frame.filename]
-            at = f"{ours[-1].filename}:{ours[-1].lineno}: {ours[-1].line}"
-            return (
-                f"{path} cannot be an argument of the program, so it cannot be swept: {at}; write "
-                "that line without a Python branch on it, or mark the field Static"
-            )
-    return None
-
-
-def confirm(module: str, value: RunConfig, spec: Spec, data: Any) -> tuple[dict[str, bool], str]:
-    """Trace the whole once, every float an argument.
-
-    Returns:
-        For every lane field whether it changes anything, and the text of the trace.
-
-    Raises:
-        ConfigError: a float of the config decides something while tracing.
-    """
-    import jax
-
-    from mastery_jax.workflow import usage
-
-    fns = functions(module, value, spec)
-
-    def whole(lane: Any, data: Any) -> Any:
-        state = fns.start(lane, data)
-        if not value.num_steps:
-            return state, fns.evaluate(lane, state, data)
-        ex, key = fns.experiment(lane), jax.random.key(lane["seed"])
-
-        def step(state: Any, t: Any) -> Any:
-            state, metrics = ex.step(jax.random.fold_in(key, t), state, data)
-            return _strong(state), metrics
-
-        state, metrics = jax.lax.scan(step, state, jax.numpy.arange(2))
-        return state, metrics, fns.evaluate(lane, state, data)
-
-    try:
-        used, text = usage.reads_and_text(whole, lane(value), data)
-    except Exception as error:
-        if blame := _blame(fns, lane(value), data):
-            raise ConfigError(blame) from error
-        raise
-    return used[0], text

@@ -23,7 +23,7 @@ from mastery_jax.workflow.errors import ArtifactError
 from mastery_jax.workflow.experiment import Experiment
 from mastery_jax.workflow.manifest import FIELD, GOLDEN, MANIFEST, NAME, PARAMS, SUMS, Histogram
 
-__all__ = ["publish"]
+__all__ = ["check_name", "publish"]
 
 DECILES = np.linspace(0.0, 1.0, 11)
 
@@ -63,8 +63,7 @@ def publish(
             otherwise once exported, or mixes its rows, or the folder cannot be written. Nothing
             is left behind.
     """
-    if not re.match(NAME, name):
-        raise ArtifactError(f"name is {name!r}, not letters, digits, '.', '_', '-' (at most 128)")
+    check_name(name)
     if not experiment.methods:
         raise ArtifactError(f"{name}: the experiment has no methods, so nothing can be served")
     for method in experiment.methods:
@@ -94,6 +93,16 @@ def publish(
         files={n: len(content) for n, content in files.items()},
     )
     return _commit(models / name, files, unnumbered, exports)
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that no model can have.
+
+    Raises:
+        ArtifactError: it has other letters, or is too long.
+    """
+    if not re.match(NAME, name):
+        raise ArtifactError(f"name is {name!r}, not letters, digits, '.', '_', '-' (at most 128)")
 
 
 def _finite(value: float | None) -> float | None:

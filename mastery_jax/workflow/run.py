@@ -6,6 +6,7 @@ written before the config, the data and the program have been found sound.
 """
 
 import contextlib
+import math
 import pathlib
 import signal
 import threading
@@ -13,15 +14,45 @@ import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from mastery_jax.workflow import checkpoint, config, environment, files, program, records
+from mastery_jax.workflow import (
+    checkpoint,
+    config,
+    environment,
+    files,
+    program,
+    records,
+    spelling,
+    trace,
+)
 from mastery_jax.workflow.config import Loaded
-from mastery_jax.workflow.errors import RunError
+from mastery_jax.workflow.errors import ConfigError, RunError
 from mastery_jax.workflow.log import Log
 from mastery_jax.workflow.progress import Progress
 
-__all__ = ["Interrupt", "Ready", "interrupts", "ready", "resume", "run", "start_in"]
+__all__ = [
+    "Interrupt",
+    "Ready",
+    "direction",
+    "interrupts",
+    "ready",
+    "resume",
+    "run",
+    "start_in",
+]
 
 SECONDS_A_SAVE = 60.0  # without save_every, a long run still keeps a recent checkpoint
+
+
+def direction(best: str) -> tuple[str, int]:
+    """Read ``METRIC:max`` or ``METRIC:min``; return the metric, and the sign that makes it grow.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    metric, _, mode = best.partition(":")
+    if mode not in ("max", "min") or not metric:
+        raise ConfigError(f"best is {best!r}, wanted METRIC:max or METRIC:min")
+    return metric, 1 if mode == "max" else -1
 
 
 class Ready(NamedTuple):
@@ -74,7 +105,10 @@ def ready(loaded: Loaded) -> Ready:
 
     dataset = data.load(loaded.value.data)
     spec = program.specify(dataset)
-    program.confirm(loaded.experiment, loaded.value, spec, dataset.arrays)
+    measured = trace.confirm(loaded.experiment, loaded.value, spec, dataset.arrays).measured
+    if loaded.value.best and (metric := direction(loaded.value.best)[0]) not in measured:
+        hint, known = spelling.hint(metric, measured), ", ".join(sorted(measured))
+        raise ConfigError(f"best: {metric} is not measured{hint} (there is {known})")
     place = jax.local_devices()[0]
     arrays = jax.device_put(dataset.arrays, place)
     lane = jax.device_put(program.lane(loaded.value), place)
@@ -98,10 +132,11 @@ def run(loaded: Loaded, *, runs: pathlib.Path, progress: Progress) -> pathlib.Pa
 
 
 def start_in(folder: pathlib.Path, prepared: Ready, *, progress: Progress) -> pathlib.Path:
-    """Run in an empty folder that exists."""
-    with files.lock(folder):
+    """Run in a folder that exists and holds no run."""
+    with files.writing(folder), files.lock(folder):
         files.write_text(folder / "config.yaml", config.to_yaml(prepared.loaded))
-        files.write_json(folder / "environment.json", environment.record(prepared.dataset))
+        recorded = environment.record(prepared.loaded, [prepared.dataset])
+        files.write_json(folder / "environment.json", recorded)
         _drive(folder, prepared, state=None, first=0, progress=progress)
     return folder
 
@@ -110,32 +145,27 @@ def resume(folder: pathlib.Path, *, progress: Progress) -> pathlib.Path:
     """Go on from the newest checkpoint, to the bits of a run that was never stopped.
 
     Raises:
-        RunError: the run is finished, damaged, or in use by another process.
+        RunError: the run is finished, damaged, in use by another process, or its config or its
+            data is not what it began with.
     """
-    if records.status(folder, missing={}).get("state") == "finished":
-        raise RunError(f"{folder} is finished: there is nothing to resume")
     if not (folder / "config.yaml").is_file():
         raise RunError(f"{folder} has no config.yaml: it is not a run, or it is damaged")
-    loaded = config.load(folder / "config.yaml")._replace(name=folder.parent.name)
-    with files.lock(folder):
+    with files.writing(folder), files.lock(folder):
+        if records.status(folder, missing={}).get("state") == "finished":
+            raise RunError(f"{folder} is finished: there is nothing to resume")
+        loaded = config.load(folder / "config.yaml")._replace(name=folder.parent.name)
         prepared = ready(loaded)
-        for difference in environment.differences(folder, prepared.dataset):
+        for difference in environment.differences(folder, loaded, [prepared.dataset]):
             progress.say(f"warning: {difference}; the bits may differ")
         saved = checkpoint.steps(folder)
         first = saved[-1] if saved else 0
         state = checkpoint.restore(folder, first, prepared.program.state) if saved else None
-        _forget_after(folder / "metrics.jsonl", first)
+        # What was measured after the checkpoint will be measured again.
+        kept = [row for row in records.metrics(folder) if saved and row["step"] <= first]
+        files.write_lines(folder / "metrics.jsonl", kept)
         progress.say(f"resuming at step {first} of {loaded.value.num_steps}")
         _drive(folder, prepared, state=state, first=first, progress=progress)
     return folder
-
-
-def _forget_after(path: pathlib.Path, step: int) -> None:
-    """Drop the metrics of steps that will be taken again."""
-    if path.exists():
-        kept = [row for row in records.metrics(path.parent) if row["step"] <= step]
-        path.unlink()
-        files.append_lines(path, kept)
 
 
 def _drive(
@@ -161,14 +191,14 @@ def _drive(
         state=state,
         first=first,
     )
+    title = f"{prepared.loaded.name} {folder.name}"
     with progress, interrupts() as interrupt:
-        progress.start(
-            f"{prepared.loaded.name} {folder.name}", value.num_steps, "steps", done=first
-        )
+        progress.start(title, value.num_steps, "steps", done=first)
         try:
             for event in events:
                 lines = log.add(event)
-                files.append_lines(folder / "metrics.jsonl", lines)
+                if state is None or event.step > first:
+                    files.append_lines(folder / "metrics.jsonl", lines)
                 if log.reason:
                     break
                 keeper.keep(event, log.evaluation, force=log.is_over or interrupt.asked)
@@ -179,11 +209,12 @@ def _drive(
             if not log.reason:
                 _plot(folder)
             status("failed" if log.reason else "finished", log.reason)
+        except KeyboardInterrupt:
+            status("interrupted", "stopped by a second signal")
+            raise
         except BaseException as error:
             with contextlib.suppress(OSError):
                 status("failed", f"{type(error).__name__}: {error}")
-            if isinstance(error, OSError):
-                raise RunError(f"{folder} cannot be written: {error.strerror}") from error
             raise
 
 
@@ -192,35 +223,37 @@ class _Keeper:
 
     def __init__(self, folder: pathlib.Path, value: Any) -> None:
         self.folder, self.every = folder, value.save_every
-        self.metric, _, self.mode = value.best.partition(":")
-        self.best: dict[str, Any] | None = records.status(folder, missing={}).get("best")
+        self.metric, self.sign = direction(value.best) if value.best else ("", 1)
         self.saved_at = time.monotonic()
+        self.best: dict[str, Any] | None = None
+        kept = checkpoint.steps(folder)
+        for row in records.metrics(folder):
+            if row["step"] in kept and self._improves(row):
+                self._remember(row)
 
     def keep(self, event: program.Event, evaluation: dict[str, float], *, force: bool) -> None:
-        improved = event.evaluation is not None and self._improves(event.step, evaluation)
+        row = {"step": event.step} | evaluation
+        is_best = event.evaluation is not None and self._improves(row)
         due = event.step % self.every == 0 if self.every else self._overdue()
-        if not (force or improved or due):
+        if not (force or is_best or due):
             return
         checkpoint.save(self.folder, event.step, event.state)
         self.saved_at = time.monotonic()
+        if is_best:
+            self._remember(row)
         checkpoint.prune(self.folder, {event.step} | ({self.best["step"]} if self.best else set()))
 
     def _overdue(self) -> bool:
         return time.monotonic() - self.saved_at > SECONDS_A_SAVE
 
-    def _improves(self, step: int, evaluation: dict[str, float]) -> bool:
-        if not self.metric:
+    def _improves(self, row: dict[str, Any]) -> bool:
+        value = row.get(self.metric, math.nan)
+        if not math.isfinite(value):
             return False
-        if self.metric not in evaluation:
-            raise RunError(
-                f"best: {self.metric} is not measured; there is {', '.join(sorted(evaluation))}"
-            )
-        value = evaluation[self.metric]
-        sign = 1 if self.mode == "max" else -1
-        if self.best and sign * value <= sign * self.best["value"]:
-            return False
-        self.best = {"step": step, "metric": self.metric, "value": value}
-        return True
+        return self.best is None or self.sign * value > self.sign * self.best["value"]
+
+    def _remember(self, row: dict[str, Any]) -> None:
+        self.best = {"step": row["step"], "metric": self.metric, "value": row[self.metric]}
 
 
 def _plot(folder: pathlib.Path) -> None:
@@ -230,5 +263,5 @@ def _plot(folder: pathlib.Path) -> None:
     for metric, (steps, values) in records.series(records.metrics(folder)).items():
         if len(steps) > 1:
             (folder / "plots").mkdir(exist_ok=True)
-            file = folder / "plots" / f"{metric}.png"
+            file = folder / "plots" / f"{metric.replace('/', '_')}.png"
             curves.draw({folder.name: (steps, values)}, metric=metric, file=file)

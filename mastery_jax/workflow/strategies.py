@@ -9,6 +9,7 @@ map   lanes one after another inside one program, shared out over the devices
 import itertools
 import os
 import queue
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -25,6 +26,7 @@ Keep = Callable[[Lane, list[dict[str, Any]]], None]
 # A batch may fill a quarter of a device's memory with states: the program holds the old and the
 # new one, gradients, and its own temporaries beside them.
 SHARE_OF_MEMORY = 0.25
+MOST_LANES = 256  # of one device in one program: more gain little, and temporaries are many states
 
 
 def choose_width(made: Plan, wanted: int | None) -> int:
@@ -37,7 +39,8 @@ def choose_width(made: Plan, wanted: int | None) -> int:
         stats = devices[0].memory_stats() or {}
         memory = stats.get("bytes_limit") or _host_memory() // len(devices)
         largest = max(1, *(group.state_bytes for group in made.groups))
-        wanted = max(1, int(memory * SHARE_OF_MEMORY / largest) * len(devices))
+        fitting = min(int(memory * SHARE_OF_MEMORY / largest), MOST_LANES)
+        wanted = max(1, fitting * len(devices))
     return -(-min(wanted, most) // len(devices)) * len(devices)
 
 
@@ -90,8 +93,17 @@ def _loop(
     first = program.lane(lanes[0].value)
     programs = {d: program.prepare(fns, jax.device_put(first, d), arrays[d]) for d in used}
 
+    broken = threading.Event()  # an error in one thread stops the others
+
     def work(device: Any) -> None:
-        while not interrupt.asked:
+        try:
+            run_lanes(device)
+        except BaseException:
+            broken.set()
+            raise
+
+    def run_lanes(device: Any) -> None:
+        while not (interrupt.asked or broken.is_set()):
             try:
                 lane, values = waiting.get_nowait()
             except queue.Empty:

@@ -52,13 +52,12 @@ def sweep(
     """
     made = plan.plan(loaded, fields, strategy=strategy)
     folder = files.new_folder(runs / loaded.name, f"sweep-{config.digest(loaded)[:6]}")
-    with files.lock(folder):
+    with files.writing(folder), files.lock(folder):
         width = strategies.choose_width(made, width)
         listed = {path: list(values) for path, values in fields.items()}
         files.write_text(folder / "sweep.yaml", config.to_yaml(loaded, sweep=listed))
         files.write_json(folder / "plan.json", made.to_json() | {"width": width})
-        files.write_json(folder / "environment.json", environment.record(made.groups[0].dataset))
-        (folder / "lanes").mkdir()
+        files.write_json(folder / "environment.json", environment.record(loaded, made.datasets))
         for path in made.without_effect:
             progress.say(f"warning: {path} is swept but changes nothing")
         _run(folder, made, width, progress)
@@ -69,17 +68,18 @@ def resume(folder: pathlib.Path, *, progress: Progress) -> pathlib.Path:
     """Run the lanes that are not there yet, by the strategy and width of the record.
 
     Raises:
-        RunError: the sweep is finished, damaged, or in use by another process.
+        RunError: the sweep is finished, damaged, in use by another process, or its config or its
+            data is not what it began with.
     """
-    if files.read_json(folder / "status.json").get("state") == "finished":
-        raise RunError(f"{folder} is finished: there is nothing to resume")
     loaded, fields = _read(folder)
-    before = files.read_json(folder / "plan.json")
-    with files.lock(folder):
+    with files.writing(folder), files.lock(folder):
+        if records.status(folder, missing={}).get("state") == "finished":
+            raise RunError(f"{folder} is finished: there is nothing to resume")
+        before = files.read_json(folder / "plan.json")
         made = plan.plan(loaded, fields, strategy=before["strategy"])
-        for difference in environment.differences(folder, made.groups[0].dataset):
+        for difference in environment.differences(folder, loaded, made.datasets):
             progress.say(f"warning: {difference}; the bits may differ")
-        _run(folder, made, before["width"], progress)
+        _run(folder, made, strategies.choose_width(made, before["width"]), progress)
     return folder
 
 
@@ -102,7 +102,9 @@ def _read(folder: pathlib.Path) -> tuple[Loaded, dict[str, tuple[Any, ...]]]:
 def _run(folder: pathlib.Path, made: Plan, width: int, progress: Progress) -> None:
     """Run what is missing, then write the table."""
     begun, one_at_a_time = time.monotonic(), threading.Lock()
-    done = {int(path.stem) for path in (folder / "lanes").glob("*.jsonl")}
+    (folder / "lanes").mkdir(exist_ok=True)
+    written = (path for path in (folder / "lanes").glob("*.jsonl") if path.stat().st_size)
+    done = {int(path.stem) for path in written}
 
     def status(state: str, reason: str = "") -> None:
         found = {"state": state, "lanes_done": len(done), "num_lanes": made.num_lanes}
@@ -132,11 +134,12 @@ def _run(folder: pathlib.Path, made: Plan, width: int, progress: Progress) -> No
                         group, waiting, module=made.loaded.experiment, strategy=made.strategy,
                         width=width, keep=keep, interrupt=interrupt,
                     )  # fmt: skip
+        except KeyboardInterrupt:
+            status("interrupted", "stopped by a second signal")
+            raise
         except BaseException as error:
             with contextlib.suppress(OSError):
                 status("failed", f"{type(error).__name__}: {error}")
-            if isinstance(error, OSError):
-                raise RunError(f"{folder} cannot be written: {error.strerror}") from error
             raise
     files.write_text(folder / "lanes.csv", _table(folder, made))
     status("finished" if len(done) == made.num_lanes else "interrupted")

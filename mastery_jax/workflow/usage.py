@@ -6,10 +6,10 @@ fields change nothing.
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-__all__ = ["reads", "reads_and_text"]
+__all__ = ["digest", "reads", "reads_and_text"]
 
 
 def reads(fn: Callable[..., Any], *args: Any) -> Any:
@@ -31,12 +31,33 @@ def reads(fn: Callable[..., Any], *args: Any) -> Any:
 def reads_and_text(fn: Callable[..., Any], *args: Any) -> tuple[Any, str]:
     """Return what :func:`reads` does, and the text of the trace: equal for equal programs."""
     import jax
-    import numpy as np
     from jax.interpreters import partial_eval
 
     leaves, structure = jax.tree.flatten(args)
     closed = jax.make_jaxpr(lambda *flat: fn(*structure.unflatten(flat)))(*leaves)
     live, used = partial_eval.dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars))
-    digests = [hashlib.sha256(np.asarray(x).tobytes()).hexdigest() for x in closed.consts]
-    text = re.sub(r"0x[0-9a-f]+", "", f"{live} {digests}")  # addresses differ, programs do not
-    return structure.unflatten(used), text
+    text = re.sub(r"0x[0-9a-f]+", "", str(live))  # addresses differ, programs do not
+    return structure.unflatten(used), f"{text} {digest(_constants(closed))}"
+
+
+def digest(arrays: Iterable[Any]) -> str:
+    """Return the SHA-256 of arrays, their shapes and dtypes, in hex."""
+    import numpy as np
+
+    whole = hashlib.sha256()
+    for array in map(np.asarray, arrays):
+        whole.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
+    return whole.hexdigest()
+
+
+def _constants(closed: Any) -> Iterator[Any]:
+    """Yield the constant arrays of a closed jaxpr, and of those inside it."""
+    if isinstance(closed, tuple | list):
+        for part in closed:
+            yield from _constants(part)
+    elif hasattr(closed, "jaxpr"):
+        yield from closed.consts
+        closed = closed.jaxpr
+    for equation in getattr(closed, "eqns", ()):
+        for parameter in equation.params.values():
+            yield from _constants(parameter)

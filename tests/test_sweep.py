@@ -104,7 +104,7 @@ def test_the_plan_counts_programs_lanes_and_bytes(toy):
     made = plan.plan(*config.load_sweep(toy, [*FIELDS, "idle=1,2", "label=a,b"]))
     assert made.num_lanes == 48
     assert [len(group.lanes) for group in made.groups] == [12] * 4
-    assert {group.state_bytes for group in made.groups} == {2 * 4 + 4, 3 * 4 + 4}
+    assert {group.state_bytes for group in made.groups} == {2 * 4 + 16, 3 * 4 + 16}
     assert made.without_effect == ("idle", "label")
     assert made.strategy == "loop"
     text = made.describe()

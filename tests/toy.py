@@ -38,7 +38,11 @@ def build(config, spec):
     def init(key, data):
         if config.fault == "branch" and config.rate > 0.5:  # a float must not decide this
             return {}
-        return {"w": jax.random.normal(key, (config.copies,)), "seen": jnp.int32(0)}
+        return {
+            "w": jax.random.normal(key, (config.copies,)),
+            "seen": jnp.int32(0),
+            "sum": jnp.zeros(3),
+        }
 
     def loss(w, data):
         y = data["effect"] / 10
@@ -49,9 +53,9 @@ def build(config, spec):
         kick = config.noise * jax.random.normal(key, state["w"].shape)
         if config.pause:
             jax.debug.callback(lambda: time.sleep(config.pause))
-        return {"w": state["w"] - config.rate * grads + kick, "seen": state["seen"] + 1}, {
-            "loss": value
-        }
+        moved = state["w"] - config.rate * grads + kick
+        after = {"w": moved, "seen": state["seen"] + 1, "sum": state["sum"] + moved.mean()}
+        return after, {"loss": value}
 
     def evaluate(state, data):
         seen = state["seen"]

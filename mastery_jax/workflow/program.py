@@ -143,12 +143,20 @@ def strong(tree: Any) -> Any:
     return jax.tree.map(one, tree)
 
 
-def prepare(fns: Functions, lane: Any, data: Any) -> Program:
-    """Compile ``fns`` where ``lane`` and ``data`` live, for their shapes."""
+def prepare(fns: Functions, lane: Any, data: Any, *, place: Any = None) -> Program:
+    """Compile ``fns`` where ``lane`` and ``data`` live, for their shapes.
+
+    Args:
+        fns: From :func:`functions`, perhaps with a leading axis of lanes.
+        lane: Floats and seed, on their device or devices.
+        data: The arrays, likewise.
+        place: The sharding of every leaf of the state; by default what XLA makes of it, which for
+            a leaf that does not depend on the lane is not how the lanes are split.
+    """
     import jax
     import numpy as np
 
-    start = jax.jit(fns.start).lower(lane, data).compile()
+    start = jax.jit(fns.start, out_shardings=place).lower(lane, data).compile()
     shapes, places = jax.eval_shape(fns.start, lane, data), start.output_shardings
     state = jax.tree.map(
         lambda s, place: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=place), shapes, places
@@ -156,7 +164,9 @@ def prepare(fns: Functions, lane: Any, data: Any) -> Program:
     at = np.int32(0)
     return Program(
         start=start,
-        advance=jax.jit(fns.advance).lower(lane, state, data, at, at).compile(),
+        advance=jax.jit(fns.advance, out_shardings=place and (place, None))
+        .lower(lane, state, data, at, at)
+        .compile(),
         evaluate=jax.jit(fns.evaluate).lower(lane, state, data).compile(),
         chunk=fns.chunk,
         state=state,

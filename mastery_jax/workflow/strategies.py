@@ -150,7 +150,7 @@ def _batches(
         filled = itertools.islice(itertools.chain(members, itertools.repeat(members[-1])), width)
         values = [program.lane(lane.value) for lane in filled]
         batch = jax.device_put(jax.tree.map(lambda *xs: np.stack(xs), *values), split)
-        compiled = compiled or program.prepare(batched, batch, data)
+        compiled = compiled or program.prepare(batched, batch, data, place=split)
         logs = [Log(group.value.num_steps) for _ in members]
         rows: list[list[dict[str, Any]]] = [[] for _ in members]
         for event in program.drive(compiled, batch, data, **_periods(group)):

@@ -11,7 +11,7 @@ import pathlib
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from mastery_jax.workflow import (
@@ -33,6 +33,7 @@ __all__ = [
     "Interrupt",
     "Ready",
     "direction",
+    "failures",
     "interrupts",
     "ready",
     "resume",
@@ -95,6 +96,20 @@ def interrupts() -> Iterator[Interrupt]:
     finally:
         for number, old in before.items():
             signal.signal(number, old)
+
+
+@contextlib.contextmanager
+def failures(status: Callable[[str, str], None]) -> Iterator[None]:
+    """Write down how work ended that did not reach its end."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        status("interrupted", "stopped by a second signal")
+        raise
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            status("failed", f"{type(error).__name__}: {error}")
+        raise
 
 
 def ready(loaded: Loaded) -> Ready:
@@ -192,30 +207,23 @@ def _drive(
         first=first,
     )
     title = f"{prepared.loaded.name} {folder.name}"
-    with progress, interrupts() as interrupt:
+    with progress, interrupts() as interrupt, failures(status):
         progress.start(title, value.num_steps, "steps", done=first)
-        try:
-            for event in events:
-                lines = log.add(event)
-                if state is None or event.step > first:
-                    files.append_lines(folder / "metrics.jsonl", lines)
-                if log.reason:
-                    break
-                keeper.keep(event, log.evaluation, force=log.is_over or interrupt.asked)
-                progress.update(event.step, lines[-1] if lines else {})
-                if interrupt.asked and not log.is_over:
-                    return status("interrupted", "stopped by a signal")
-                status("running")
-            if not log.reason:
-                _plot(folder)
-            status("failed" if log.reason else "finished", log.reason)
-        except KeyboardInterrupt:
-            status("interrupted", "stopped by a second signal")
-            raise
-        except BaseException as error:
-            with contextlib.suppress(OSError):
-                status("failed", f"{type(error).__name__}: {error}")
-            raise
+        for event in events:
+            lines = log.add(event)
+            if state is None or event.step > first:
+                files.append_lines(folder / "metrics.jsonl", lines)
+            if log.reason:
+                status("failed", log.reason)
+                return
+            keeper.keep(event, log.evaluation, force=log.is_over or interrupt.asked)
+            progress.update(event.step, lines[-1] if lines else {})
+            if interrupt.asked and not log.is_over:
+                status("interrupted", "stopped by a signal")
+                return
+            status("running")
+        _plot(folder)
+        status("finished")
 
 
 class _Keeper:

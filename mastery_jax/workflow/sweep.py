@@ -5,7 +5,6 @@ A sweep writes ``sweep.yaml``, ``plan.json``, ``environment.json``, ``status.jso
 resumed by what is there) and ``lanes.csv``.
 """
 
-import contextlib
 import csv
 import io
 import pathlib
@@ -19,7 +18,7 @@ from mastery_jax.workflow.config import Loaded
 from mastery_jax.workflow.errors import RunError
 from mastery_jax.workflow.plan import Lane, Plan, Strategy
 from mastery_jax.workflow.progress import Progress
-from mastery_jax.workflow.run import interrupts
+from mastery_jax.workflow.run import failures, interrupts
 
 __all__ = ["lane_config", "resume", "sweep"]
 
@@ -124,23 +123,20 @@ def _run(folder: pathlib.Path, made: Plan, width: int, progress: Progress) -> No
     for partial in (folder / "lanes").glob("*.partial"):
         partial.unlink()
     title = f"{made.loaded.name} {folder.name}"
-    with progress, interrupts() as interrupt:
+    with progress, interrupts() as interrupt, failures(status):
         progress.start(title, made.num_lanes, "lanes", done=len(done))
-        try:
-            for group in made.groups:
-                waiting = tuple(lane for lane in group.lanes if lane.number not in done)
-                if waiting and not interrupt.asked:
-                    strategies.run(
-                        group, waiting, module=made.loaded.experiment, strategy=made.strategy,
-                        width=width, keep=keep, interrupt=interrupt,
-                    )  # fmt: skip
-        except KeyboardInterrupt:
-            status("interrupted", "stopped by a second signal")
-            raise
-        except BaseException as error:
-            with contextlib.suppress(OSError):
-                status("failed", f"{type(error).__name__}: {error}")
-            raise
+        for group in made.groups:
+            waiting = tuple(lane for lane in group.lanes if lane.number not in done)
+            if waiting and not interrupt.asked:
+                strategies.run(
+                    group,
+                    waiting,
+                    module=made.loaded.experiment,
+                    strategy=made.strategy,
+                    width=width,
+                    keep=keep,
+                    interrupt=interrupt,
+                )
     files.write_text(folder / "lanes.csv", _table(folder, made))
     status("finished" if len(done) == made.num_lanes else "interrupted")
 

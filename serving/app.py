@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 
 from litestar import Litestar
 from litestar.datastructures import State
@@ -16,6 +17,8 @@ from serving.settings import Settings, check
 
 __all__ = ["create_app"]
 
+WORKERS = 2  # requests that compute for long at the same time; the others of them wait
+
 
 def create_app(settings: Settings) -> Litestar:
     """Return the application; its start loads and compiles every model, and then it is ready.
@@ -24,13 +27,16 @@ def create_app(settings: Settings) -> Litestar:
         ConfigError: no server can start with these settings.
     """
     check(settings)
-    registry = Registry(settings.models, functools.partial(load, buckets=settings.buckets))
+    loader, workers = ThreadPoolExecutor(1, "reload"), ThreadPoolExecutor(WORKERS, "compute")
+    load_compiled = functools.partial(load, buckets=settings.buckets)
+    registry = Registry(settings.models, load_compiled, loader)
     metrics = monitor.Metrics(registry)
 
     @contextlib.asynccontextmanager
     async def loaded(_: Litestar) -> AsyncIterator[None]:
-        await asyncio.to_thread(registry.reload)
-        yield
+        with loader, workers:
+            await asyncio.wrap_future(registry.reload())
+            yield
 
     app = Litestar(
         [
@@ -48,7 +54,9 @@ def create_app(settings: Settings) -> Litestar:
         lifespan=[loaded],
         openapi_config=docs.openapi(),
         exception_handlers={Exception: problem},
-        state=State({"settings": settings, "registry": registry, "metrics": metrics}),
+        state=State(
+            {"settings": settings, "registry": registry, "metrics": metrics, "workers": workers}
+        ),
         logging_config=None,
     )
     app.asgi_handler = monitor.Monitor(app.asgi_handler, metrics)

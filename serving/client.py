@@ -44,10 +44,8 @@ class Ask(NamedTuple, Generic[T]):
     body: dict[str, Any] | None = None
 
     def content(self) -> bytes | None:
-        """Return the body as JSON; arrays of any library become lists."""
-        if self.body is None:
-            return None
-        return msgspec.json.encode(self.body, enc_hook=lambda array: array.tolist())
+        """Return the body as JSON."""
+        return None if self.body is None else msgspec.json.encode(self.body)
 
     def read(self, response: httpx.Response) -> T:
         """Return the answer.
@@ -64,14 +62,32 @@ class Ask(NamedTuple, Generic[T]):
         raise ServingError(response.status_code, detail)
 
 
+def encoded(field: str, numbers: Numbers) -> msgspec.Raw:
+    """Return numbers as JSON; arrays of any library become lists.
+
+    Raises:
+        TypeError: they are something else.
+    """
+
+    def listed(value: Any) -> Any:
+        if not hasattr(value, "tolist"):
+            kind = type(value).__name__
+            raise TypeError(f"{field} holds {kind}, wanted numbers, lists of them or arrays")
+        return value.tolist()
+
+    return msgspec.Raw(msgspec.json.encode(numbers, enc_hook=listed))
+
+
 def prediction(path: str, features: Numbers, model: str | None) -> Ask[Prediction]:
     """Return the request for a prediction."""
-    return Ask("POST", path, Prediction, {"features": features, "model_name": model})
+    body = {"features": encoded("features", features), "model_name": model}
+    return Ask("POST", path, Prediction, body)
 
 
 def method(model: str, name: str, inputs: dict[str, Numbers]) -> Ask[Outputs]:
     """Return the request for any method."""
-    return Ask("POST", f"/models/{quote(model, '')}/{quote(name, '')}", Outputs, {"inputs": inputs})
+    body = {"inputs": {field: encoded(field, numbers) for field, numbers in inputs.items()}}
+    return Ask("POST", f"/models/{quote(model, '')}/{quote(name, '')}", Outputs, body)
 
 
 def unanswered(url: httpx.URL, error: httpx.TransportError) -> ServingError:

@@ -14,7 +14,7 @@ from litestar.openapi.datastructures import ResponseSpec
 
 from serving.wire import Problem
 
-__all__ = ["REFUSALS", "malformed", "problem", "shown"]
+__all__ = ["REFUSALS", "malformed", "problem", "shown", "unread"]
 
 LOG = logging.getLogger(__name__)
 LONGEST = 500  # characters of a detail: a refusal may quote what came, which has no bound
@@ -25,6 +25,7 @@ REFUSALS = {
     for status, why in {
         400: "The body is not what the method takes",
         404: "There is no such model, or no such method",
+        408: "The body did not come in time",
         413: "The body is too large, or has too many rows",
         415: "The body is compressed",
     }.items()
@@ -43,6 +44,11 @@ def malformed(error: Exception, where: str = "") -> ClientException:
     message, _, path = str(error).partition(" - at `$")
     field = where + path.rstrip("`") if path else where
     return ClientException(f"{field.lstrip('.') or 'the body'}: {message}")
+
+
+def unread(status: int, detail: str) -> HTTPException:
+    """Return the refusal of a body whose rest nobody will read: the connection ends with it."""
+    return HTTPException(detail, status_code=status, headers={"Connection": "close"})
 
 
 def problem(request: Request, error: Exception) -> Response[bytes]:

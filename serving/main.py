@@ -42,28 +42,42 @@ def listen(host: str, port: int) -> Iterator[socket.socket]:
         door = socket.socket(family, kind)
     except OSError as error:
         raise ConfigError(f"host: {host}: {error.strerror}") from None
+    except UnicodeError as error:  # a part of the name is empty or too long
+        raise ConfigError(f"host: {host}: {error}") from None
     with door:
         try:
             door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             door.bind(address)
             door.listen()
         except OSError as error:
-            raise ConfigError(f"port: {host}:{port} cannot be had: {error.strerror}") from None
+            where = address_of(host, port)
+            raise ConfigError(f"port: {where} cannot be had: {error.strerror}") from None
         yield door
 
 
+def address_of(host: str, port: int) -> str:
+    """Return an address as a URL writes it."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def serve(settings: Settings, door: socket.socket) -> None:
-    """Answer requests at ``door``."""
+    """Answer requests at ``door``.
+
+    Raises:
+        ArtifactError: the folder has gone since it was checked.
+    """
     # The programs are many and small; compiling them again costs more than keeping them.
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     launch.prepare(sync_dispatch=True)
     import uvicorn
     from uvicorn.config import LOGGING_CONFIG
 
+    from mastery_jax.workflow import artifact
     from serving.app import create_app
 
+    artifact.versions(settings.models)  # what is wrong with the folder is said before it starts
     app = create_app(settings)
-    url = f"http://{settings.host}:{door.getsockname()[1]}"
+    url = f"http://{address_of(settings.host, door.getsockname()[1])}"
     app.on_startup.append(lambda: LOG.info("%s answers, its documents are at %s/docs", url, url))
     loggers = LOGGING_CONFIG["loggers"] | {"serving": {"handlers": ["default"], "level": "INFO"}}
     config = uvicorn.Config(

@@ -2,20 +2,21 @@
 
 import functools
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
 from litestar.exceptions import ClientException, NotFoundException
 
-from mastery_jax.workflow import artifact, stablehlo
+from mastery_jax.workflow import artifact
+from mastery_jax.workflow.stablehlo import Arrays, Program, dtype
 from serving.errors import malformed, shown
 from serving.wire import MethodInfo, ModelInfo, Rows, Tensor
 
-__all__ = ["Arrays", "Method", "Model", "load"]
+__all__ = ["Field", "Method", "Model", "load"]
 
-Arrays = Mapping[str, np.ndarray]
-Program = Callable[[Arrays], Arrays]
+TRIES = 3  # calls of each program at the start; the fastest says how long it takes
 NUMBERS = {"b": bool, "i": int, "u": int}  # NumPy's letter -> what JSON must hold; else float
 PREDICTORS = ("predict_proba", "predict")  # the first that a model has answers /predict
 
@@ -28,14 +29,13 @@ def load(folder: pathlib.Path, buckets: Sequence[int]) -> "Model":
     Raises:
         ArtifactError: it is not whole, or answers its golden rows wrongly.
     """
+    digest = artifact.digest(folder)
     loaded = artifact.load(folder)
     manifest = loaded.manifest
     methods = {
         name: Method(spec, {size: loaded.compile(name, size) for size in buckets})
         for name, spec in manifest.methods.items()
     }
-    for method in methods.values():
-        method.warm()
     width = next(
         (m.spec.inputs["features"].shape[-1] for m in methods.values() if m.predicts), None
     )
@@ -50,7 +50,7 @@ def load(folder: pathlib.Path, buckets: Sequence[int]) -> "Model":
         methods={name: described(spec) for name, spec in manifest.methods.items()},
         metadata=manifest.metrics,
     )
-    return Model(info, methods)
+    return Model(info, methods, digest)
 
 
 def described(spec: artifact.MethodSpec) -> MethodInfo:
@@ -62,14 +62,19 @@ def described(spec: artifact.MethodSpec) -> MethodInfo:
     return MethodInfo(tensors(spec.inputs), tensors(spec.outputs))
 
 
+def number(tensor: artifact.Tensor) -> type:
+    """Return what JSON holds of a tensor: bool, int or float."""
+    return NUMBERS.get(dtype(tensor).kind, float)
+
+
 class Field:
     """One input of a method: from nested lists to an array."""
 
     def __init__(self, name: str, tensor: artifact.Tensor) -> None:
         self.name = name
-        self.dtype = stablehlo.dtype(tensor)
+        self.dtype = dtype(tensor)
         self.row = tensor.shape[1:]
-        self.number = NUMBERS.get(self.dtype.kind, float)
+        self.number = number(tensor)
         self.type = functools.reduce(lambda inner, _: list[inner], tensor.shape, self.number)
 
     def read(self, rows: Rows) -> np.ndarray:
@@ -91,6 +96,17 @@ class Field:
             raise self.refusal("a number is out of range")
         return array
 
+    def read_row(self, row: Rows) -> np.ndarray:
+        """Return one row of numbers as an array of one row.
+
+        Raises:
+            ClientException: as :meth:`read`.
+        """
+        if (len(row),) != self.row:
+            came = f"{self.name} has {len(row)} numbers"
+            raise ClientException(f"{came}, wanted {', '.join(map(str, self.row))}")
+        return self.read([row])
+
     def refusal(self, came: str) -> ClientException:
         """Return the refusal that says what came and what was wanted."""
         wanted = ", ".join(["rows", *map(str, self.row)])
@@ -108,6 +124,8 @@ class Method:
         sizes = sorted(programs)
         self._size = [next(s for s in sizes if s >= rows) for rows in range(self._largest + 1)]
         self._index = {size: np.arange(size) for size in sizes}
+        taken = {size: self._measure(size) for size in sizes}
+        self._seconds = [0.0, *(taken[size] for size in self._size[1:])]  # by rows
 
     @property
     def predicts(self) -> bool:
@@ -118,13 +136,36 @@ class Method:
             and len(self.fields) == 1
             and len(features.row) == 1
             and features.number is float
-            and "predictions" in self.spec.outputs
+            and self._gives("predictions", 1, int, float)
+            and ("probabilities" not in self.spec.outputs or self._gives("probabilities", 2, float))
         )
 
-    def warm(self) -> None:
-        """Run every program once, so that none meets its first call with a client waiting."""
-        for size, program in self._programs.items():
-            program({k: np.zeros((size, *f.row), f.dtype) for k, f in self.fields.items()})
+    def _gives(self, name: str, rank: int, *numbers: type) -> bool:
+        tensor = self.spec.outputs.get(name)
+        return tensor is not None and len(tensor.shape) == rank and number(tensor) in numbers
+
+    def _measure(self, size: int) -> float:
+        """Return the seconds of one call and its answer as JSON; no later call is a first one."""
+        x = {name: np.zeros((size, *f.row), f.dtype) for name, f in self.fields.items()}
+        taken = []
+        for _ in range(TRIES):
+            start = time.perf_counter()
+            outputs = self._programs[size](x)
+            msgspec.json.encode({name: array.tolist() for name, array in outputs.items()})
+            taken.append(time.perf_counter() - start)
+        return min(taken)
+
+    def seconds(self, rows: int) -> float:
+        """Return about how long so many rows take."""
+        parts, rest = divmod(rows, self._largest)
+        return parts * self._seconds[-1] + self._seconds[rest]
+
+    def most(self, seconds: float) -> int:
+        """Return how many rows take about so long."""
+        parts, left = divmod(seconds, self._seconds[-1])
+        return int(parts) * self._largest + max(
+            rows for rows in range(self._largest) if self._seconds[rows] <= left
+        )
 
     def read(self, inputs: Mapping[str, Rows]) -> dict[str, np.ndarray]:
         """Return inputs of any kind as arrays with as many rows each.
@@ -167,9 +208,10 @@ class Method:
 class Model:
     """A version that answers; it never changes."""
 
-    def __init__(self, info: ModelInfo, methods: Mapping[str, Method]) -> None:
+    def __init__(self, info: ModelInfo, methods: Mapping[str, Method], digest: str | None) -> None:
         self.info = info
         self.name, self.version = info.model_id, info.version
+        self.identity = info.version, digest
         self._methods = methods
         able = (methods[name] for name in PREDICTORS if name in methods)
         self._predictor = next((method for method in able if method.predicts), None)

@@ -135,13 +135,13 @@ def given_id(headers: list[tuple[bytes, bytes]]) -> bytes | None:
     return None
 
 
-@get("/health", sync_to_thread=False)
+@get("/health", tags=["monitor"], sync_to_thread=False)
 def health(state: State) -> Health:
     """Say that the server is alive, and how many models answer."""
     return Health("healthy", len(state.registry.snapshot.models), time.time())
 
 
-@get("/metrics", sync_to_thread=False)
+@get("/metrics", tags=["monitor"], sync_to_thread=False)
 def metrics(state: State) -> Response[bytes]:
     """Give the Prometheus metrics as text."""
     media_type = CONTENT_TYPE_LATEST.partition("; charset")[0]  # Litestar adds the charset

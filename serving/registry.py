@@ -6,8 +6,8 @@ model keeps it, whatever a reload does meanwhile, and no request waits for one.
 
 import logging
 import pathlib
-import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -34,13 +34,22 @@ class Snapshot(NamedTuple):
 
 
 class Registry:
-    """A folder ``<name>/<version>/``, and the newest version of each name that loads."""
+    """A folder ``<name>/<version>/``, and the newest version of each name that loads.
 
-    def __init__(self, folder: pathlib.Path, load: Callable[[pathlib.Path], Model]) -> None:
+    ``loader`` has one thread, so that one rescan runs at a time.
+    """
+
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        load: Callable[[pathlib.Path], Model],
+        loader: ThreadPoolExecutor,
+    ) -> None:
         self.folder = folder
         self.snapshot = Snapshot(MappingProxyType({}), ())
-        self._load = load
-        self._reloading = threading.Lock()
+        self._load, self._loader = load, loader
+        self._scan: Future[Reloaded] | None = None
+        self._refused: dict[pathlib.Path, tuple[object, str]] = {}  # files as they were, and why
 
     def find(self, name: str | None) -> Model:
         """Return the model of this name; without a name, the only one.
@@ -61,27 +70,34 @@ class Registry:
             raise ClientException(f"model_name is missing, wanted one of: {listed(models)}")
         return next(iter(models.values()))
 
-    def reload(self) -> Reloaded:
+    def reload(self) -> Future[Reloaded]:
         """Look at the folder again, load what is new, and answer by it.
 
         The old versions answer meanwhile, and go on where a new one fails: of each name the
-        newest version that loads is served. One reload runs at a time.
+        newest version that loads is served. Whoever asks before a rescan has begun shares it.
 
-        Raises:
-            ArtifactError: the folder is gone; the models go on answering.
+        Returns:
+            What changed, or an ArtifactError: the folder is gone; the models go on answering.
         """
-        with self._reloading, compiles().expected():
-            old = self.snapshot.models
-            found = artifact.versions(self.folder)
-            models, failed = {}, []
+        if self._scan is None or self._scan.running() or self._scan.done():
+            self._scan = self._loader.submit(self._rescan)
+        return self._scan
+
+    def _rescan(self) -> Reloaded:
+        old = self.snapshot.models
+        with compiles().expected():
+            found, unreadable = artifact.versions(self.folder)
+            models = {name: old[name] for name in unreadable if name in old}
+            failed = [Failure(model_id=n, version=None, reason=r) for n, r in unreadable.items()]
             for name, versions in found.items():
                 model, failures = self._newest(name, versions, old.get(name))
                 failed += failures
                 if model is not None:
                     models[name] = model
-            self.snapshot = Snapshot(MappingProxyType(models), tuple(failed))
+        models = dict(sorted(models.items()))
+        self.snapshot = Snapshot(MappingProxyType(models), tuple(failed))
         for failure in failed:
-            LOG.warning("%s/%s: %s", failure.model_id, failure.version, failure.reason)
+            LOG.warning("%s/%s: %s", failure.model_id, failure.version or "*", failure.reason)
         loaded = [label(m) for name, m in models.items() if m is not old.get(name)]
         removed = [label(m) for name, m in old.items() if m is not models.get(name)]
         return Reloaded(models_loaded=len(models), loaded=loaded, removed=removed, failed=failed)
@@ -95,19 +111,43 @@ class Registry:
             return None, [Failure(model_id=name, version=versions[-1], reason=reason)]
         failures = []
         for version in reversed(versions):
-            if current is not None and version == current.version:
-                return current, failures
-            try:
-                model = self._load(self.folder / name / str(version))
-                LOG.info("%s is loaded", label(model))
+            folder = self.folder / name / str(version)
+            if current is not None and (version, artifact.digest(folder)) == current.identity:
+                break
+            model = self._loaded(folder)
+            if isinstance(model, Model):
                 return model, failures
-            except ArtifactError as error:
-                reason = str(error)
-            except Exception as error:  # one bad model must not keep the others from answering
-                LOG.exception("%s/%s failed", name, version)
-                reason = f"{type(error).__name__}: {error}"
-            failures.append(Failure(model_id=name, version=version, reason=reason))
+            failures.append(Failure(model_id=name, version=version, reason=model))
+            if current is not None and version == current.version:  # it was replaced, by no better
+                break
         return current, failures
+
+    def _loaded(self, folder: pathlib.Path) -> Model | str:
+        """Return a version, or why it fails; what has failed is tried again once it changes."""
+        files = stamp(folder)
+        before, reason = self._refused.get(folder, (None, ""))
+        if before is not None and before == files:
+            return reason
+        try:
+            model = self._load(folder)
+            LOG.info("%s is loaded", label(model))
+            return model
+        except ArtifactError as error:
+            reason = str(error)
+        except Exception as error:  # one bad model must not keep the others from answering
+            LOG.exception("%s failed", folder)
+            reason = f"{type(error).__name__}: {error}"
+        self._refused[folder] = files, reason
+        return reason
+
+
+def stamp(folder: pathlib.Path) -> object:
+    """Return what differs once a file of the folder is written; None where it cannot be read."""
+    try:
+        found = {path.name: path.stat() for path in folder.iterdir()}
+    except OSError:
+        return None
+    return {name: (stat.st_size, stat.st_mtime_ns, stat.st_ino) for name, stat in found.items()}
 
 
 def label(model: Model) -> str:

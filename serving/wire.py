@@ -1,7 +1,7 @@
 """What goes over the wire: the requests and the answers, for the server and the client.
 
-A number that is not finite is ``null`` in an answer, because JSON has no other word for it; in a
-request it is refused.
+A number that is not finite is ``null`` among a method's outputs, because JSON has no other word
+for it; in a request, and as a prediction, it is refused.
 """
 
 from typing import Any
@@ -57,8 +57,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     """An answer to ``/predict`` and ``/predict/batch``: one entry a row."""
 
-    predictions: list[int | float | None]  # class codes, or values in the unit of the target
-    probabilities: list[list[float | None]] | None  # of each class; null where there are none
+    predictions: list[int | float]  # class codes, or values in the unit of the target
+    probabilities: list[list[float]] | None  # of each class; null where there are none
     labels: list[str] | None  # the predicted classes' names; null where they have none
     model_type: str
     model_id: str
@@ -107,7 +107,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """One version on disk that could not be loaded."""
 
     model_id: str
-    version: int
+    version: int | None  # null: the model's whole folder
     reason: str
 
 

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 import subprocess
 
 import jax
@@ -168,12 +169,27 @@ def test_versions(published, tmp_path):
     models = published.parents[1]
     for folder in (".hidden/1", "toy/latest", "toy/01", "toy/.2", "empty", "bad name/1"):
         (models / folder).mkdir(parents=True, exist_ok=True)
-    assert artifact.versions(models) == {"toy": (1,)}
-    assert artifact.latest(models, "toy") == published
-    with pytest.raises(ArtifactError, match="has no model 'none'; it has toy"):
-        artifact.latest(models, "none")
+    assert artifact.versions(models) == ({"toy": (1,)}, {})
     with pytest.raises(ArtifactError, match="cannot be read"):
         artifact.versions(tmp_path / "absent")
+
+
+def test_a_folder_has_the_name_and_the_number_that_were_published(published, tmp_path):
+    for place in ("toy/2", "fox/1"):
+        copy = shutil.copytree(published, tmp_path / place)
+        with pytest.raises(ArtifactError, match=r"renamed, its manifest\.json says toy/1: rename"):
+            load(copy)
+    assert load(shutil.copytree(published, tmp_path / "anywhere")).manifest.version == 1
+
+
+def test_a_digest_says_what_is_in_it(published, tmp_path):
+    copy = shutil.copytree(published, tmp_path / "1")
+    assert artifact.digest(copy) == artifact.digest(published) is not None
+    sums = copy / "SHA256SUMS"
+    sums.write_text(sums.read_text() + " ")
+    assert artifact.digest(copy) != artifact.digest(published)
+    sums.unlink()
+    assert artifact.digest(copy) is None
 
 
 def test_platforms(published):
@@ -189,7 +205,7 @@ def test_64_bits(tmp_path, published):
     with jax.enable_x64(True):
         x = {"features": RNG.normal(size=(4, 4))}
         state = {"kernel": RNG.normal(size=(4, 3))}
-        wide = put(tmp_path, {"predict": line}, rows=x, state=state)
+        wide = put(tmp_path, {"predict": line}, rows=x, state=state, classes=())
         answers = load(wide).call("predict", x)["predictions"]
         np.testing.assert_allclose(answers, line(state, x)["predictions"], rtol=1e-14)
         narrow = load(published).call("embed", {"codes": ROWS["codes"]})["vectors"]

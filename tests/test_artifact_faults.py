@@ -184,6 +184,22 @@ def test_a_manifest_that_lies_about_types(copy, side, field, lie):
         load(copy)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"classes": ["red"]}, "classes has 1 labels, and method predict_proba predicts the code"),
+        ({"classes": list("abcd")}, r"classes has 4 labels, .* gives probabilities\[-1, 3\]"),
+        ({"features": ["a"]}, "features has 1 names for 4 columns of predict_proba"),
+        ({"version": 2}, "was renamed, its manifest.json says toy/2"),
+        ({"name": "fox"}, "was renamed, its manifest.json says fox/1"),
+    ],
+)
+def test_a_manifest_that_lies_about_names(copy, change, message):
+    retell(copy, told_of(copy) | change)
+    with pytest.raises(ArtifactError, match=message):
+        load(copy)
+
+
 def like_proba(params, x):
     scores = x["features"] @ params["params.kernel"]
     return {"predictions": jnp.argmax(scores, axis=1).astype(jnp.int32), "probabilities": scores}

@@ -111,7 +111,7 @@ def same_names(state, x):
         ({"rows": {"features": ROWS["features"][:1]}}, "not two rows or more"),
         ({"rows": {**ROWS, "codes": ROWS["codes"][:3]}}, r"codes\[3\]"),
         ({"features": "abc"}, "features has 3 names for 4 columns"),
-        ({"classes": "ab"}, "classes has 2 labels"),
+        ({"classes": "ab"}, "classes has 2 labels, .* predicts the code 2"),
         ({"provenance": {"path": pathlib.Path()}}, "toy: provenance: .*Path"),
         ({"reference": {"speed": [1.0]}}, "reference: speed is no input"),
         ({"reference": {"features": np.zeros((9, 5))}}, r"reference: features has rows of shape"),
@@ -121,6 +121,24 @@ def test_arguments_that_do_not_fit(tmp_path, changes, message):
     with pytest.raises(ArtifactError, match=message):
         put(tmp_path / "models", {"predict_proba": proba}, **changes)
     assert not list(tmp_path.iterdir()), "nothing is left behind"
+
+
+@pytest.mark.parametrize(
+    ("predictions", "message"),
+    [
+        (lambda y: y[:, 0], r"one integer a row, and method m gives float32\[-1\]"),
+        (lambda y: (y > 0).astype("int32"), r"one integer a row, .* gives int32\[-1, 4\]"),
+        (lambda y: y[:, 0].astype("int32") * 0 + 3, "3 labels, and method m predicts the code 3"),
+        (lambda y: y[:, 0].astype("int32") * 0 - 1, "3 labels, and method m predicts the code -1"),
+    ],
+)
+def test_predictions_that_are_no_classes(tmp_path, predictions, message):
+    def classes(state, x):
+        return {"predictions": predictions(x["features"])}
+
+    with pytest.raises(ArtifactError, match=message):
+        put(tmp_path, {"m": classes})
+    assert load(put(tmp_path, {"m": classes}, classes=())).manifest.classes == ()
 
 
 def test_complex_parameters(tmp_path):

@@ -3,7 +3,8 @@
 :func:`load` believes nothing. Names, sizes and sums are checked before a byte is deserialized (a
 flipped bit in a program can end the process, or answer wrongly); a program may call only what is
 on a list, must have the types of the manifest, and must answer the golden rows as the original
-function did. ``workflow.publish`` writes what is read here.
+function did, by as many features and classes as have names. ``workflow.publish`` writes what is
+read here.
 """
 
 import pathlib
@@ -20,7 +21,7 @@ from mastery_jax.workflow.manifest import (
     Manifest,
     MethodSpec,
     Tensor,
-    latest,
+    digest,
     verify,
     versions,
 )
@@ -33,7 +34,7 @@ __all__ = [
     "MethodSpec",
     "Tensor",
     "agree",
-    "latest",
+    "digest",
     "load",
     "versions",
 ]
@@ -73,6 +74,7 @@ def load(folder: pathlib.Path, *, platform: str | None = None) -> "Artifact":
     artifact = Artifact(folder, manifest, methods)
     for name in methods:
         _replay(artifact, name, golden)
+        _hold(artifact, name, golden)
     return artifact
 
 
@@ -164,6 +166,36 @@ def _replay(artifact: Artifact, method: str, golden: Arrays) -> None:
         raise ArtifactError(
             f"{where} answers its golden rows otherwise than the function that was published "
             f"({', '.join(wrong)}): publish it again, on this machine"
+        )
+
+
+def _hold(artifact: Artifact, method: str, golden: Arrays) -> None:
+    """Hold the names of classes and features against what a method takes and gives."""
+    where, told = artifact.folder, artifact.manifest
+    spec, classes = told.methods[method], told.classes
+    if told.features and "features" in spec.inputs:
+        width = (spec.inputs["features"].shape[1:] or (1,))[-1]
+        if width != len(told.features):
+            raise ArtifactError(
+                f"{where}: features has {len(told.features)} names for {width} columns of {method}"
+            )
+    codes, probabilities = (spec.outputs.get(n) for n in ("predictions", "probabilities"))
+    if classes and codes is not None:
+        if len(codes.shape) != 1 or dtype(codes).kind not in "iu":
+            raise ArtifactError(
+                f"{where}: with classes, predictions are one integer a row, and method {method} "
+                f"gives {codes.dtype}{list(codes.shape)}"
+            )
+        for code in golden[f"{method}.outputs.predictions"]:
+            if not 0 <= code < len(classes):
+                raise ArtifactError(
+                    f"{where}: classes has {len(classes)} labels, and method {method} predicts "
+                    f"the code {code}"
+                )
+    if classes and probabilities is not None and probabilities.shape[1:] != (len(classes),):
+        raise ArtifactError(
+            f"{where}: classes has {len(classes)} labels, and method {method} gives "
+            f"probabilities{list(probabilities.shape)}"
         )
 
 

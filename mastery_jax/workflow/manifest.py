@@ -29,8 +29,8 @@ __all__ = [
     "Manifest",
     "MethodSpec",
     "Tensor",
+    "digest",
     "encode",
-    "latest",
     "numbers",
     "sums",
     "verify",
@@ -41,6 +41,7 @@ SCHEMA = 1
 MANIFEST, PARAMS, GOLDEN = "manifest.json", "params.safetensors", "golden.safetensors"
 SUMS = "SHA256SUMS"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z"
+NUMBER = r"[1-9][0-9]{0,17}"
 FIELD = r"^[A-Za-z_][A-Za-z0-9_]{0,63}\Z"
 MOST_BYTES = 64 * 2**20  # of a manifest or of sums; the limit keeps a bad file out of memory
 
@@ -100,33 +101,26 @@ class _Versioned(msgspec.Struct):
     schema: int
 
 
-def versions(models: pathlib.Path) -> dict[str, tuple[int, ...]]:
-    """Return the versions of every model in the folder ``models``, ascending; open no file.
+def versions(models: pathlib.Path) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
+    """Look at the folder ``models``, and open no file.
+
+    Returns:
+        By name, the versions of every model, ascending; and why others cannot be looked at.
 
     Raises:
-        ArtifactError: The folder cannot be read.
+        ArtifactError: The folder itself cannot be read.
     """
     try:
-        found = {
-            folder.name: numbers(folder)
-            for folder in sorted(models.iterdir())
-            if re.match(NAME, folder.name) and folder.is_dir()
-        }
+        folders = sorted(path for path in models.iterdir() if re.match(NAME, path.name))
     except OSError as error:
         raise ArtifactError(f"{models} cannot be read as a folder of models: {error}") from error
-    return {name: known for name, known in found.items() if known}
-
-
-def latest(models: pathlib.Path, name: str) -> pathlib.Path:
-    """Return the folder of the highest version of a model.
-
-    Raises:
-        ArtifactError: There is none.
-    """
-    known = versions(models)
-    if name not in known:
-        raise ArtifactError(f"{models} has no model {name!r}; it has {', '.join(known) or 'none'}")
-    return models / name / str(known[name][-1])
+    found, unreadable = {}, {}
+    for folder in folders:
+        try:
+            found[folder.name] = numbers(folder) if folder.is_dir() else ()
+        except OSError as error:
+            unreadable[folder.name] = f"{folder} cannot be read: {error.strerror or error}"
+    return {name: known for name, known in found.items() if known}, unreadable
 
 
 def numbers(folder: pathlib.Path) -> tuple[int, ...]:
@@ -135,9 +129,19 @@ def numbers(folder: pathlib.Path) -> tuple[int, ...]:
         sorted(
             int(path.name)
             for path in folder.iterdir()
-            if re.fullmatch(r"[1-9][0-9]{0,17}", path.name) and path.is_dir()
+            if re.fullmatch(NUMBER, path.name) and path.is_dir()
         )
     )
+
+
+def digest(folder: pathlib.Path) -> str | None:
+    """Return the sum of an artefact's sums, which says what is in it; None where there are none."""
+    try:
+        if (folder / SUMS).is_file():
+            return hashlib.sha256(_content(folder, SUMS, None)).hexdigest()
+    except (OSError, ArtifactError):
+        pass  # whoever reads the artefact will say so
+    return None
 
 
 def encode(manifest: Manifest) -> bytes:
@@ -165,13 +169,14 @@ def verify(folder: pathlib.Path) -> tuple[Manifest, dict[str, bytes]]:
     nothing.
 
     Raises:
-        ArtifactError: Something is missing, too much, no plain file, or changed.
+        ArtifactError: Something is missing, too much, no plain file, changed, or renamed.
     """
     try:
         listed = _listed(folder)
         if MANIFEST not in listed:
             raise ArtifactError(f"{folder} has no {MANIFEST}: {AGAIN}")
         manifest = _decode(folder, _read(folder, MANIFEST, listed[MANIFEST], None))
+        _same_place(folder, manifest)
         programs = {f"{method}.stablehlo" for method in manifest.methods}
         _same_names(folder, {*programs, PARAMS, GOLDEN}, set(manifest.files), MANIFEST)
         _same_names(folder, {*manifest.files, MANIFEST}, set(listed), SUMS)
@@ -180,6 +185,16 @@ def verify(folder: pathlib.Path) -> tuple[Manifest, dict[str, bytes]]:
         }
     except OSError as error:
         raise ArtifactError(f"{folder} cannot be read: {error}") from error
+
+
+def _same_place(folder: pathlib.Path, manifest: Manifest) -> None:
+    """Refuse ``<name>/<version>`` where the manifest says another name or version."""
+    place, published = folder.absolute(), (manifest.name, str(manifest.version))
+    if re.fullmatch(NUMBER, place.name) and (place.parent.name, place.name) != published:
+        raise ArtifactError(
+            f"{folder} was renamed, its {MANIFEST} says {'/'.join(published)}: rename the folder "
+            "back, or publish the model anew"
+        )
 
 
 def _listed(folder: pathlib.Path) -> dict[str, str]:

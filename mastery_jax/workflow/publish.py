@@ -74,7 +74,6 @@ def publish(
         method: lowering.export(f"{name}: method {method}", function, state, x)
         for method, function in experiment.methods.items()
     }
-    _check_labels(name, exports, classes)
     files = _files(exports)
     inputs = {n: v for one in exports.values() for n, v in one.inputs.items()}
     unnumbered = manifest.Manifest(
@@ -142,18 +141,6 @@ def _tensors(arrays: Mapping[str, np.ndarray]) -> bytes:
     return safetensors.numpy.save({n: np.asarray(v, order="C") for n, v in arrays.items()})
 
 
-def _check_labels(
-    name: str, exports: Mapping[str, lowering.Export], classes: Sequence[str]
-) -> None:
-    for method, one in exports.items():
-        found = one.outputs.get("probabilities")
-        if classes and found is not None and found.shape[1:] != (len(classes),):
-            raise ArtifactError(
-                f"{name}: classes has {len(classes)} labels, and method {method} gives "
-                f"probabilities{list(found.shape)}"
-            )
-
-
 def _histograms(
     inputs: Mapping[str, np.ndarray], reference: Mapping[str, Any], features: Sequence[str]
 ) -> dict[str, tuple[Histogram, ...]]:
@@ -178,8 +165,6 @@ def _histograms(
 
 def _columns(field: str, count: int, features: Sequence[str]) -> Sequence[str]:
     if field == "features" and features:
-        if len(features) != count:
-            raise ArtifactError(f"features has {len(features)} names for {count} columns")
         return [str(name) for name in features]
     return [f"{field}[{column}]" for column in range(count)]
 

@@ -43,6 +43,13 @@ def test_arrays_of_any_kind(asked, kind):
     assert answer.predictions == by_call.outputs["predictions"]
 
 
+def test_what_is_no_array(asked):
+    with pytest.raises(TypeError, match="features holds object, wanted numbers, lists of them or"):
+        asked.predict_batch([[object()]], model="line")
+    with pytest.raises(TypeError, match="mean holds generator"):
+        asked.call("walk", "step", mean=(i for i in range(3)))
+
+
 def test_refusals_are_raised(asked):
     with pytest.raises(ServingError, match="404: model 'nope' is not one of") as error:
         asked.predict([1], model="nope")

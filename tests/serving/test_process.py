@@ -9,7 +9,9 @@ import time
 
 import pytest
 
+from mastery_jax.workflow.errors import ConfigError
 from serving.client import Client, ServingError
+from serving.main import address_of, listen
 from tests.serving.served import ROWS
 
 MASTERY = [sys.executable, "-c", "from mastery_jax.cli import main; main()"]
@@ -22,6 +24,21 @@ import pathlib
 with TestClient(create_app(Settings(models=pathlib.Path(sys.argv[1]), buckets=(2,)))) as client:
     assert client.post("/predict", json={"features": [1, 2, 3], "model_id": "flower"}).is_success
 print(*sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+
+VANISHES = """
+import serving.app
+from mastery_jax.cli import main
+from serving import main as serving_main
+
+check = serving_main.check
+
+def check_and_remove(settings):
+    check(settings)
+    settings.models.rmdir()
+
+serving_main.check, serving.app.check = check_and_remove, lambda settings: None
+main()
 """
 
 
@@ -112,6 +129,23 @@ def test_from_start_to_stop(shelf, port, launch):
 
 def test_a_missing_folder(tmp_path):
     assert "nowhere" in refusal([*MASTERY, "serve", "--models", str(tmp_path / "nowhere")])
+
+
+def test_a_folder_that_vanishes_before_it_is_read(tmp_path):
+    (tmp_path / "models").mkdir()
+    options = ["serve", "--models", str(tmp_path / "models"), "--port", "0"]
+    assert "cannot be read as a folder" in refusal([sys.executable, "-c", VANISHES, *options])
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 64])
+def test_a_host_that_is_none(host):
+    with pytest.raises(ConfigError, match=f"host: {host}: "), listen(host, 0):
+        raise AssertionError("there is no such host")
+
+
+def test_an_address_in_a_url():
+    assert address_of("127.0.0.1", 80) == "127.0.0.1:80"
+    assert address_of("::1", 80) == "[::1]:80"
 
 
 def test_a_server_is_light(published):

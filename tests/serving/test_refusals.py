@@ -1,8 +1,11 @@
 import asyncio
 import logging
 
+import numpy as np
 import pytest
 
+from serving.app import create_app
+from serving.settings import Settings
 from tests.serving.served import post
 
 ROW = [0.5, 0.5, 0.5]
@@ -38,9 +41,15 @@ REFUSED = [
         "features[0]: Number out",
     ),
     ("/predict", {"features": [1e39, 1, 1], "model_id": "line"}, 400, "out of range"),
-    ("/predict", {"features": [], "model_id": "line"}, 400, "[1, 0], wanted float32[rows, 3]"),
-    ("/predict", {"features": [1, 2], "model_id": "line"}, 400, "[1, 2], wanted float32[rows, 3]"),
-    ("/predict", {"features": [1] * 4, "model_id": "line"}, 400, "[1, 4], wanted float32[rows, 3]"),
+    ("/predict", {"features": [], "model_id": "line"}, 400, "features has 0 numbers, wanted 3"),
+    ("/predict", {"features": [1] * 4, "model_id": "line"}, 400, "has 4 numbers, wanted 3"),
+    ("/predict", {"features": [3e38] * 3, "model_id": "line"}, 400, "features: row 0 gives an"),
+    (
+        "/predict/batch",
+        {"features": [ROW, ROW, [3e38] * 3], "model_id": "flower"},
+        400,
+        "features: row 2 gives an answer that is not finite",
+    ),
     ("/predict", {"features": [ROW], "model_id": "line"}, 400, "features[0]: Expected `float`"),
     ("/predict", {"features": ROW, "model_id": "walk"}, 400, "step(cov, mean, seed, y)"),
     ("/predict", b'{"features": [' + b"1," * 40_000 + b"1]}", 413, "above 65536 bytes"),
@@ -81,6 +90,8 @@ def test_refused(client, path, content, status, words):
     assert body["error"] == body["detail"]
     assert (body["status"], body["instance"]) == (status, path)
     assert body["request_id"] == answer.headers["x-request-id"]
+    is_unread = "above" in words
+    assert (answer.headers.get("connection") == "close") is is_unread
 
 
 STEP = {"mean": [ROW[:2]], "cov": [[[1, 0], [0, 1]]], "y": [[1, 1]], "seed": [1]}
@@ -112,6 +123,7 @@ def test_too_long_a_body_is_refused_while_it_comes(client):
 
     answer = client.post("/predict", content=chunks())
     assert answer.status_code == 413
+    assert answer.headers["connection"] == "close", "the rest of the body is still on its way"
     assert post(client, "/predict", {"features": ROW, "model_id": "line"}).status_code == 200
 
 
@@ -163,15 +175,37 @@ def test_request_ids_differ(client):
     assert len({client.get("/health").headers["x-request-id"] for _ in range(20)}) == 20
 
 
-def test_a_client_that_goes_away_gets_nothing(client):
+def sent_to(app, receive):
+    """Return what the application sends for a POST whose body ``receive`` gives."""
     sent = []
-
-    async def receive():
-        return {"type": "http.disconnect"}
 
     async def send(message):
         sent.append(message)
 
     scope = {"type": "http", "method": "POST", "path": "/predict", "headers": [], "root_path": ""}
-    asyncio.run(client.app(scope, receive, send))
-    assert sent == []
+    asyncio.run(app({**scope, "query_string": b""}, receive, send))
+    return sent
+
+
+def test_a_client_that_goes_away_gets_nothing(client):
+    async def receive():
+        return {"type": "http.disconnect"}
+
+    assert sent_to(client.app, receive) == []
+
+
+def test_a_body_that_does_not_come(tmp_path):
+    start, body = sent_to(
+        create_app(Settings(models=tmp_path, body_seconds=0.01)), lambda: asyncio.sleep(60)
+    )
+    assert start["status"] == 408
+    assert (b"connection", b"close") in start["headers"]
+    assert b"the body did not come in 0.01 s" in body["body"]
+
+
+def test_a_code_that_is_no_class_is_a_fault(client, monkeypatch):
+    method = client.app.state.registry.snapshot.models["flower"].predictor
+    for code in (-1, 2):
+        outputs = {"predictions": np.array([code], np.int32)}
+        monkeypatch.setattr(method, "_run", lambda x, rows, outputs=outputs: outputs)
+        assert post(client, "/predict", {"features": ROW, "model_id": "flower"}).status_code == 500

@@ -5,8 +5,10 @@ import threading
 
 import pytest
 
+from mastery_jax.workflow import manifest
 from mastery_jax.workflow.errors import ConfigError
 from serving.settings import Settings, check
+from tests.serving import served
 from tests.serving.served import post, samples, start
 
 
@@ -66,13 +68,83 @@ def test_the_old_version_answers_while_the_new_one_loads(shelf, monkeypatch):
             return load(folder)
 
         monkeypatch.setattr(registry, "_load", slow)
-        reload = threading.Thread(target=registry.reload)
-        reload.start()
+        running = registry.reload()
         assert begun.wait(30)
         assert line(client) == (1, [1.0])
+        waiting = registry.reload()
+        assert waiting is registry.reload(), "they share the next rescan"
+        assert waiting is not running, "which sees what came after the first one looked"
         go_on.set()
-        reload.join()
+        assert running.result().loaded == ["line/2"]
+        assert waiting.result().loaded == []
         assert line(client) == (2, [2.0])
+
+
+@pytest.fixture
+def other(tmp_path):
+    """Another model under the name and the number of one that is served."""
+    served.put(tmp_path / "other", "line", served.LINE, scale=3.0)
+    return tmp_path / "other" / "line" / "1"
+
+
+def test_other_content_under_the_same_number(shelf, other):
+    place = shelf.add("line", 1)
+    with start(shelf.folder) as client:
+        shutil.rmtree(place)
+        shutil.copytree(other, place)
+        changes = client.post("/models/reload").json()
+        assert changes["loaded"] == changes["removed"] == ["line/1"]
+        assert line(client) == (1, [3.0])
+        sums = place / "SHA256SUMS"
+        sums.write_text(sums.read_text().replace("0", "1"))
+        changes = client.post("/models/reload").json()
+        assert [(f["model_id"], f["version"]) for f in changes["failed"]] == [("line", 1)]
+        assert line(client) == (1, [3.0]), "what was loaded goes on"
+
+
+def test_what_has_failed_is_tried_again_only_when_it_changes(shelf, monkeypatch):
+    shelf.add("line", 1)
+    with start(shelf.folder) as client:
+        registry = client.app.state.registry
+        loads, load = [], registry._load
+        monkeypatch.setattr(registry, "_load", lambda folder: loads.append(folder) or load(folder))
+        params = shelf.add("line", 2) / "params.safetensors"
+        whole = params.read_bytes()
+        params.write_bytes(whole[:-1])
+        first = client.post("/models/reload").json()
+        assert len(first["failed"]) == len(loads) == 1
+        assert client.post("/models/reload").json() == first
+        assert len(loads) == 1
+        params.write_bytes(whole)
+        assert client.post("/models/reload").json()["loaded"] == ["line/2"]
+
+
+def test_a_model_folder_that_cannot_be_read(shelf, monkeypatch):
+    shelf.add("flower", 1)
+    shelf.add("line", 1)
+    numbers = manifest.numbers
+
+    def refuse(folder):
+        if folder.name == "line":
+            raise PermissionError(13, "Permission denied")
+        return numbers(folder)
+
+    with start(shelf.folder) as client:
+        monkeypatch.setattr(manifest, "numbers", refuse)
+        shutil.rmtree(shelf.folder / "flower")
+        changes = client.post("/models/reload").json()
+        assert changes["removed"] == ["flower/1"]
+        (failure,) = changes["failed"]
+        assert (failure["model_id"], failure["version"]) == ("line", None)
+        assert "Permission denied" in failure["reason"]
+        assert line(client) == (1, [1.0])
+
+
+def test_a_renamed_model(shelf):
+    shelf.add("line", 1).parent.rename(shelf.folder / "lane")
+    with start(shelf.folder) as client:
+        (failure,) = client.get("/models").json()["failed"]
+        assert "was renamed, its manifest.json says line/1" in failure["reason"]
 
 
 def test_a_broken_model_among_good_ones(shelf):

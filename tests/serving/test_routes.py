@@ -82,9 +82,10 @@ def test_a_large_body(shelf):
     np.testing.assert_allclose(body["predictions"], np.tile(ROWS @ W[:, 0], 1500), atol=1e-5)
 
 
-def test_what_is_not_finite_is_null(client):
-    body = post(client, "/predict", {"features": [3e38, 3e38, 3e38], "model_id": "flower"}).json()
-    assert body["probabilities"] == [[None, None]]
+def test_what_is_not_finite_is_null_among_outputs(client):
+    path = "/models/flower/predict_proba"
+    body = post(client, path, {"inputs": {"features": [[3e38, 3e38, 3e38]]}}).json()
+    assert body["outputs"]["probabilities"] == [[None, None]]
 
 
 def test_models(client):
@@ -154,10 +155,14 @@ def test_the_schema_has_every_route(client):
         ("post", "/models/reload"),
         ("get", "/metrics"),
     }
+    tags = {tag for item in schema["paths"].values() for verb in item for tag in item[verb]["tags"]}
+    assert tags == {"predict", "models", "monitor"}
     any_method = schema["paths"]["/models/{model_id}/{method}"]["post"]
     assert any_method["description"].startswith("Call any method of a model")
     predict = schema["paths"]["/predict"]["post"]
     body = predict["requestBody"]["content"]["application/json"]["schema"]
     assert body == {"$ref": "#/components/schemas/Single"}
     assert schema["components"]["schemas"]["Single"]["required"] == ["features"]
+    answer = predict["responses"]["200"]["content"]["application/json"]["schema"]
+    assert answer == {"$ref": "#/components/schemas/Prediction"}
     assert "application/problem+json" in predict["responses"]["400"]["content"]

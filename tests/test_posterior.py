@@ -8,7 +8,7 @@ from jax import export
 from scipy import stats
 
 from experiments import posterior
-from mastery_jax.workflow import config, run, trace
+from mastery_jax.workflow import config, program, run, trace
 from mastery_jax.workflow.errors import ConfigError
 
 pytestmark = pytest.mark.engine

@@ -29,6 +29,14 @@ def pytest_collection_modifyitems(config, items):
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not item.get_closest_marker("reference")]
         config.stash[LEFT_OUT] = len(left_out)
+        if hasattr(config, "workeroutput"):  # a worker of xdist tells the process that reports
+            config.workeroutput["left_out"] = len(left_out)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    """Take over what a worker left out; every worker sees the same tests."""
+    node.config.stash[LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", 0)
 
 
 LEFT_OUT = pytest.StashKey[int]()

@@ -1,6 +1,6 @@
 """Draw the pictures of these pages from real data, by the code that they show.
 
-python docs/pictures.py [NAME]...        all of them, or those that are named, into docs/pictures/
+python -m docs.pictures [NAME]...        all of them, or those that are named, into docs/pictures/
 """
 
 import contextlib
@@ -23,8 +23,8 @@ if __name__ == "__main__":
 import jax
 import jax.numpy as jnp
 import numpy as np
-from PIL import Image
 
+from docs.draw.common import MUTED, add, median_seconds, save, squeeze
 from mastery_jax.core import loop
 from mastery_jax.core import smallmat as unrolled
 from mastery_jax.inference.filtering import kalman, linear_gaussian, rts
@@ -38,7 +38,6 @@ from serving.wire import Prediction
 
 FOLDER = pathlib.Path(__file__).parent / "pictures"
 MASTERY = (sys.executable, "-m", "mastery_jax.cli")
-MUTED = "#5f6368"
 
 
 def smallmat(file: pathlib.Path) -> None:
@@ -259,35 +258,6 @@ def served(name: str) -> Iterator[Any]:
         finally:
             server.terminate()
             server.wait(timeout=30)
-
-
-def median_seconds(call: Callable[[], Any], repeats: int = 9) -> float:
-    """Return how long a call takes, after one that is not timed."""
-    call()
-    times = []
-    for _ in range(repeats):
-        begun = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - begun)
-    return statistics.median(times)
-
-
-def add(plane: Any, x: Any, y: Any, name: str) -> None:
-    """Draw a line with its marks, in a look that no other has."""
-    look = style.look(len(plane.lines))
-    plane.plot(x, y, color=look.color, marker=look.marker, label=name)
-
-
-def save(plane: Any, file: pathlib.Path, note: str = "") -> None:
-    """Write a picture, small."""
-    squeeze(style.save(plane, file, note=note))
-
-
-def squeeze(file: pathlib.Path) -> None:
-    """Keep 128 colors of a PNG."""
-    with Image.open(file) as picture:
-        few = picture.convert("RGB").quantize(128, dither=Image.Dither.NONE)
-    few.save(file, optimize=True)
 
 
 PICTURES = (

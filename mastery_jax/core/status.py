@@ -17,6 +17,11 @@ class Status(IntEnum):
     OUT_OF_STEPS = 2
     NOT_FINITE = 3
     DIVERGED = 4
+    STALLED = 5
+    SINGULAR = 6
+    INFEASIBLE = 7
+    UNBOUNDED = 8
+    BAD_INPUT = 9
 
 
 _MEANING = {
@@ -25,6 +30,11 @@ _MEANING = {
     Status.OUT_OF_STEPS: "stopped at max_steps before reaching its tolerance",
     Status.NOT_FINITE: "met a value that is not finite",
     Status.DIVERGED: "moved away from any solution",
+    Status.STALLED: "could make no more progress before reaching its tolerance",
+    Status.SINGULAR: "met a matrix that has no inverse",
+    Status.INFEASIBLE: "found that no point meets the constraints",
+    Status.UNBOUNDED: "found that the objective has no lower bound",
+    Status.BAD_INPUT: "was given values that have no answer",
 }
 
 

@@ -1,4 +1,6 @@
 """Formulas of one variable or many.
 
 activations  sigmoid, relu, softmax and their relatives
+optimize     where a function is least, or zero, and under which constraints
+quadrature   what a function adds up to, and how sure that is
 """

@@ -16,7 +16,8 @@ SMALL_LOOP = "xla_cpu_small_while_loop_byte_threshold"
 SMALL_LOOP_BYTES = 1_000_000
 
 # XLA splits large products by the size of its thread pool, so that it decides the bits of a sum.
-# Left alone it is the larger of cores and host devices; this keeps it the same for either.
+# Left alone it is the larger of cores and host devices; this keeps it the same for either, up to
+# as many host devices.
 LEAST_THREADS = 4
 
 _RECORDED = (

@@ -1,5 +1,14 @@
 """Densities and what is built of them.
 
-flows    bijections with a tractable Jacobian, and the densities they carry
-metrics  how good predictions are: accuracy, log loss, rmse, r2
+bayes               Bayes' rule over a table of hypotheses, one observation or many
+conjugate           priors that stay in their family, and what the next observation follows
+counts              probabilities, quantiles and draws of counts, exact at probability 0
+distributions       densities, quantiles, samples and moments of the common families
+families            what each of those families takes, and what is computed here
+flows               bijections with a tractable Jacobian, and the densities they carry
+information         entropy, divergences, mutual information of tables; between normals
+ksg                 mutual information of continuous variables, from nearest neighbors
+maximum_likelihood  the likeliest parameters, and their standard errors
+metrics             how good predictions are: accuracy, log loss, rmse, r2
+quantiles           inverses of distribution functions, to the last bit
 """

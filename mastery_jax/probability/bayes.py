@@ -46,8 +46,8 @@ def update(
         >>> import jax.numpy as jnp
         >>> prior, likelihood = jnp.array([0.01, 0.99]), jnp.array([0.95, 0.05])
         >>> log_posterior, info = update(jnp.log(prior), jnp.log(likelihood))
-        >>> jnp.exp(log_posterior).round(3)
-        Array([0.161, 0.839], dtype=float32)
+        >>> (100 * jnp.exp(log_posterior)).round()
+        Array([16., 84.], dtype=float32)
     """
     joint = log_prior + log_likelihood
     log_evidence = jax.nn.logsumexp(joint)

@@ -49,8 +49,8 @@ def mutual_information(
         ValueError: k is not in 1 … n − 1, or the rows disagree.
 
     Example:
-        >>> x = jnp.linspace(0.0, 1.0, 64)[:, None]
-        >>> bool(mutual_information(x, x**3) > 2)
+        >>> x = jnp.sin(jnp.arange(64.0))[:, None]
+        >>> bool(abs(mutual_information(x, x) - (digamma(64) - digamma(3))) < 1e-5)  # all there is
         True
     """
     size = len(X)

@@ -134,12 +134,12 @@ def _factors(scale: Array, Q: Array, R: Array, rtol: Array) -> _Factors:
     left, S, Vt = jnp.linalg.svd(R, full_matrices=False)
     is_kept = rtol * S[0] < S
     rank = is_kept.sum()
-    kept = jnp.where(is_kept[:, None], Vt / scale[None, :], 0)
+    kept = jnp.where(is_kept[:, None], Vt * scale[None, :], 0)
     # The pseudo-inverse of the rows that are kept. All n of them are a rotation times a scale;
     # fewer are factorized once more, since what is shortest depends on the units of the columns.
     Q2, R2 = jnp.linalg.qr(kept.T)
     triangle = jnp.where(is_kept[:, None] & is_kept[None, :], R2, jnp.eye(len(S), dtype=R.dtype))
     short = solve_triangular(triangle, Q2.T).T
-    into = jnp.where(rank == len(scale), (Vt * scale[None, :]).T, short)
+    into = jnp.where(rank == len(scale), (Vt / scale[None, :]).T, short)
     into = jnp.where(is_kept[None, :], into, 0) / jnp.where(is_kept, S, 1)[None, :]
     return _Factors(Q @ left, S, Vt, into, scale, rank)

@@ -139,7 +139,7 @@ def solve(
     status = jnp.where(is_whole, info.status, jnp.maximum(info.status, Status.OUT_OF_STEPS))
     with jax.default_matmul_precision("highest"):
         values, vectors = jax.vmap(partial(_implicit, A))(info.value, found.right)
-    info = info._replace(is_done=is_whole, status=status.astype(jnp.int32))
+    info = info._replace(value=values, is_done=is_whole, status=status.astype(jnp.int32))
     return Pairs(values=values, vectors=vectors.T), info
 
 

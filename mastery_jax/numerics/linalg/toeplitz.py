@@ -138,6 +138,6 @@ def _kept(where: str, size: int, width: int, mode: str) -> range:
         raise ValueError(f"toeplitz.{where}: mode is {mode!r}, not 'full', 'same' or 'valid'")
     if min(size, width) < 1 or first[mode] >= last[mode]:
         raise ValueError(
-            f"toeplitz.{where}: mode {mode!r} keeps nothing of {size} entries and a kernel of {width}"
+            f"toeplitz.{where}: a kernel of {width} on {size} entries leaves nothing {mode!r}"
         )
     return range(first[mode], last[mode])

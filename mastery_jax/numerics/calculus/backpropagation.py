@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from mastery_jax.core.check import checked
+from mastery_jax.core.check import Scalar, checked
 from mastery_jax.numerics.activations import log_softmax, tanh
 
 __all__ = ["Params", "backward", "forward", "init", "loss"]
@@ -42,18 +42,23 @@ class Params(NamedTuple):
 
 @partial(jax.jit, static_argnames=("dim", "hidden", "classes"))
 @checked
-def init(key: Key[Array, ""], *, dim: int, hidden: int, classes: int) -> Params:
-    """Draw normal weights of variance 1 / inputs, and biases of 0. O(hidden (dim + classes)).
+def init(
+    key: Key[Array, ""], *, dim: int, hidden: int, classes: int, scale: Scalar = 1.0
+) -> Params:
+    """Draw normal weights of scale / √inputs, and biases of 0. O(hidden (dim + classes)).
 
     Args:
         key: Of the draw.
         dim: Features of a sample. Static.
         hidden: Units between the layers. Static.
         classes: K. Static.
+        scale: Standard deviation of a layer's sum over inputs of size 1. Its dtype is that of the
+            network.
     """
     first, second = jax.random.split(key)
-    W1 = jax.random.normal(first, (dim, hidden)) / math.sqrt(dim)
-    W2 = jax.random.normal(second, (hidden, classes)) / math.sqrt(hidden)
+    dtype = jnp.result_type(scale)
+    W1 = scale * jax.random.normal(first, (dim, hidden), dtype) / math.sqrt(dim)
+    W2 = scale * jax.random.normal(second, (hidden, classes), dtype) / math.sqrt(hidden)
     return Params(W1, jnp.zeros_like(W1[0]), W2, jnp.zeros_like(W2[0]))
 
 

@@ -282,13 +282,15 @@ def _stencil(where: str, degree: int, order: int, kind: str, x: Array) -> tuple[
 def _step(where: str, x: Array, given: Scalar | None, order: int, degree: int) -> Array:
     if given is None:
         return step_size(x, order=order, degree=degree)
-    return jnp.full_like(x, given)
+    step = jnp.full_like(x, given)
+    return jnp.where(step == 0, jnp.nan, step)  # not an infinity whose sign is that of a rounding
 
 
 def _insist_on_a_number(where: str, fn: Partial, x: Array) -> None:
     value = jax.eval_shape(fn, x)
     if getattr(value, "shape", None) != ():
-        raise ValueError(f"finite_difference.{where}: fn gives {value}, not one number")
+        shown = jax.tree.map(lambda leaf: f"{leaf.dtype}{list(leaf.shape)}", value)
+        raise ValueError(f"finite_difference.{where}: fn gives {shown}, not one number")
 
 
 def _of_first(fn: Partial, x: Array) -> Array:

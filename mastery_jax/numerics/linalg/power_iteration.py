@@ -135,7 +135,7 @@ def solve(
     slots = (jnp.arange(num_pairs), jax.random.split(key, num_pairs))
     hyper = {"A": fixed, "rtol": jax.lax.stop_gradient(rtol), "max_steps": max_steps}
     found, info = loop.scan(partial(_pair, **hyper), _Found(nothing, nothing), slots)
-    is_whole = jnp.cumprod(info.is_done).astype(bool)
+    is_whole = jnp.cumprod(info.status == Status.CONVERGED).astype(bool)
     status = jnp.where(is_whole, info.status, jnp.maximum(info.status, Status.OUT_OF_STEPS))
     with jax.default_matmul_precision("highest"):
         values, vectors = jax.vmap(partial(_implicit, A))(info.value, found.right)

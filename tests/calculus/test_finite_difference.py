@@ -116,7 +116,7 @@ def test_each_entry_has_a_step_of_its_own_size():
     np.testing.assert_array_equal(steps[0], steps[1])
     np.testing.assert_array_equal(steps[2], steps[1] * 2.0**20)
     found = finite_difference.gradient(Partial(lambda x: jnp.log(x[2]) + x[0]), x)
-    np.testing.assert_allclose(found, [1, 0, 1e-6], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(found, [1, 0, 1e-6], rtol=1e-9, atol=1e-11)
 
 
 def test_forward_differences_never_look_below():

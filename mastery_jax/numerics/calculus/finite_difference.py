@@ -7,8 +7,8 @@ of f. Their sum is least, up to a constant, at
 
     h = eps^(1 / (p + d)) max(|x_i|, 1),      where it is about eps^(p / (p + d)):
 
-of the 7 digits of float32 and the 16 of float64, order 2 keeps 4.8 and 10.4, order 8 keeps 6.4 and
-13.9. The step is rounded to a power of two, so that x + a h is exact, or nearly.
+of the 7 digits of float32 and the 16 of float64, order 2 keeps 4.8 and 10.6 of exp near 1, order 8
+keeps 6.1 and 14.0. The step is rounded to a power of two, so that x + a h is exact, or nearly.
 
 Functions take one flat vector (``jax.flatten_util.ravel_pytree`` makes one of any pytree) and are
 handed over as ``jax.tree_util.Partial``, their data in it.
@@ -165,8 +165,9 @@ def gradient(
         ValueError: fn's value is no number, or as in ``derivative``.
 
     Example:
-        >>> gradient(Partial(lambda x: (x**2).sum()), jnp.array([1.0, 2.0])).round(3)
-        Array([2., 4.], dtype=float32)
+        >>> g = gradient(Partial(lambda x: (x**2).sum()), jnp.array([1.0, 2.0]))
+        >>> bool(jnp.allclose(g, jnp.array([2.0, 4.0]), atol=1e-5))
+        True
     """
     _insist_on_a_number("gradient", fn, x)
     step = _step("gradient", x, step_size, order, 1)
@@ -196,9 +197,9 @@ def jacobian(
         The axes of fn's value, then that of x: as ``jax.jacobian`` gives it.
 
     Example:
-        >>> jacobian(Partial(lambda x: x[0] * x), jnp.array([2.0, 3.0])).round(3)
-        Array([[4., 0.],
-               [3., 2.]], dtype=float32)
+        >>> J = jacobian(Partial(lambda x: x[0] * x), jnp.array([2.0, 3.0]))
+        >>> bool(jnp.allclose(J, jnp.array([[4.0, 0.0], [3.0, 2.0]]), atol=1e-5))
+        True
     """
     step = _step("jacobian", x, step_size, order, 1)
     return _differentiate("jacobian", fn, x, step, 1, order, kind)
@@ -224,9 +225,9 @@ def hessian(
         ValueError: as in ``gradient``.
 
     Example:
-        >>> hessian(Partial(lambda x: x[0] ** 2 * x[1]), jnp.array([1.0, 2.0]), order=2).round(2)
-        Array([[4., 2.],
-               [2., 0.]], dtype=float32)
+        >>> H = hessian(Partial(lambda x: x[0] ** 2 * x[1]), jnp.array([1.0, 2.0]))
+        >>> bool(jnp.allclose(H, jnp.array([[4.0, 2.0], [2.0, 0.0]]), atol=1e-3))
+        True
     """
     _insist_on_a_number("hessian", fn, x)
     step = _step("hessian", x, step_size, order, 2)

@@ -57,7 +57,9 @@ class _Verdict(NamedTuple):
 
 @partial(jax.jit, static_argnames=("max_steps",))
 @checked
-def eigvals(A: Float[Array, "n n"], *, max_steps: int = 30) -> tuple[Complex[Array, " n"], Info]:
+def eigvals(
+    A: Float[Array, "n n"], *, max_steps: int | None = None
+) -> tuple[Complex[Array, " n"], Info]:
     """Find every eigenvalue of a real square matrix. O(n³).
 
     Differentiable in both modes where eigenvalues are distinct, by perturbation theory and not
@@ -66,7 +68,7 @@ def eigvals(A: Float[Array, "n n"], *, max_steps: int = 30) -> tuple[Complex[Arr
 
     Args:
         A: Any real square matrix. It is scaled as a whole, and not balanced.
-        max_steps: Sweeps for each eigenvalue, at most. Static.
+        max_steps: Sweeps at most; None for 30 n, as LAPACK has it. Static.
 
     Returns:
         Complex eigenvalues by ascending real part, then imaginary part, as ``numpy.sort_complex``
@@ -81,7 +83,7 @@ def eigvals(A: Float[Array, "n n"], *, max_steps: int = 30) -> tuple[Complex[Arr
         (Array([0.-2.j, 0.+2.j], dtype=complex64), True)
     """
     with jax.default_matmul_precision("highest"):
-        values, num_steps, is_done = _values(A, max_steps)
+        values, num_steps, is_done = _values(A, 30 * len(A) if max_steps is None else max_steps)
     is_finite = jnp.isfinite(A).all()
     is_done = (is_done > 0) & is_finite
     status = jnp.where(is_done, Status.CONVERGED, Status.OUT_OF_STEPS)
@@ -98,7 +100,7 @@ def _values(A: Array, max_steps: int) -> tuple[Array, Array, Array]:
     if n > 2:
         H = jnp.pad(hessenberg.reduce(H).H, (0, 1))
         start = _Carry(_split(H), jnp.asarray(n), jnp.asarray(0))
-        end, verdict, num_steps = loop.until(_step, start, max_steps=max_steps * n)
+        end, verdict, num_steps = loop.until(_step, start, max_steps=max_steps)
         H, is_done = end.H[:n, :n], verdict.is_done & jnp.isfinite(end.H).all()
     values = jnp.sort(_of_blocks(H))
     values = jax.lax.complex(values.real * scale, values.imag * scale)

@@ -8,8 +8,9 @@ size, so that a year beside a population is no reason to call a matrix singular.
 are dependent, the singular values of R show it, and w is the shortest of all minimizers.
 
 QR loses digits with the condition number κ, the normal equations XᵀX w = Xᵀy with κ². On Longley's
-data (κ = 2.9e4 with scaled columns, 4.9e9 with raw ones) the worst of seven coefficients has 12.7
-correct digits in x64 and 4.0 in float32; by the normal equations 7.4, and none in float32.
+data (κ = 5.4e4 with scaled columns, 4.9e9 with raw ones) the worst of seven coefficients has 10.9
+correct digits in x64, by the normal equations 7.2. In float32 they are 3.1, and none: rounding the
+data to float32 leaves 4.9, which is what NumPy shows, since it computes in float64 all the same.
 
 Source: Golub & Van Loan (2013), *Matrix Computations*, algorithms 5.2.1 and 5.3.2, section 5.5
 (rank); scaled columns: van der Sluis (1969), *Numerische Mathematik* 14; derivative: Golub &
@@ -78,8 +79,8 @@ def solve(
     Example:
         >>> X = jnp.array([[1.0, 0.0], [1.0, 1.0], [1.0, 2.0]])
         >>> weights, info = solve(X, jnp.array([1.0, 3.0, 5.0]))
-        >>> weights.round(3), int(info.rank)
-        (Array([1., 2.], dtype=float32), 2)
+        >>> bool(jnp.allclose(weights, jnp.array([1.0, 2.0]), atol=1e-5)), int(info.rank)
+        (True, 2)
     """
     enough = max(X.shape) * float(jnp.finfo(X.dtype).eps) if rtol is None else rtol
     is_finite = jnp.isfinite(X).all() & jnp.isfinite(y).all()

@@ -4,8 +4,8 @@
     A = U diag(S) Vᵀ,  UᵀU = VᵀV = I,  S₁ ≥ S₂ ≥ … ≥ 0
 
 A system is solved by LU factors with partial pivoting, after each row, then each column, is divided
-by the power of two below its largest entry: a row in other units gives the same bits, and units are
-no reason to call a matrix singular. What is, is measured by the reciprocal condition number of the scaled matrix,
+by the power of two below its largest entry: units are no reason to call a matrix singular, and a
+row in other units gives the same bits. What is left is measured by the reciprocal condition number,
 
     1 / (|A|₁ |A⁻¹|₁)     from 1 (well conditioned) down to 0 (singular);
 

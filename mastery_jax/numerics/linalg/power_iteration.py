@@ -123,8 +123,8 @@ def solve(
     Example:
         >>> A = jnp.array([[2.0, 1.0], [1.0, 2.0]])
         >>> pairs, info = solve(jax.random.key(0), A, num_pairs=2)
-        >>> pairs.values.round(3), info.status
-        (Array([3., 1.], dtype=float32), Array([1, 1], dtype=int32))
+        >>> bool(jnp.allclose(pairs.values, jnp.array([3.0, 1.0]))), info.status
+        (True, Array([1, 1], dtype=int32))
     """
     if not 1 <= num_pairs <= len(A):
         raise ValueError(

@@ -26,13 +26,13 @@ def eigenvalue_convergence(file: pathlib.Path) -> None:
             look = style.look(index)
             plane.plot(
                 range(1, 61), _shown(info.value - 1), color=look.color, linewidth=1.6,
-                label=f"largest, by power iteration; next is {ratio} of it",
+                label=f"power, the next is {ratio}",
             )  # fmt: skip
             found = [qr_algorithm.eigh(A, max_steps=most)[0].values for most in sweeps]
             errors = [jnp.abs(each - values[::-1]).max() for each in found]
             plane.plot(
                 sweeps, _shown(errors), linestyle=":", color=look.color, marker=look.marker,
-                label=f"all {n}, by shifted QR; ratio {ratio}",
+                label=f"QR, all {n} of ratio {ratio}",
             )  # fmt: skip
     plane.set_yscale("log")
     plane.set_ylabel("absolute, the largest being 1", color=MUTED)

@@ -9,7 +9,7 @@ block that is nearer to its last entry:
     δ = (t_{m−1,m−1} − t_mm) / 2        μ = t_mm − t² / (δ + sign(δ) √(δ² + t²)),  t = t_{m,m−1}
 
 The last off-diagonal entry then vanishes, almost always cubically; where an entry is lost in the
-rounding of its neighbours it is set to 0, and the matrix falls apart into smaller ones. Some 1.7
+rounding of its neighbours it is set to 0, and the matrix falls apart into smaller ones. Some 2
 sweeps find an eigenvalue. The loop is bounded, compiled once, and works under ``vmap``.
 
 Source: Golub & Van Loan (2013), *Matrix Computations*, algorithms 8.3.1-8.3.3; the shift: Wilkinson

@@ -39,7 +39,7 @@ def test_the_weights_are_the_published_ones():
     assert finite_difference.coefficients((0, 1, 2)) == (-3 / 2, 2, -1 / 2)
 
 
-@pytest.mark.parametrize("degree", [1, 2, 3])
+@pytest.mark.parametrize("degree", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("kind", "order"),
     [*itertools.product(["central"], [2, 4, 6, 8]), ("forward", 1), ("forward", 3)],
@@ -67,7 +67,7 @@ def test_the_chosen_step_keeps_the_digits_that_are_promised(order, width):
     assert promised / 100 < error < 5 * promised
 
 
-@pytest.mark.parametrize("order", [2, 4, 6])
+@pytest.mark.parametrize("order", [2, *(pytest.param(p, marks=pytest.mark.slow) for p in (4, 6))])
 def test_no_step_is_much_better_than_the_chosen_one(order):
     x = jnp.array(1.0)
     fn = Partial(lambda x: jnp.exp(jnp.sin(x)))
@@ -83,6 +83,7 @@ def test_no_step_is_much_better_than_the_chosen_one(order):
     assert error(finite_difference.step_size(x, order=order)) < 20 * best
 
 
+@pytest.mark.slow
 @few
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 3]))
 def test_derivatives_of_vectors_are_those_of_autodiff(seed, n):
@@ -103,6 +104,7 @@ def test_derivatives_of_vectors_are_those_of_autodiff(seed, n):
     np.testing.assert_array_equal(curvature, curvature.T)
 
 
+@pytest.mark.slow
 def test_a_jacobian_has_the_axes_of_the_value_first():
     x = jnp.arange(3.0)
     fn = Partial(lambda x: {"a": x[:2], "b": x.sum()}["a"][:, None] * x[None, :])

@@ -16,9 +16,7 @@ from mastery_jax.numerics.linalg import francis, hessenberg, power_iteration, qr
 
 few = settings(max_examples=10, deadline=None, derandomize=True)
 seeds = st.integers(0, 2**32 - 1)
-widths = pytest.mark.parametrize(
-    "width", [pytest.param("float32", marks=pytest.mark.slow), "float64"]
-)
+widths = pytest.mark.parametrize("width", ["float32", "float64"])
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -38,19 +36,17 @@ def distance(found, wanted):
     return max(apart.min(axis=0).max(), apart.min(axis=1).max())
 
 
+@pytest.mark.slow
 @widths
 @pytest.mark.parametrize(
     "values",
     [
         [-3.0],
         [2.0, 2.0],
-        [0.0, 0.0, 0.0, 0.0],
         [1.0, 1.0, -1.0, -1.0],
-        [5.0, 5.0 + 1e-9, 5.0, -5.0],
-        np.logspace(0, -12, 4),
         np.linspace(-1, 1, 50),
     ],
-    ids=["one", "double", "zero", "two doubles", "cluster", "graded", "fifty"],
+    ids=["one", "double", "two doubles", "fifty"],
 )
 def test_symmetric_pairs_are_those_of_lapack(values, width):
     A = jnp.asarray(symmetric(values), width)
@@ -64,19 +60,17 @@ def test_symmetric_pairs_are_those_of_lapack(values, width):
     np.testing.assert_allclose(A @ V, V * found[None, :], atol=small * size)
 
 
+@pytest.mark.slow
 @widths
 @pytest.mark.parametrize(
     "A",
     [
         [[2.0]],
         [[0.0, -2.0], [2.0, 0.0]],
-        [[0.0, 0, 1], [1, 0, 0], [0, 1, 0]],  # the shifts of a cyclic permutation go in a circle
-        np.zeros((4, 4)),
-        np.diag([1.0, 2.0, 3.0, 4.0]),
         np.eye(50, k=1) + np.eye(50, k=-49) * 0.5,
         np.random.default_rng(0).normal(size=(50, 50)),
     ],
-    ids=["one", "pair", "permutation", "zero", "diagonal", "circle", "fifty"],
+    ids=["one", "pair", "circle", "fifty"],
 )
 def test_general_eigenvalues_are_those_of_lapack(A, width):
     A = jnp.asarray(A, width)
@@ -88,6 +82,7 @@ def test_general_eigenvalues_are_those_of_lapack(A, width):
     np.testing.assert_allclose(found.imag.sum(), 0, atol=small)  # pairs are conjugate
 
 
+@pytest.mark.slow
 @few
 @given(seeds)
 def test_what_a_similarity_keeps(seed):
@@ -103,6 +98,7 @@ def test_what_a_similarity_keeps(seed):
     np.testing.assert_array_equal(moved, 4 * values)
 
 
+@pytest.mark.slow
 @few
 @given(seeds)
 def test_both_algorithms_agree_on_a_symmetric_matrix(seed):
@@ -112,6 +108,7 @@ def test_both_algorithms_agree_on_a_symmetric_matrix(seed):
     np.testing.assert_allclose(values.imag, 0, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_a_value_has_a_slope_where_its_vector_has_none():
     A = jnp.asarray(symmetric([1.0, 1.0, 2.0]))
     A = (A + A.T) / 2
@@ -124,6 +121,7 @@ def test_a_value_has_a_slope_where_its_vector_has_none():
     assert jnp.isfinite(turned[:, 2]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["fwd", "rev"])
 def test_complex_values_have_slopes(mode):
     A = np.random.default_rng(3).normal(size=(4, 4))
@@ -132,13 +130,43 @@ def test_complex_values_have_slopes(mode):
     check_grads(parts, (A,), order=1, modes=[mode], rtol=1e-5, atol=1e-5)
 
 
-def test_lanes_of_a_batch_end_each_in_its_own_time():
-    batch = jnp.stack([jnp.eye(4), jnp.asarray(symmetric([1.0, 2.0, 3.0, 4.0]))])
-    (values, _), info = jax.vmap(qr_algorithm.eigh)(batch)
-    np.testing.assert_allclose(values, [[1, 1, 1, 1], [1, 2, 3, 4]], atol=1e-13)
-    assert info.is_done.all()
+def test_symmetric_matrices_of_a_batch_end_each_in_its_own_time():
+    spectra = [
+        [0, 0, 0, 0],
+        [1, 2, 3, 4],
+        [-1, -1, 1, 1],
+        [-5, 5, 5, 5 + 1e-9],
+        np.logspace(-12, 0, 4),
+    ]
+    batch = jnp.stack(
+        [jnp.eye(4), *(symmetric(values) for values in spectra), jnp.eye(4) * jnp.nan]
+    )
+    (values, V), info = jax.vmap(qr_algorithm.eigh)(batch)
+    np.testing.assert_allclose(values[1:-1], spectra, atol=1e-13)
+    np.testing.assert_allclose(values[0], 1, atol=0)
+    np.testing.assert_allclose(batch[:-1] @ V[:-1], V[:-1] * values[:-1, None, :], atol=1e-13)
+    np.testing.assert_array_equal(info.status, [Status.CONVERGED] * 6 + [Status.NOT_FINITE])
+    assert jnp.isnan(V[-1]).all()
 
 
+def test_general_matrices_of_a_batch_end_each_in_its_own_time():
+    batch = [
+        np.zeros((3, 3)),
+        np.diag([1.0, 2.0, 3.0]),
+        [[0.0, 0, 1], [1, 0, 0], [0, 1, 0]],  # shifts alone go in a circle here
+        [[0.0, 1, 0], [-1, 0, 0], [0, 0, 5]],
+        np.random.default_rng(0).normal(size=(3, 3)),
+        np.full((3, 3), np.inf),
+    ]
+    values, info = jax.vmap(francis.eigvals)(jnp.stack([jnp.asarray(A) for A in batch]))
+    for found, A in zip(values[:-1], batch[:-1], strict=True):
+        assert distance(found, linalg.eigvals(A)) < 1e-13
+        np.testing.assert_array_equal(found, np.sort_complex(found))
+    np.testing.assert_array_equal(info.status, [Status.CONVERGED] * 5 + [Status.NOT_FINITE])
+    assert jnp.isnan(values[-1]).all()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("solve", [qr_algorithm.eigh, francis.eigvals])
 def test_bad_matrices_are_named(solve):
     A = symmetric([1.0, 2.0, 3.0, 4.0, 5.0])
@@ -150,6 +178,7 @@ def test_bad_matrices_are_named(solve):
         solve(A[:2])
 
 
+@pytest.mark.slow
 def test_a_matrix_that_is_not_symmetric_is_named_and_its_symmetric_part_decomposed():
     A = jnp.array([[1.0, 2.0], [0.0, 1.0]])
     state, info = qr_algorithm.eigh(A)

@@ -17,7 +17,7 @@ from mastery_jax.numerics.linalg import least_squares
 
 few = settings(max_examples=10, deadline=None, derandomize=True)
 seeds = st.integers(0, 2**32 - 1)
-shapes = st.sampled_from([(6, 3), (3, 3), (3, 6)])
+shapes = st.sampled_from([(6, 3), (3, 6)])
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -140,6 +140,7 @@ def test_it_has_derivatives_of_both_orders(shape):
     check_grads(lambda X, y: least_squares.solve(X, y)[0], (X, y), order=2, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_it_has_a_derivative_along_matrices_of_one_rank():
     (X, y), (A, _) = problem(0, (5, 4), 2), problem(1, (4, 4))
     turned = X @ (0.1 * A)  # keeps the rank, and turns what is shortest

@@ -17,7 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 
 # Relative tolerance per dtype: about 1e4 units in the last place.
-RTOL = {np.dtype("float32"): 1e-3, np.dtype("float64"): 1e-9}
+RTOL = {np.dtype(name): 1e-3 for name in ("float32", "complex64")} | {
+    np.dtype(name): 1e-9 for name in ("float64", "complex128")
+}
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ both are then deterministic, and smooth in the points. As τ goes to 0 the secon
 the first, but it keeps a slope where no sample improves. With constraints, the sum over samples is
 weighted by the probability that every point's constraints hold.
 
-Source: Ginsbourger, Le Riche & Carraro (2010), section 3.1 (qEI); Wilson, Hutter & Deisenroth (2018),
-*Maximizing acquisition functions for Bayesian optimization*, eq. 5 (samples); Ament et al. (2023),
-*Unexpected Improvements to Expected Improvement*, eq. 10 (logarithm).
+Source: Ginsbourger, Le Riche & Carraro (2010), section 3.1 (qEI); Wilson, Hutter & Deisenroth
+(2018), *Maximizing acquisition functions for Bayesian optimization*, eq. 5 (samples); Ament et al.
+(2023), *Unexpected Improvements to Expected Improvement*, eq. 10 (logarithm).
 """
 
 from functools import partial

@@ -6,8 +6,8 @@ over the box, from many candidates (a Latin hypercube, and points around the bes
 L-BFGS from the best of them. With constraints the acquisition is to be a logarithm; while no point
 is known where they hold, their probability alone is maximized.
 
-Source: Jones, Schonlau & Welch (1998), J. Global Optimization 13, section 4; Schonlau, Welch & Jones
-(1998), *Global versus local search in constrained optimization*, section 4 (constraints).
+Source: Jones, Schonlau & Welch (1998), J. Global Optimization 13, section 4; Schonlau, Welch &
+Jones (1998), *Global versus local search in constrained optimization*, section 4 (constraints).
 """
 
 from functools import partial

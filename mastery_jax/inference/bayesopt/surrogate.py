@@ -5,9 +5,10 @@ values are at most 0. A ``State`` has room for a fixed number of measurements, s
 program serves a whole search. ``fit`` puts inputs on the unit cube and outputs at mean 0 and
 variance 1, and takes the likeliest hyperparameters under the prior
 
-    f ~ GP(0, exp(−r²/2) + v [x = x']),   log l_i ~ N(√2 + log(d)/2, 3),   log v ~ N(−4, 1)
+    f ~ GP(0, exp(−r²/2) + v [x = x']),   log l_i ~ N(√2 + log(d)/2 − 3, 3),   log v ~ N(−5, 9)
 
-where lengthscales grow with the dimension as distances in a cube do. A measurement that failed is
+where lengthscales grow with the dimension as distances in a cube do (the mode is that of Hvarfner's
+log-normal density of l), and v may be anything from noise to none. A measurement that failed is
 told as NaN: it stands in the model as the worst value seen, so that the search keeps away.
 
 Source: Hvarfner, Hellsten & Nardi (2024), *Vanilla Bayesian Optimization Performs Great in High
@@ -15,6 +16,7 @@ Dimensions*, eq. 6 (prior); Snoek, Larochelle & Adams (2012), *Practical Bayesia
 section 2; Gelbart, Snoek & Adams (2014), section 3 (constraints with processes of their own).
 """
 
+import math
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -199,7 +201,7 @@ def fit(
 @jax.jit
 @checked
 def log_feasibility(model: Model, X: Float[Array, "m d"]) -> Float[Array, " m"]:
-    """Return the log of the probability that all constraints hold at rows on the cube. O(m k n²)."""
+    """Return the log probability that all constraints hold at rows of the cube. O(m k n²)."""
 
     def one(posterior: gp_regression.State, limit: Array) -> Array:
         return acquisition.log_feasibility(*gp_regression.predict(posterior, X), limit)
@@ -237,8 +239,8 @@ def _learn(
         kernel,
         X,
         values,
-        lower=jax.tree.map(lambda leaf: jnp.maximum(leaf * 1e-2, floor), kernel),
-        upper=jax.tree.map(lambda leaf: leaf * 1e2, kernel),
+        lower=jax.tree.map(lambda leaf: jnp.maximum(leaf * 1e-5, floor), kernel),
+        upper=jax.tree.map(lambda leaf: leaf * 1e3, kernel),
         is_observed=is_told,
         log_prior=log_prior,
         num_starts=num_starts,
@@ -250,9 +252,8 @@ def _log_prior(kernel: kernels.Sum) -> Array:
     """Return the log density of the logarithms, but for a constant."""
     smooth, noise = kernel.parts
     log_lengthscale, log_noise = jnp.log(smooth.lengthscale), jnp.log(noise.variance)
-    center = jnp.sqrt(2.0) + jnp.log(len(log_lengthscale)) / 2
-    center = center.astype(log_noise.dtype)
-    return -((log_lengthscale - center) ** 2).sum() / 6 - (log_noise + 4) ** 2 / 2
+    center = math.sqrt(2) + math.log(len(log_lengthscale)) / 2 - 3
+    return -((log_lengthscale - center) ** 2).sum() / 6 - (log_noise + 5) ** 2 / 18
 
 
 def _is_told(state: State) -> Array:

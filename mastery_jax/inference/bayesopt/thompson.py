@@ -5,9 +5,9 @@
 With constraints, theirs are drawn too, and the argmin is over candidates where all drawn values
 are at most 0; where there is none, it is the one that breaks them least.
 
-Source: Thompson (1933), Biometrika 25; Kandasamy et al. (2018), *Parallelised Bayesian Optimisation via
-Thompson Sampling*, algorithm 1; Eriksson & Poloczek (2021), *Scalable Constrained Bayesian
-Optimization*, section 3 (constraints).
+Source: Thompson (1933), Biometrika 25; Kandasamy et al. (2018), *Parallelised Bayesian
+Optimisation via Thompson Sampling*, algorithm 1; Eriksson & Poloczek (2021), *Scalable Constrained
+Bayesian Optimization*, section 3 (constraints).
 """
 
 from functools import partial

@@ -10,6 +10,7 @@ Source: Rasmussen & Williams (2006), *Gaussian Processes for Machine Learning*, 
 """
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from jax.scipy.linalg import solve_triangular
 from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from mastery_jax.core import loop
 from mastery_jax.core.check import Scalar, checked
 from mastery_jax.numerics.optimize import lbfgs, report
 from mastery_jax.probability.gaussian_process import kernels
@@ -27,6 +29,7 @@ from mastery_jax.probability.gaussian_process import kernels
 __all__ = ["Info", "log_prob", "maximize"]
 
 BLOCK = 64  # rows of a triangle that LAPACK inverts faster than two halves and two products
+MEMORY = 5  # pairs of L-BFGS: with 10, compiling takes twice as long
 GTOL = 1e-5  # nats per unit of a logarithm
 
 
@@ -39,6 +42,14 @@ class Info(NamedTuple):
     last: report.Info  # of the best search, gone on with
     status: Int[Array, ""]  # core.status.Status of ``last``
     is_done: Bool[Array, ""]  # status is CONVERGED
+
+
+class _Leader(NamedTuple):
+    """The best that was found so far."""
+
+    logs: Float[Array, " hyperparameters"]
+    value: Float[Array, ""]
+    row: Int[Array, ""]
 
 
 @jax.jit
@@ -138,16 +149,33 @@ def maximize(
     first, low, high = (_logs(tree, kernel, X.dtype) for tree in (kernel, lower, upper))
     at_random = jax.random.uniform(key, (num_starts - 1, len(first)), X.dtype)
     at_random = low[None, :] + (high - low)[None, :] * at_random
-    minimize = partial(lbfgs.minimize, lower=low, upper=high, gtol=GTOL, max_steps=max_steps)
-    found, search = jax.lax.map(
-        lambda start: minimize(fn, start, ftol=screen_ftol),
-        jax.lax.stop_gradient(jnp.concatenate([first[None, :], at_random])),
+    starts = jnp.concatenate([first[None, :], at_random, first[None, :]])
+    tolerances = jnp.full(num_starts + 1, screen_ftol, X.dtype).at[-1].set(ftol)
+    minimize = partial(
+        lbfgs.minimize, fn, lower=low, upper=high, gtol=GTOL, max_steps=max_steps, memory=MEMORY
     )
-    best = jnp.argmin(jnp.where(jnp.isfinite(search.value), search.value, jnp.inf))
-    logs, last = minimize(fn, jax.lax.stop_gradient(found[best]), ftol=ftol)
-    kernel = _kernel(kernel, logs)
+    leader = _Leader(first, jnp.full_like(first[0], jnp.inf), jnp.zeros((), jnp.int32))
+    rows = jnp.arange(num_starts + 1, dtype=jnp.int32)
+    slots = (rows, starts, tolerances, rows == num_starts)
+    leader, search = loop.scan(_search, leader, slots, minimize=minimize)
+    kernel = _kernel(kernel, leader.logs)
     value = log_prob(kernel, X, y, noise=noise, mean=mean, is_observed=is_observed)
-    return kernel, Info(value, best, search, last, last.status, last.is_done)
+    last, each = (jax.tree.map(lambda leaf, s=s: leaf[s], search) for s in (-1, slice(-1)))
+    return kernel, Info(value, leader.row, each, last, last.status, last.is_done)
+
+
+def _search(
+    leader: _Leader, slot: tuple[Array, ...], *, minimize: Callable[..., Any]
+) -> tuple[_Leader, report.Info]:
+    """Search from a start, or at last from the leader to the end: one program for both."""
+    row, start, ftol, is_last = slot
+    logs, info = minimize(jnp.where(is_last, leader.logs, start), ftol=ftol)
+    is_better = info.value < leader.value  # false for NaN
+    return _Leader(
+        logs=jnp.where(is_better | is_last, logs, leader.logs),
+        value=jnp.where(is_better, info.value, leader.value),
+        row=jnp.where(is_better & ~is_last, row, leader.row),
+    ), info
 
 
 def _loss(log_prior: Partial | None, kernel: kernels.Kernel, *rest: Any) -> Array:

@@ -115,9 +115,9 @@ def minimize(
     objective.require_number("lbfgs.minimize", fn, x)
     bounds = _bounds(lower, upper, x)
     search, still = implicit.stop((fn, bounds))
-    gtol, ftol = (implicit.stop(jnp.asarray(tol, x.dtype)) for tol in (gtol, ftol))
+    tols = {"gtol": jnp.asarray(gtol, x.dtype), "ftol": jnp.asarray(ftol, x.dtype)}
     state, _, _ = loop.until(
-        partial(_step, fn=search, bounds=still, gtol=gtol, ftol=ftol, limit=max_steps),
+        partial(_step, fn=search, bounds=still, limit=max_steps, **implicit.stop(tols)),
         _start(implicit.stop(x), still, memory),
         max_steps=MAX_TRIES * (max_steps + 1),
     )
@@ -184,29 +184,31 @@ def _step(
     is_last = (num_tries == MAX_TRIES - 1) & (trial.bracket.low > 0)
     next_t = jnp.where(is_last, trial.bracket.low, next_t)
 
-    def pick(new, old):
-        return jax.tree.map(lambda a, b: jnp.where(again, a, b), new, old)
-
     num_steps = state.num_steps + is_in.astype(jnp.int32)
-    norm = jnp.abs(_projected(x, gradient, bounds)).max()
     small = ftol * jnp.maximum(jnp.maximum(jnp.abs(value), jnp.abs(state.value)), 1)
     is_flat = (ftol > 0) & ~is_first & (state.value - value <= small)
-    is_stuck = is_lost & (jnp.abs(state.S[-1]).max() == 0)
+    is_small = jnp.abs(_projected(x, gradient, bounds)).max() <= gtol
+    is_stuck = is_lost & (jnp.abs(state.S[-2:][0]).max() == 0)  # it was lost a step ago, too
     is_finite = jnp.isfinite(trial.value) & jnp.isfinite(trial.gradient).all()
-    end = jnp.where(is_in & (num_steps >= limit), Status.OUT_OF_STEPS, Status.RUNNING)
-    end = jnp.where(is_stuck, jnp.where(is_finite, Status.STALLED, Status.NOT_FINITE), end)
-    end = jnp.where(is_in & ((norm <= gtol) | is_flat), Status.CONVERGED, end)
-    end = jnp.where(is_first & ~is_finite, Status.NOT_FINITE, end)
-    end = jnp.where(trial.value == -jnp.inf, Status.UNBOUNDED, end)
-    status = jnp.where(state.status == Status.RUNNING, end, state.status).astype(jnp.int32)
+    endings = (  # the last that holds counts
+        (is_in & (num_steps >= limit), Status.OUT_OF_STEPS),
+        (is_stuck, jnp.where(is_finite, Status.STALLED, Status.NOT_FINITE)),
+        (is_in & (is_small | is_flat), Status.CONVERGED),
+        (is_first & ~is_finite, Status.NOT_FINITE),
+        (trial.value == -jnp.inf, Status.UNBOUNDED),
+        (state.status != Status.RUNNING, state.status),
+    )
+    status = jnp.asarray(Status.RUNNING, jnp.int32)
+    for holds, end in endings:
+        status = jnp.where(holds, end, status).astype(jnp.int32)
     state = _State(
         x=x,
         value=value,
         gradient=gradient,
-        direction=pick(direction, state.direction),
-        t=pick(t, next_t),
-        first=pick(first, state.first),
-        bracket=pick(first, trial.bracket),
+        direction=jnp.where(again, direction, state.direction),
+        t=jnp.where(again, t, next_t),
+        first=_pick(again, first, state.first),
+        bracket=_pick(again, first, trial.bracket),
         S=S,
         Y=Y,
         num_tries=num_tries,
@@ -240,10 +242,11 @@ def _remember(state: _State, trial: _Trial) -> tuple[Array, Array]:
     sy, yy = jnp.sum(s * y), jnp.sum(y * y)
     is_kept = trial.is_accepted & (state.num_evals > 0)
     is_kept &= sy > jnp.finfo(s.dtype).eps * yy
-    return tuple(
-        jnp.where(is_kept, jnp.concatenate([old[1:], new[None, :]]), old)
-        for old, new in ((state.S, s), (state.Y, y))
-    )
+
+    def push(old: Array, new: Array) -> Array:
+        return jnp.where(is_kept, jnp.concatenate([old[1:], new[None, :]]), old)
+
+    return push(state.S, s), push(state.Y, y)
 
 
 def _direction(
@@ -275,20 +278,32 @@ def _held(x: Array, gradient: Array, bounds: _Bounds | None) -> tuple[Array, Arr
 
 
 def _two_loop(gradient: Array, S: Array, Y: Array) -> tuple[Array, Array]:
-    """Return −H ∇f, and whether there is a pair for H to come from."""
+    """Return −H ∇f, and whether there is a pair for H to come from.
+
+    The loops stay rolled: written out, ten pairs take four times as long to compile, and to run.
+    """
     sy, yy = jnp.sum(S * Y, axis=1), jnp.sum(Y * Y, axis=1)
     is_pair = sy > jnp.finfo(S.dtype).eps * yy
     rho = jnp.where(is_pair, 1 / jnp.where(is_pair, sy, 1), 0)
-    scale = jnp.ones_like(sy[0])
-    memory, q, alphas = len(S), gradient, {}
-    for i in reversed(range(memory)):
-        alphas[i] = rho[i] * jnp.sum(S[i] * q)
-        q = q - alphas[i] * Y[i]
-        scale = jnp.where(is_pair[memory - 1 - i], (sy / yy)[memory - 1 - i], scale)
-    r = scale * q
-    for i in range(memory):
-        r = r + (alphas[i] - rho[i] * jnp.sum(Y[i] * r)) * S[i]
+
+    def backward(q, pair):
+        s, y, rho = pair
+        alpha = rho * jnp.sum(s * q)
+        return q - alpha * y, alpha
+
+    def forward(r, pair):
+        s, y, rho, alpha = pair
+        return r + (alpha - rho * jnp.sum(y * r)) * s, None
+
+    q, alphas = loop.scan(backward, gradient, (S[::-1], Y[::-1], rho[::-1]))
+    newest = jnp.argmax(jnp.where(is_pair, jnp.arange(len(S)), -1))
+    scale = jnp.where(is_pair.any(), (sy / jnp.where(is_pair, yy, 1))[newest], 1)
+    r, _ = loop.scan(forward, scale * q, (S, Y, rho, alphas[::-1]))
     return -r, is_pair.any()
+
+
+def _pick(where: Array, new: bracket.Bracket, old: bracket.Bracket) -> bracket.Bracket:
+    return jax.tree.map(partial(jnp.where, where), new, old)
 
 
 def _clip(x: Array, bounds: _Bounds | None) -> Array:

@@ -1,5 +1,6 @@
 """Where a function is least, or zero, and under which constraints.
 
+box        bounds of variables
 bracket    between which step sizes a good one lies
 implicit   derivatives of a solution, not of the search for it
 lbfgs      a few remembered steps in place of the Hessian; bounds

@@ -16,8 +16,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from mastery_jax.core.check import Scalar
-
 __all__ = ["NUM_CUBIC", "Bracket", "falls_enough", "narrow", "propose", "start"]
 
 NUM_CUBIC = 5
@@ -42,7 +40,7 @@ def start(value: jax.Array, slope: jax.Array) -> Bracket:
 
 
 def falls_enough(
-    value: jax.Array, slope: jax.Array, first: Bracket, expected: jax.Array, c1: Scalar
+    value: jax.Array, slope: jax.Array, first: Bracket, expected: jax.Array, c1: float | jax.Array
 ) -> jax.Array:
     """Say whether a trial falls enough, as far as rounding lets one see.
 

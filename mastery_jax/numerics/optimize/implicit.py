@@ -41,8 +41,9 @@ def attach(equation: Partial, x: Float[Array, " n"]) -> Float[Array, " n"]:
         >>> def square(a, x):
         ...     return x**2 - a
         >>> root = jnp.array([3.0])
-        >>> jax.jacobian(lambda a: attach(Partial(square, a), root))(jnp.array(9.0))
-        Array([0.16666667], dtype=float32)
+        >>> slope = jax.jacobian(lambda a: attach(Partial(square, a), root))(jnp.array(9.0))
+        >>> slope.round(4)
+        Array([0.1667], dtype=float32)
     """
     return _attach(equation, jax.lax.stop_gradient(x))
 

@@ -24,17 +24,12 @@ from jaxtyping import Array, Bool, Float, Int
 from mastery_jax.core import loop
 from mastery_jax.core.check import Scalar, checked
 from mastery_jax.core.status import Status
-from mastery_jax.numerics.optimize import bracket, implicit, objective, report
+from mastery_jax.numerics.optimize import box, bracket, implicit, objective, report
 
 __all__ = ["minimize"]
 
 MAX_TRIES = 30  # of one line search; 25 halvings are beyond what float32 can tell apart
 C1, C2 = 1e-4, 0.9
-
-
-class _Bounds(NamedTuple):
-    lower: Float[Array, " n"]
-    upper: Float[Array, " n"]
 
 
 class _State(NamedTuple):
@@ -113,7 +108,7 @@ def minimize(
     if memory < 1:
         raise ValueError(f"lbfgs.minimize: memory is {memory}, not at least 1")
     objective.require_number("lbfgs.minimize", fn, x)
-    bounds = _bounds(lower, upper, x)
+    bounds = box.make(lower, upper, x)
     search, still = implicit.stop((fn, bounds))
     tols = {"gtol": jnp.asarray(gtol, x.dtype), "ftol": jnp.asarray(ftol, x.dtype)}
     state, _, _ = loop.until(
@@ -121,11 +116,11 @@ def minimize(
         _start(implicit.stop(x), still, memory),
         max_steps=MAX_TRIES * (max_steps + 1),
     )
-    found = implicit.attach(Partial(_stationarity, fn, bounds), state.x)
+    found = implicit.attach(Partial(box.stationarity, fn, bounds), state.x)
     status = state.status.astype(jnp.int32)
     return found, report.Info(
         value=implicit.evaluate(fn, found, state.value),
-        gradient_norm=jnp.abs(_projected(state.x, state.gradient, still)).max(),
+        gradient_norm=jnp.abs(box.projected(state.x, state.gradient, still)).max(),
         num_steps=state.num_steps,
         num_evals=state.num_evals,
         status=status,
@@ -133,23 +128,14 @@ def minimize(
     )
 
 
-def _bounds(lower: Array | None, upper: Array | None, x: Array) -> _Bounds | None:
-    if lower is None and upper is None:
-        return None
-    return _Bounds(
-        jnp.full_like(x, -jnp.inf) if lower is None else lower.astype(x.dtype),
-        jnp.full_like(x, jnp.inf) if upper is None else upper.astype(x.dtype),
-    )
-
-
-def _start(x: Array, bounds: _Bounds | None, memory: int) -> _State:
+def _start(x: Array, bounds: box.Bounds | None, memory: int) -> _State:
     """Return a state whose first trial is the start itself, so that f is compiled once."""
     zero, count = jnp.zeros_like(x[0]), jnp.zeros((), jnp.int32)
     first = bracket.start(zero, zero)
     bad = jnp.array(False) if bounds is None else (bounds.lower > bounds.upper).any()
     pairs = jnp.zeros((memory, len(x)), x.dtype)
     return _State(
-        x=_clip(x, bounds),
+        x=box.clip(x, bounds),
         value=zero,
         gradient=jnp.zeros_like(x),
         direction=jnp.zeros_like(x),
@@ -166,7 +152,7 @@ def _start(x: Array, bounds: _Bounds | None, memory: int) -> _State:
 
 
 def _step(
-    state: _State, *, fn: Partial, bounds: _Bounds | None, gtol: Array, ftol: Array, limit: int
+    state: _State, *, fn: Partial, bounds: box.Bounds | None, gtol: Array, ftol: Array, limit: int
 ) -> tuple[_State, _Verdict]:
     trial = _try(state, fn, bounds)
     is_in, is_first = trial.is_accepted, state.num_evals == 0
@@ -187,7 +173,7 @@ def _step(
     num_steps = state.num_steps + is_in.astype(jnp.int32)
     small = ftol * jnp.maximum(jnp.maximum(jnp.abs(value), jnp.abs(state.value)), 1)
     is_flat = (ftol > 0) & ~is_first & (state.value - value <= small)
-    is_small = jnp.abs(_projected(x, gradient, bounds)).max() <= gtol
+    is_small = jnp.abs(box.projected(x, gradient, bounds)).max() <= gtol
     is_stuck = is_lost & (jnp.abs(state.S[-2:][0]).max() == 0)  # it was lost a step ago, too
     is_finite = jnp.isfinite(trial.value) & jnp.isfinite(trial.gradient).all()
     endings = (  # the last that holds counts
@@ -219,10 +205,10 @@ def _step(
     return state, _Verdict(status != Status.RUNNING)
 
 
-def _try(state: _State, fn: Partial, bounds: _Bounds | None) -> _Trial:
+def _try(state: _State, fn: Partial, bounds: box.Bounds | None) -> _Trial:
     """Evaluate the point that is next, and say whether it is good enough to go on from."""
     goal = state.x + state.t * state.direction
-    x = _clip(goal, bounds)
+    x = box.clip(goal, bounds)
     value, gradient = jax.value_and_grad(fn)(x)
     slope = jnp.sum(gradient * jnp.where(goal == x, state.direction, 0))
     expected = jnp.sum(state.gradient * (x - state.x))
@@ -250,10 +236,10 @@ def _remember(state: _State, trial: _Trial) -> tuple[Array, Array]:
 
 
 def _direction(
-    x: Array, gradient: Array, S: Array, Y: Array, bounds: _Bounds | None
+    x: Array, gradient: Array, S: Array, Y: Array, bounds: box.Bounds | None
 ) -> tuple[Array, Array, Array]:
     """Return the direction, the slope along it, and the step size to try first."""
-    is_held, to_bound = _held(x, gradient, bounds)
+    is_held, to_bound = box.held(x, gradient, bounds)
     free = jnp.where(is_held, 0, gradient)
     direction, has_pairs = _two_loop(free, jnp.where(is_held, 0, S), jnp.where(is_held, 0, Y))
     slope = jnp.sum(direction * free)
@@ -263,18 +249,6 @@ def _direction(
     length = jnp.sqrt(jnp.sum(free * free))
     short = jnp.minimum(1, 1 / jnp.where(length > 0, length, 1))
     return direction, slope, jnp.where(has_pairs & is_downhill, 1, short)
-
-
-def _held(x: Array, gradient: Array, bounds: _Bounds | None) -> tuple[Array, Array]:
-    """Say which variables are held at (or next to) a bound, and how far away it is."""
-    if bounds is None:
-        return jnp.zeros(len(x), bool), jnp.zeros_like(x)
-    norm = jnp.abs(_projected(x, gradient, bounds)).max()
-    near = jnp.minimum(norm, jnp.sqrt(jnp.finfo(x.dtype).eps)) * jnp.maximum(1, jnp.abs(x))
-    at_lower = (x - bounds.lower <= near) & (gradient > 0)
-    at_upper = (bounds.upper - x <= near) & (gradient < 0)
-    to_bound = jnp.where(at_lower, bounds.lower - x, jnp.where(at_upper, bounds.upper - x, 0))
-    return at_lower | at_upper, to_bound
 
 
 def _two_loop(gradient: Array, S: Array, Y: Array) -> tuple[Array, Array]:
@@ -304,16 +278,3 @@ def _two_loop(gradient: Array, S: Array, Y: Array) -> tuple[Array, Array]:
 
 def _pick(where: Array, new: bracket.Bracket, old: bracket.Bracket) -> bracket.Bracket:
     return jax.tree.map(partial(jnp.where, where), new, old)
-
-
-def _clip(x: Array, bounds: _Bounds | None) -> Array:
-    return x if bounds is None else jnp.clip(x, bounds.lower, bounds.upper)
-
-
-def _projected(x: Array, gradient: Array, bounds: _Bounds | None) -> Array:
-    return gradient if bounds is None else x - _clip(x - gradient, bounds)
-
-
-def _stationarity(fn: Partial, bounds: _Bounds | None, x: Array) -> Array:
-    """Return what is zero at a minimum in the box."""
-    return _projected(x, objective.gradient(fn, x), bounds)

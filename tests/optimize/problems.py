@@ -24,3 +24,13 @@ def logarithm(scale, x):
 def well(matrix, target, x):
     """Be strictly convex, and steeper than a quadratic."""
     return quadratic(matrix, target, x) + (x**4).sum() / 4
+
+
+def disk(radius, x):
+    """Be zero on a circle."""
+    return (x**2).sum(keepdims=True) - radius**2
+
+
+def decay(t, y, x):
+    """Be the residuals of an exponential decay."""
+    return x[0] * jnp.exp(-x[1] * t) - y

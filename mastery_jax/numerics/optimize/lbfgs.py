@@ -24,7 +24,7 @@ from jaxtyping import Array, Bool, Float, Int
 from mastery_jax.core import loop
 from mastery_jax.core.check import Scalar, checked
 from mastery_jax.core.status import Status
-from mastery_jax.numerics.optimize import box, bracket, implicit, objective, report
+from mastery_jax.numerics.optimize import box, bracket, ending, implicit, objective, report
 
 __all__ = ["minimize"]
 
@@ -54,10 +54,6 @@ class _Trial(NamedTuple):
     gradient: Float[Array, " n"]
     is_accepted: Bool[Array, ""]
     bracket: bracket.Bracket  # if it is not
-
-
-class _Verdict(NamedTuple):
-    is_done: Bool[Array, ""]
 
 
 @partial(jax.jit, static_argnames=("max_steps", "memory"))
@@ -117,14 +113,14 @@ def minimize(
         max_steps=MAX_TRIES * (max_steps + 1),
     )
     found = implicit.attach(Partial(box.stationarity, fn, bounds), state.x)
-    status = state.status.astype(jnp.int32)
-    return found, report.Info(
-        value=implicit.evaluate(fn, found, state.value),
+    return found, ending.describe(
+        fn,
+        found,
+        value=state.value,
         gradient_norm=jnp.abs(box.projected(state.x, state.gradient, still)).max(),
         num_steps=state.num_steps,
         num_evals=state.num_evals,
-        status=status,
-        is_done=status == Status.CONVERGED,
+        status=state.status,
     )
 
 
@@ -153,7 +149,7 @@ def _start(x: Array, bounds: box.Bounds | None, memory: int) -> _State:
 
 def _step(
     state: _State, *, fn: Partial, bounds: box.Bounds | None, gtol: Array, ftol: Array, limit: int
-) -> tuple[_State, _Verdict]:
+) -> tuple[_State, ending.Verdict]:
     trial = _try(state, fn, bounds)
     is_in, is_first = trial.is_accepted, state.num_evals == 0
     x, value, gradient = (
@@ -176,17 +172,14 @@ def _step(
     is_small = jnp.abs(box.projected(x, gradient, bounds)).max() <= gtol
     is_stuck = is_lost & (jnp.abs(state.S[-2:][0]).max() == 0)  # it was lost a step ago, too
     is_finite = jnp.isfinite(trial.value) & jnp.isfinite(trial.gradient).all()
-    endings = (  # the last that holds counts
+    endings = (
         (is_in & (num_steps >= limit), Status.OUT_OF_STEPS),
         (is_stuck, jnp.where(is_finite, Status.STALLED, Status.NOT_FINITE)),
         (is_in & (is_small | is_flat), Status.CONVERGED),
         (is_first & ~is_finite, Status.NOT_FINITE),
         (trial.value == -jnp.inf, Status.UNBOUNDED),
-        (state.status != Status.RUNNING, state.status),
     )
-    status = jnp.asarray(Status.RUNNING, jnp.int32)
-    for holds, end in endings:
-        status = jnp.where(holds, end, status).astype(jnp.int32)
+    status, verdict = ending.decide(state.status, endings)
     state = _State(
         x=x,
         value=value,
@@ -202,7 +195,7 @@ def _step(
         num_evals=state.num_evals + 1,
         status=status,
     )
-    return state, _Verdict(status != Status.RUNNING)
+    return state, verdict
 
 
 def _try(state: _State, fn: Partial, bounds: box.Bounds | None) -> _Trial:

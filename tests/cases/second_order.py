@@ -124,7 +124,7 @@ def on_a_circle_by_scipy(fn, constraints, x, **_):
         x = radius * np.array([np.cos(angle), np.sin(angle)])
         return x @ matrix @ x / 2 - target @ x + (x**4).sum() / 4
 
-    angle = optimize.minimize_scalar(value, bracket=(0.0, 0.5, 1.0), tol=1e-9).x
+    angle = min(np.linspace(-np.pi, np.pi, 181), key=value)
 
     def slope(angle):
         x = radius * np.array([np.cos(angle), np.sin(angle)])

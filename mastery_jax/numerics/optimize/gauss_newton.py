@@ -85,13 +85,12 @@ def minimize(
             f"gauss_newton.minimize: {size} residuals are fewer than the {len(x)} parameters"
         )
     search, still = implicit.stop((residuals, x))
-    xtol = 4 * jnp.finfo(x.dtype).eps if xtol is None else xtol
-    tols = {"gtol": jnp.asarray(gtol, x.dtype), "xtol": jnp.asarray(xtol, x.dtype)}
+    tols = objective.numbers(x, gtol, 4 * float(jnp.finfo(x.dtype).eps) if xtol is None else xtol)
     count, zeros = jnp.zeros((), jnp.int32), jnp.zeros_like(still)
     residual = jnp.zeros(size, x.dtype)
     start = _State(still, residual, zeros, zeros, zeros[0], count - 1, count, count)
     state, _, _ = loop.until(
-        partial(_step, fn=search, limit=max_steps, **implicit.stop(tols)),
+        partial(_step, fn=search, tols=tols, limit=max_steps),
         start,
         max_steps=max_steps + 1,
     )
@@ -109,9 +108,10 @@ def minimize(
 
 
 def _step(
-    state: _State, *, fn: Partial, gtol: Array, xtol: Array, limit: int
+    state: _State, *, fn: Partial, tols: list[Array], limit: int
 ) -> tuple[_State, ending.Verdict]:
-    trial, is_first = state.x + state.t * state.step, state.num_evals == 0
+    (gtol, xtol), is_first = tols, state.num_evals == 0
+    trial = state.x + state.t * state.step
     jacobian, residual = objective.linearize(fn, trial)
     is_finite = jnp.isfinite(residual).all() & jnp.isfinite(jacobian).all()
     slope = jnp.sum(state.slopes * state.step)
@@ -134,9 +134,18 @@ def _step(
             (is_first & ~is_finite, Status.NOT_FINITE),
         ),
     )
-    new, old = (trial, residual, slopes, step), state[:4]
-    kept = (jnp.where(is_in, a, b) for a, b in zip(new, old, strict=True))
-    return _State(*kept, next_t, num_steps, num_evals, status), verdict
+    there = _State(
+        x=trial,
+        residual=residual,
+        slopes=slopes,
+        step=step,
+        t=next_t,
+        num_steps=num_steps,
+        num_evals=num_evals,
+        status=status,
+    )
+    here = state._replace(t=next_t, num_evals=num_evals, status=status)
+    return jax.tree.map(partial(jnp.where, is_in), there, here), verdict
 
 
 def _solve(jacobian: Array, target: Array) -> tuple[Array, Array]:

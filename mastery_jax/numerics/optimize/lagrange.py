@@ -53,7 +53,6 @@ class _State(NamedTuple):
     slope: Float[Array, ""]  # of the merit along p
     penalty: Float[Array, ""]  # ρ
     t: Float[Array, ""]  # of p, to try next
-    residual: Float[Array, ""]  # largest |∂L/∂x| or |c|
     num_steps: Int[Array, ""]
     num_evals: Int[Array, ""]
     status: Int[Array, ""]
@@ -91,10 +90,12 @@ def minimize(
 
     Returns:
         The point with its multipliers, and Info, in which ``gradient_norm`` is the largest entry
-        of ∂L/∂x: CONVERGED; OUT_OF_STEPS; INFEASIBLE where |c| is least and not 0; SINGULAR where
+        of ∂L/∂x: CONVERGED; OUT_OF_STEPS; INFEASIBLE where |c| is
+        stationary and not 0; SINGULAR where
         the constraints are met but their gradients depend on one another, so that multipliers are
         not unique (the shortest are returned); STALLED where no shorter step lowers the merit;
-        NOT_FINITE for a start without finite values and derivatives.
+        NOT_FINITE for a start without finite values and derivatives. A start that is stationary is
+        returned, be it a maximum.
 
     Raises:
         ValueError: ``fn`` does not return one number, or ``constraints`` no vector of at most n.
@@ -114,9 +115,9 @@ def minimize(
     if size > len(x):
         raise ValueError(f"{where}: {size} constraints are more than the {len(x)} variables")
     search, still = implicit.stop(((fn, constraints), x))
-    gtol = implicit.stop(jnp.asarray(gtol, x.dtype))
+    (tol,) = objective.numbers(x, gtol)
     state, _, _ = loop.until(
-        partial(_step, given=search, gtol=gtol, limit=max_steps),
+        partial(_step, given=search, gtol=tol, limit=max_steps),
         _start(still, size),
         max_steps=MAX_TRIES * (max_steps + 1),
     )
@@ -127,7 +128,7 @@ def minimize(
         fn,
         solution.x,
         value=state.point.value,
-        gradient_norm=jnp.abs(_stationarity(*search, still, both)[: len(x)]).max(),
+        gradient_norm=jnp.abs(_stationarity(search[0], search[1], still, both)[: len(x)]).max(),
         num_steps=state.num_steps,
         num_evals=state.num_evals,
         status=state.status,
@@ -144,7 +145,6 @@ def _start(x: Array, size: int) -> _State:
         slope=zero,
         penalty=zero,
         t=zero,
-        residual=zero,
         num_steps=count - 1,
         num_evals=count,
         status=count,
@@ -183,11 +183,19 @@ def _step(
             (is_first & ~is_finite, Status.NOT_FINITE),
         ),
     )
-    kept = (trial, new.multipliers, new.step, slope, penalty)
-    kept = jax.tree.map(partial(jnp.where, is_in), kept, tuple(state[:5]))
-    residual = jnp.where(is_in, new.residual, state.residual)
-    state = _State(*kept, next_t, residual, num_steps, state.num_evals + 1, status)
-    return state, verdict
+    there = _State(
+        point=trial,
+        multipliers=new.multipliers,
+        step=new.step,
+        slope=slope,
+        penalty=penalty,
+        t=next_t,
+        num_steps=num_steps,
+        num_evals=state.num_evals + 1,
+        status=status,
+    )
+    here = state._replace(t=next_t, num_evals=state.num_evals + 1, status=status)
+    return jax.tree.map(partial(jnp.where, is_in), there, here), verdict
 
 
 def _merit(point: _Point, multipliers: Array, penalty: Array) -> Array:
@@ -230,7 +238,7 @@ def _newton(point: _Point, A: Array, given: tuple[Partial, Partial], gtol: Array
         residual = jnp.abs(point.gradient + fitted @ finite).max()
         uphill = jnp.abs(point.constraint @ finite).max()
     off = jnp.abs(point.constraint).max()
-    is_stuck = uphill <= jnp.sqrt(rounding) * off * jnp.maximum(singular[0], 1)
+    is_stuck = uphill <= jnp.cbrt(rounding) * off * jnp.maximum(singular[0], 1)
     is_near = jnp.maximum(residual, off) <= gtol
     new = jnp.where(is_near, fitted, new)
     return _Step(p @ Vt, new, jnp.maximum(residual, off), has.all(), is_stuck)

@@ -106,9 +106,9 @@ def minimize(
     objective.require_number("lbfgs.minimize", fn, x)
     bounds = box.make(lower, upper, x)
     search, still = implicit.stop((fn, bounds))
-    tols = {"gtol": jnp.asarray(gtol, x.dtype), "ftol": jnp.asarray(ftol, x.dtype)}
+    tols = objective.numbers(x, gtol, ftol)
     state, _, _ = loop.until(
-        partial(_step, fn=search, bounds=still, limit=max_steps, **implicit.stop(tols)),
+        partial(_step, fn=search, bounds=still, tols=tols, limit=max_steps),
         _start(implicit.stop(x), still, memory),
         max_steps=MAX_TRIES * (max_steps + 1),
     )
@@ -148,9 +148,9 @@ def _start(x: Array, bounds: box.Bounds | None, memory: int) -> _State:
 
 
 def _step(
-    state: _State, *, fn: Partial, bounds: box.Bounds | None, gtol: Array, ftol: Array, limit: int
+    state: _State, *, fn: Partial, bounds: box.Bounds | None, tols: list[Array], limit: int
 ) -> tuple[_State, ending.Verdict]:
-    trial = _try(state, fn, bounds)
+    trial, (gtol, ftol) = _try(state, fn, bounds), tols
     is_in, is_first = trial.is_accepted, state.num_evals == 0
     x, value, gradient = (
         jnp.where(is_in, new, old) for new, old in zip(trial[:3], state[:3], strict=True)

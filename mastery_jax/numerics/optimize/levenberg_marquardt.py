@@ -93,11 +93,10 @@ def minimize(
             f"levenberg_marquardt.minimize: {num_residuals} residuals are fewer than the {len(x)} "
             "parameters"
         )
-    rounding = 4 * jnp.finfo(x.dtype).eps
-    tols = [rounding if tol is None else tol for tol in (ftol, xtol, gtol)]
-    tols = jax.lax.stop_gradient(jnp.stack([jnp.asarray(tol, x.dtype) for tol in tols]))
+    rounding = 4 * float(jnp.finfo(x.dtype).eps)
+    tols = (rounding if tol is None else tol for tol in (ftol, xtol, gtol))
+    far, *tols = objective.numbers(x, factor, *tols)
     search, still = implicit.stop((residuals, x))
-    factor = implicit.stop(jnp.asarray(factor, x.dtype))
     count, zeros = jnp.zeros((), jnp.int32), jnp.zeros_like(x)
     start = _State(
         x=still,
@@ -105,11 +104,11 @@ def minimize(
         jacobian=jnp.zeros((num_residuals, len(x)), x.dtype),
         scale=zeros,
         step=zeros,
-        promised=jnp.zeros_like(factor),
-        radius=factor,
+        promised=jnp.zeros_like(far),
+        radius=far,
         num_steps=count - 1,
         num_evals=count,
-        status=jnp.where(factor > 0, Status.RUNNING, Status.BAD_INPUT).astype(jnp.int32),
+        status=jnp.where(far > 0, Status.RUNNING, Status.BAD_INPUT).astype(jnp.int32),
     )
     state, _, _ = loop.until(
         partial(_step, fn=search, tols=tols, limit=max_steps), start, max_steps=max_steps + 1
@@ -158,7 +157,9 @@ def covariance(residuals: Partial, x: Float[Array, " n"]) -> Float[Array, "n n"]
         return jnp.sum(residuals(x) ** 2) / (size - len(x)) * (half @ half.T)
 
 
-def _step(state: _State, *, fn: Partial, tols: Array, limit: int) -> tuple[_State, ending.Verdict]:
+def _step(
+    state: _State, *, fn: Partial, tols: list[Array], limit: int
+) -> tuple[_State, ending.Verdict]:
     """Evaluate the point that is next, judge it, and choose the one after it."""
     trial, is_first = state.x + state.step, state.num_evals == 0
     jacobian, residual = objective.linearize(fn, trial)

@@ -86,17 +86,17 @@ def backtracking(
     """
     objective.require_number("line_search.backtracking", fn, x)
     given = implicit.stop((fn, x, direction))
-    step_size, shrink, c1 = _numbers(x, step_size, shrink, c1)
-    is_right = (step_size > 0) & (shrink > 0) & (shrink < 1) & (c1 > 0) & (c1 < 1)
-    start = _start(*given, step_size, is_right)
+    first_t, part, c = objective.numbers(x, step_size, shrink, c1)
+    is_right = (first_t > 0) & (part > 0) & (part < 1) & (c > 0) & (c < 1)
+    start = _start(given, first_t, is_right)
 
     def step(state: _State) -> tuple[_State, ending.Verdict]:
         fn, x, direction = given
         value = fn(x + state.t * direction)
-        enough = state.first.low_value + c1 * state.t * state.first.low_slope
+        enough = state.first.low_value + c * state.t * state.first.low_slope
         is_good = jnp.isfinite(value) & (value <= enough)
         found = state.bracket._replace(low_value=value)
-        return _next(state, is_good, found, state.t * shrink, max_evals)
+        return _next(state, is_good, found, state.t * part, max_evals)
 
     return _run(step, start, max_evals)
 
@@ -143,15 +143,16 @@ def strong_wolfe(
     """
     objective.require_number("line_search.strong_wolfe", fn, x)
     given = implicit.stop((fn, x, direction))
-    step_size, c1, c2 = _numbers(x, step_size, c1, c2)
-    start = _start(*given, step_size, (step_size > 0) & (c1 > 0) & (c1 < c2) & (c2 < 1))
+    first_t, fall, left = objective.numbers(x, step_size, c1, c2)
+    is_right = (first_t > 0) & (fall > 0) & (fall < left) & (left < 1)
+    start = _start(given, first_t, is_right)
 
     def step(state: _State) -> tuple[_State, ending.Verdict]:
         first, t = state.first, state.t
-        value, slope = _along(*given, t)
+        value, slope = _along(given, t)
         is_finite = jnp.isfinite(value) & jnp.isfinite(slope)
-        is_low = is_finite & bracket.falls_enough(value, slope, first, t * first.low_slope, c1)
-        is_good = is_low & (jnp.abs(slope) <= c2 * jnp.abs(first.low_slope))
+        is_low = is_finite & bracket.falls_enough(value, slope, first, t * first.low_slope, fall)
+        is_good = is_low & (jnp.abs(slope) <= left * jnp.abs(first.low_slope))
         height = jnp.where(is_finite, value, jnp.inf)
         narrowed = bracket.narrow(state.bracket, t, height, slope, is_low)
         next_t = bracket.propose(narrowed, state.bracket, state.num_evals - 1)
@@ -162,17 +163,14 @@ def strong_wolfe(
     return _run(step, start, max_evals)
 
 
-def _numbers(x: Array, *options: Scalar) -> list[Array]:
-    return [implicit.stop(jnp.asarray(option, x.dtype)) for option in options]
-
-
-def _along(fn: Partial, x: Array, direction: Array, t: Array) -> tuple[Array, Array]:
+def _along(given: tuple[Partial, Array, Array], t: Array) -> tuple[Array, Array]:
     """Return φ(t) and φ'(t), by one tangent."""
+    fn, x, direction = given
     return jax.jvp(fn, (x + t * direction,), (direction,))
 
 
-def _start(fn: Partial, x: Array, direction: Array, t: Array, is_right: Array) -> _State:
-    value, slope = _along(fn, x, direction, jnp.zeros_like(t))
+def _start(given: tuple[Partial, Array, Array], t: Array, is_right: Array) -> _State:
+    value, slope = _along(given, jnp.zeros_like(t))
     first = bracket.start(value, slope)
     status = jnp.where(is_right & (slope < 0), Status.RUNNING, Status.BAD_INPUT)
     is_finite = jnp.isfinite(value) & jnp.isfinite(slope)

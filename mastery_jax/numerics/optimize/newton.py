@@ -84,22 +84,22 @@ def minimize(
     """
     objective.require_number("newton.minimize", fn, x)
     search = implicit.stop(fn)
-    radius, gtol = (implicit.stop(jnp.asarray(given, x.dtype)) for given in (radius, gtol))
+    first_radius, tol = objective.numbers(x, radius, gtol)
     count, zeros = jnp.zeros((), jnp.int32), jnp.zeros_like(x)
     start = _State(
         x=implicit.stop(x),
-        value=jnp.zeros_like(radius),
+        value=jnp.zeros_like(tol),
         gradient=zeros,
         hessian=jnp.zeros((len(x), len(x)), x.dtype),
         step=zeros,
-        promised=jnp.zeros_like(radius),
-        radius=radius,
+        promised=jnp.zeros_like(tol),
+        radius=first_radius,
         num_steps=count - 1,
         num_evals=count,
-        status=jnp.where(radius > 0, Status.RUNNING, Status.BAD_INPUT).astype(jnp.int32),
+        status=jnp.where(first_radius > 0, Status.RUNNING, Status.BAD_INPUT).astype(jnp.int32),
     )
     state, _, _ = loop.until(
-        partial(_step, fn=search, gtol=gtol, limit=max_steps), start, max_steps=max_steps + 1
+        partial(_step, fn=search, gtol=tol, limit=max_steps), start, max_steps=max_steps + 1
     )
     found = implicit.attach(Partial(objective.gradient, fn), state.x)
     return found, ending.describe(

@@ -78,8 +78,8 @@ def solve(
     """
     objective.require_vector("newton_raphson.solve", fn, x, len(x))
     search, still = implicit.stop((fn, x))
-    rtol, atol = (implicit.stop(jnp.asarray(tol, x.dtype)) for tol in (rtol, atol))
-    tol = jnp.maximum(atol, rtol * jnp.abs(search(still)).max())
+    relative, absolute = objective.numbers(x, rtol, atol)
+    tol = jnp.maximum(absolute, relative * jnp.abs(search(still)).max())
     count, zeros = jnp.zeros((), jnp.int32), jnp.zeros_like(still)
     start = _State(still, zeros, zeros, jnp.zeros_like(tol), count - 1, count, count)
     state, _, _ = loop.until(
@@ -118,9 +118,17 @@ def _step(state: _State, *, fn: Partial, tol: Array, limit: int) -> tuple[_State
             (is_first & ~is_finite, Status.NOT_FINITE),
         ),
     )
-    new, old = (trial, residual, step), state[:3]
-    kept = (jnp.where(is_in, a, b) for a, b in zip(new, old, strict=True))
-    return _State(*kept, next_t, num_steps, num_evals, status), verdict
+    there = _State(
+        x=trial,
+        residual=residual,
+        step=step,
+        t=next_t,
+        num_steps=num_steps,
+        num_evals=num_evals,
+        status=status,
+    )
+    here = state._replace(t=next_t, num_evals=num_evals, status=status)
+    return jax.tree.map(partial(jnp.where, is_in), there, here), verdict
 
 
 def _solve(matrix: Array, target: Array) -> tuple[Array, Array]:

@@ -41,7 +41,7 @@ def solve(
 
     Example:
         >>> step, multiplier = solve(jnp.array([-1.0, 2.0]), jnp.zeros(2), jnp.array(0.5))
-        >>> step, multiplier  # from a saddle, along the valley
+        >>> jnp.abs(step), multiplier  # from a saddle, along the valley
         (Array([0.5, 0. ], dtype=float32), Array(1., dtype=float32))
     """
     least = jnp.min(eigenvalues)

@@ -1,12 +1,14 @@
 """One Case per public function of arrays. A new algorithm enters the contract by one entry."""
 
 from tests.cases import calculus, core, inference, learning, linalg, networks, numerics, probability
+from tests.cases import core, inference, learning, networks, numerics, probability, second_order
 
 CASES = (
     *core.CASES,
     *numerics.CASES,
     *linalg.CASES,
     *calculus.CASES,
+    *second_order.CASES,
     *probability.CASES,
     *inference.CASES,
     *learning.CASES,

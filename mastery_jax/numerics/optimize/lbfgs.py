@@ -72,7 +72,8 @@ def minimize(
     """Minimize a smooth function, in a box if bounds are given. O(m n) a step, and f with ∇f.
 
     Differentiable in both modes with respect to the data in ``fn`` and to the bounds, by the
-    implicit function theorem; the start has derivative zero.
+    implicit function theorem; the start has derivative zero. Many problems at once on a CPU:
+    ``jax.lax.map`` lets each stop when it is done; under ``vmap`` all cost what the slowest does.
 
     Args:
         fn: ``Partial(f, *data)``: ``f(*data, x)`` is the objective. Code static, data traced.

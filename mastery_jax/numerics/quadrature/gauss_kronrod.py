@@ -28,13 +28,13 @@ from jaxtyping import Array, Float
 
 from mastery_jax.core.check import Scalar, checked
 from mastery_jax.core.status import Status
-from mastery_jax.numerics.quadrature import gauss_legendre, refinement, report
-from mastery_jax.numerics.quadrature.refinement import Frame
+from mastery_jax.numerics.quadrature import gauss_legendre, refinement, report, variable_change
 from mastery_jax.numerics.quadrature.report import Bound
+from mastery_jax.numerics.quadrature.variable_change import Frame
 
 __all__ = ["integrate", "nodes"]
 
-WIDTH = 32
+WIDTH = 64
 """Lanes of the pool on a CPU."""
 
 BLOCK = 1024
@@ -162,7 +162,7 @@ def _integral(settings: tuple[int, int], fn: Partial, lower: Any, upper: Any, li
     return (
         jnp.where(is_lost, jnp.nan, sign * found.estimate),
         jnp.where(is_lost, jnp.inf, found.error),
-        found.count,
+        found.num_intervals,
         jnp.where(is_bad, Status.BAD_INPUT, found.status).astype(jnp.int32),
     )
 
@@ -171,7 +171,7 @@ def _search(
     settings: tuple[int, int], keep: bool, fn: Partial, lower: Any, upper: Any, limits: Any
 ) -> Any:
     between, rtol, atol = limits
-    frame, sign, is_bad = refinement.frame(lower, upper, between)
+    frame, sign, is_bad = variable_change.frame(lower, upper, between)
     return _refined(settings, keep)(fn, frame, rtol, atol), sign, is_bad
 
 
@@ -179,9 +179,7 @@ def _search(
 def _refined(settings: tuple[int, int], keep: bool) -> Any:
     """Return the search of one problem, which under ``vmap`` is that of a pool."""
     max_intervals, num_nodes = settings
-    find = partial(
-        refinement.search, rule=nodes(num_nodes), max_intervals=max_intervals, keep=keep
-    )
+    find = partial(refinement.search, rule=nodes(num_nodes), max_intervals=max_intervals, keep=keep)
 
     @jax.custom_batching.custom_vmap
     def one(fn: Partial, frame: Frame, rtol: Any, atol: Any) -> Any:
@@ -250,9 +248,12 @@ def _integral_jvp(settings: tuple[int, int], primals: Any, tangents: Any) -> Any
     def total(moving: list[Any]) -> Any:
         picked = iter(moving)
         here = [next(picked) if m else leaf for leaf, m in zip(leaves, moves, strict=True)]
-        return sign * refinement.total(
-            rebuild.unflatten(here), lower, upper, fixed[3][0], found, rule=nodes(settings[1])
+        ends, intervals = (
+            (lower, upper, fixed[3][0]),
+            (found.left, found.right, found.num_intervals),
         )
+        fn = rebuild.unflatten(here)
+        return sign * variable_change.total(fn, ends, intervals, rule=nodes(settings[1]))
 
     slope = jnp.zeros_like(out[0])
     if any(moves):

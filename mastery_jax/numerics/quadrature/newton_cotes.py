@@ -1,6 +1,7 @@
 """Newton-Cotes rules: equal steps, and as many of Richardson's extrapolations as one likes.
 
-    T(h) = h (f_0/2 + f_1 + … + f_n−1 + f_n/2),    R_0 = T,  R_j(h) = R_j−1(h) + (R_j−1(h) − R_j−1(2h)) / (4^j − 1)
+    R_0(h) = h (f_0/2 + f_1 + … + f_n−1 + f_n/2)
+    R_j(h) = R_j−1(h) + (R_j−1(h) − R_j−1(2h)) / (4^j − 1)
 
 R_0 is the trapezoidal rule, R_1 Simpson's, R_2 Boole's; romberg takes all that n allows. Every one
 is a fixed sum of the same values, whose weights are worked out while tracing.
@@ -9,6 +10,7 @@ Source: Davis & Rabinowitz (1984), *Methods of Numerical Integration*, sections 
 unequal steps: Cartwright (2017), *Journal of Mathematical Sciences and Mathematics Education* 12.
 """
 
+import itertools
 from functools import partial
 from typing import Any, Literal
 
@@ -74,9 +76,7 @@ def integrate(
     share = jnp.asarray(np.linspace(0, 1, num_intervals + 1), dtype)
     weights = jnp.asarray(np.stack([fine, fine - coarse], axis=1), dtype)
     both = (upper - lower) * report.weighted(fn, lower * (1 - share) + upper * share, weights)
-    return report.judge(
-        both[0], both[1], num_intervals + 1, is_bad=is_bad, rtol=rtol, atol=atol
-    )
+    return report.judge(both[0], both[1], num_intervals + 1, is_bad=is_bad, rtol=rtol, atol=atol)
 
 
 @partial(jax.jit, static_argnames=("rule",))
@@ -115,7 +115,7 @@ def integrate_samples(
     last = (len(x) - 1) // 2 * 2
     a, b = h[:last:2], h[1:last:2]
     low, middle, high = y[:last:2], y[1:last:2], y[2 : last + 1 : 2]
-    total = ((a + b) / 6 * ((2 - b / a) * low + (a + b) ** 2 / (a * b) * middle + (2 - a / b) * high))
+    total = (a + b) / 6 * ((2 - b / a) * low + (a + b) ** 2 / (a * b) * middle + (2 - a / b) * high)
     total = total.sum(axis=0)
     if len(x) % 2 == 0:
         a, b = h[-2], h[-1]
@@ -148,6 +148,6 @@ def _weights(rule: str, num_intervals: int) -> tuple[Any, Any]:
 
 def _extrapolated(table: list[Any], order: int) -> Any:
     for j in range(1, order + 1):
-        pairs = zip(table, table[1:], strict=False)
+        pairs = itertools.pairwise(table)
         table = [fine + (fine - coarse) / (4**j - 1) for fine, coarse in pairs]
     return table[0]

@@ -39,7 +39,8 @@ def make(rule: tuple[Any, Any], *, dim: int) -> tuple[Any, Any]:
     """
     nodes, weights = rule
     points = np.stack(np.meshgrid(*[nodes] * dim, indexing="ij"), axis=-1).reshape(-1, dim)
-    return points, math.prod(np.meshgrid(*[weights] * dim, indexing="ij")).reshape(-1)
+    grids = np.stack(np.meshgrid(*[weights] * dim, indexing="ij"))
+    return points, grids.prod(axis=0).reshape(-1)
 
 
 @partial(jax.jit, static_argnames=("num_nodes", "max_points"))

@@ -28,18 +28,10 @@ from jaxtyping import Array, Bool, Float, Int
 
 from mastery_jax.core import loop
 from mastery_jax.core.status import Status
-from mastery_jax.numerics.quadrature import report
+from mastery_jax.numerics.quadrature import variable_change
+from mastery_jax.numerics.quadrature.variable_change import Frame
 
-__all__ = ["Found", "Frame", "frame", "search", "total"]
-
-
-class Frame(NamedTuple):
-    """Where x(t) lies for one problem, or many along a leading axis."""
-
-    edges: Float[Array, "... segments"]  # ascending t: the ends, and the breakpoints between
-    anchor: Float[Array, "..."]  # the finite end of a half-line, unit of x
-    direction: Float[Array, "..."]  # ±1: where that half-line goes; 0 for other intervals
-    is_line: Bool[Array, "..."]  # both ends are infinite
+__all__ = ["Found", "search"]
 
 
 class Found(NamedTuple):
@@ -47,9 +39,9 @@ class Found(NamedTuple):
 
     estimate: Float[Array, "problems *values"]  # unit of the integral
     error: Float[Array, "problems *values"]  # unit of the integral
-    count: Int[Array, " problems"]  # intervals at the end
+    num_intervals: Int[Array, " problems"]  # intervals at the end
     status: Int[Array, " problems"]  # core.status.Status
-    left: Float[Array, "problems intervals"] | None  # t; what is at and after count is not used
+    left: Float[Array, "problems intervals"] | None  # t; as many as used
     right: Float[Array, "problems intervals"] | None
 
 
@@ -59,7 +51,7 @@ class _Lanes(NamedTuple):
     right: Float[Array, "intervals lanes"]
     value: Float[Array, "intervals lanes *values"]
     error: Float[Array, "intervals lanes *values"]  # ∞ where not yet known, or not finite
-    count: Int[Array, " lanes"]
+    num_intervals: Int[Array, " lanes"]
     num_futile: Int[Array, " lanes"]  # cuts that changed nothing
     num_moved: Int[Array, " lanes"]  # cuts that moved the value and not the error
 
@@ -70,78 +62,14 @@ class _Pool(NamedTuple):
     found: Found
 
 
+class _Verdict(NamedTuple):
+    status: Array
+    estimate: Array
+    error: Array
+
+
 class _Ended(NamedTuple):
     is_done: Bool[Array, ""]
-
-
-def frame(lower: Array, upper: Array, between: Array) -> tuple[Frame, Array, Array]:
-    """Return where t runs, the sign of the integral, and whether this is no interval at all.
-
-    ``between`` holds breakpoints in x, in any order.
-    """
-    low, high = jnp.minimum(lower, upper), jnp.maximum(lower, upper)
-    is_from, is_to = jnp.isinf(low), jnp.isinf(high)
-    is_line, is_half = is_from & is_to, is_from != is_to
-    is_bad = jnp.isnan(low) | ((low == high) & is_from)
-    is_bad |= ~((low <= between) & (between <= high) & jnp.isfinite(between)).all()
-    anchor = jnp.where(is_half, jnp.where(is_from, high, low), 0)
-    far = 2 * between / (1 + jnp.sqrt(1 + 4 * between * between))
-    near = 1 / (1 + jnp.abs(between - anchor))
-    t = jnp.where(is_line, far, jnp.where(is_half, near, between))
-    first = jnp.where(is_line, -1, jnp.where(is_half, 0, low))
-    last = jnp.where(is_line | is_half, 1, high)
-    edges = jnp.concatenate([first[None], jnp.sort(t), last[None]])
-    return (
-        Frame(
-            edges=jnp.where(is_bad, 0, edges),
-            anchor=anchor,
-            direction=jnp.where(is_half, jnp.where(is_from, -1, 1), 0).astype(edges.dtype),
-            is_line=is_line & ~is_bad,
-        ),
-        jnp.where(upper < lower, -1, 1).astype(edges.dtype),
-        is_bad,
-    )
-
-
-def total(
-    fn: Partial, lower: Array, upper: Array, between: Array, found: Found, *, rule: Any
-) -> Array:
-    """Return ∫ f over intervals that were found, as a sum that can be differentiated. O(all nodes).
-
-    Nodes move with the ends, so that derivatives of derivatives are right too.
-    """
-    fixed = jax.lax.stop_gradient
-    low, high = jnp.minimum(lower, upper), jnp.maximum(lower, upper)
-    where, _, _ = fixed(frame(lower, upper, between))
-    is_used = jnp.arange(found.left.shape[0], dtype=jnp.int32) < found.count
-    left = jnp.where(is_used, found.left, found.left[0])
-    half = (jnp.where(is_used, found.right, found.right[0]) - left) / 2
-    nodes, weights, _ = (jnp.asarray(part, left.dtype) for part in rule)
-    t = (left + half)[:, None] + half[:, None] * nodes[None]
-    x, slope = _abscissae(t, where)
-    is_finite = jnp.isfinite(low) & jnp.isfinite(high)
-    width = jnp.where(is_finite & (high > low), fixed(high - low), 1)
-    low, high = jnp.where(jnp.isfinite(low), low, 0), jnp.where(jnp.isfinite(high), high, 0)
-    shift, stretch = low - fixed(low), high - fixed(high)  # 0, and not so their derivatives
-    share = jnp.where(is_finite, (x - fixed(low)) / width, (where.direction < 0).astype(x.dtype))
-    x = x + shift * (1 - share) + stretch * share
-    slope = slope * (1 + jnp.where(is_finite, (stretch - shift) / width, 0))
-    mass = jnp.where(is_used, half, 0)[:, None] * weights[None] * slope
-    return report.weighted(fn, x.reshape(-1), mass.reshape(-1))
-
-
-def _abscissae(t: Array, frame: Frame) -> tuple[Array, Array]:
-    """Return x(t) and dx/dt: t itself, or the map of an infinite interval.
-
-        half-line   x = anchor ± (1 − t)/t,   t in (0, 1]
-        line        x = t/(1 − t²),           t in (−1, 1)
-    """
-    anchor, direction, is_line = (jnp.broadcast_to(field, t.shape) for field in frame[1:])
-    is_half = direction != 0
-    r = 1 / jnp.where(is_line, 1 - t * t, jnp.where(is_half, t, 1))
-    far = anchor + direction * (1 - t) * r
-    x = jnp.where(is_half, far, t * r)
-    return x, r * r * jnp.where(is_line, 1 + t * t, 1)
 
 
 def _apply(fn: Partial, x: Array, *, is_batched: tuple[bool, ...]) -> Array:
@@ -152,10 +80,7 @@ def _apply(fn: Partial, x: Array, *, is_batched: tuple[bool, ...]) -> Array:
     def one(leaves: list[Any], x: Array) -> Array:
         return jnp.asarray(rebuild.unflatten(leaves)(x), x.dtype)
 
-    across = jax.vmap(one, in_axes=(axes, 0)) if x.shape[1] > 1 or any(is_batched) else None
-    if across is None:  # one lane: an axis of one would cost a loop of its own
-        return jax.vmap(one, in_axes=(None, 0))(leaves, x[:, 0])[:, None]
-    return jax.vmap(across, in_axes=(None, 0))(leaves, x)
+    return jax.vmap(jax.vmap(one, in_axes=(axes, 0)), in_axes=(None, 0))(leaves, x)
 
 
 def search(
@@ -229,12 +154,6 @@ def search(
     return loop.until(step, pool, max_steps=max_steps)[0].found
 
 
-class _Verdict(NamedTuple):
-    status: Array
-    estimate: Array
-    error: Array
-
-
 def _take(lanes: _Lanes, is_free: Array, fresh: Array, frame: Frame, num_problems: int) -> _Lanes:
     """Put problem ``fresh`` into each lane that is free: its segments, none evaluated yet."""
     problem = jnp.where(is_free, jnp.minimum(fresh, num_problems), lanes.problem)
@@ -251,24 +170,17 @@ def _take(lanes: _Lanes, is_free: Array, fresh: Array, frame: Frame, num_problem
         right=put(lanes.right, edges[1:]),
         value=put(lanes.value, jnp.zeros((), lanes.value.dtype)),
         error=put(lanes.error, jnp.asarray(jnp.inf, lanes.error.dtype)),
-        count=jnp.where(is_free, segments, lanes.count),
+        num_intervals=jnp.where(is_free, segments, lanes.num_intervals),
         num_futile=jnp.where(is_free, 0, lanes.num_futile),
         num_moved=jnp.where(is_free, 0, lanes.num_moved),
     )
 
 
 def _write(found: Found, lanes: _Lanes, verdict: _Verdict, at: Array) -> Found:
-    def put(rows: Array | None, new: Array) -> Array | None:
-        return None if rows is None else rows.at[at].set(new, mode="drop")
-
-    return Found(
-        estimate=put(found.estimate, verdict.estimate),
-        error=put(found.error, verdict.error),
-        count=put(found.count, lanes.count),
-        status=put(found.status, verdict.status),
-        left=put(found.left, lanes.left.T),
-        right=put(found.right, lanes.right.T),
-    )
+    ends = lanes.left.T, lanes.right.T
+    new = Found(verdict.estimate, verdict.error, lanes.num_intervals, verdict.status, *ends)
+    kept = new if found.left is not None else new._replace(left=None, right=None)
+    return jax.tree.map(lambda rows, each: rows.at[at].set(each, mode="drop"), found, kept)
 
 
 def _cut(
@@ -282,57 +194,55 @@ def _cut(
 ) -> tuple[_Lanes, _Verdict]:
     """Bisect the worst interval of every lane, and judge what the lane knows then."""
     num_intervals, width = lanes.left.shape
-    row = jnp.arange(num_intervals, dtype=jnp.int32)[:, None]
-    error = _norm(lanes.error, 2)
-    masked = jnp.where(row < lanes.count[None], error, -1)
-    # The first of the largest: argmax is slow on a CPU.
-    worst = jnp.where(masked == masked.max(axis=0)[None], row, num_intervals).min(axis=0)
-    worst = jnp.minimum(worst, num_intervals - 1)
-    lane = jnp.arange(width)
+    worst, lane = _worst(lanes), jnp.arange(width)
     left, right = lanes.left[worst, lane], lanes.right[worst, lane]
     middle = left + (right - left) / 2
-    old, before = lanes.value[worst, lane], lanes.error[worst, lane]
+    old, before = lanes.value[worst, lane], _norm(lanes.error[worst, lane], 1)
     (low, high), (low_error, high_error) = _estimates(
         fn, jnp.stack([left, middle]), jnp.stack([middle, right]), frame, rule, is_batched
     )
-    new = jnp.minimum(lanes.count, num_intervals - 1)
+    after = _norm(low_error, 1) + _norm(high_error, 1)
+    is_known = jnp.isfinite(before) & jnp.isfinite(after)
+    is_same = _norm(low + high - old, 1) <= 1e-5 * _norm(low + high, 1)
+    is_deep = right - left <= 1e-3 * (frame.edges[:, -1] - frame.edges[:, 0])
+    is_futile = is_known & is_same & (after >= 0.99 * before)
+    is_moved = is_known & ~is_same & is_deep & (after >= 0.999 * before)
+    new = jnp.minimum(lanes.num_intervals, num_intervals - 1)
     grown = _Lanes(
         problem=lanes.problem,
         left=lanes.left.at[new, lane].set(middle),
         right=lanes.right.at[worst, lane].set(middle).at[new, lane].set(right),
         value=lanes.value.at[worst, lane].set(low).at[new, lane].set(high),
         error=lanes.error.at[worst, lane].set(low_error).at[new, lane].set(high_error),
-        count=lanes.count + 1,
-        num_futile=lanes.num_futile,
-        num_moved=lanes.num_moved,
-    )
-    eps = jnp.finfo(left.dtype).eps
-    after = _norm(low_error, 1) + _norm(high_error, 1)
-    is_known = jnp.isfinite(_norm(before, 1)) & jnp.isfinite(after)
-    is_same = _norm(low + high - old, 1) <= 1e-5 * _norm(low + high, 1)
-    is_futile = is_known & is_same & (after >= 0.99 * _norm(before, 1))
-    is_deep = right - left <= 1e-3 * (frame.edges[:, -1] - frame.edges[:, 0])
-    is_moved = is_known & ~is_same & is_deep & (after >= 0.999 * _norm(before, 1))
-    grown = grown._replace(
+        num_intervals=lanes.num_intervals + 1,
         num_futile=lanes.num_futile + is_futile.astype(jnp.int32),
         num_moved=lanes.num_moved + is_moved.astype(jnp.int32),
     )
-    tiny = 1000 * jnp.finfo(left.dtype).tiny
-    ends = jnp.maximum(jnp.abs(left), jnp.abs(right))
-    is_narrow = (ends <= (1 + 100 * eps) * (jnp.abs(middle) + tiny)) & (right > left)
+    number = jnp.finfo(left.dtype)
+    reach = (1 + 100 * number.eps) * (jnp.abs(middle) + 1000 * number.tiny)
+    is_narrow = (jnp.maximum(jnp.abs(left), jnp.abs(right)) <= reach) & (right > left)
     is_lost = jnp.isinf(_norm(low_error, 1)) & jnp.isinf(_norm(high_error, 1))
     return grown, _judge(grown, rtol, atol, is_narrow, is_lost)
+
+
+def _worst(lanes: _Lanes) -> Array:
+    """Return which interval of each lane has the largest error: the first of them."""
+    row = jnp.arange(len(lanes.error), dtype=jnp.int32)[:, None]
+    error = jnp.where(row < lanes.num_intervals[None], _norm(lanes.error, 2), -1)
+    # argmax is slow on a CPU.
+    first = jnp.where(error == error.max(axis=0)[None], row, len(row)).min(axis=0)
+    return jnp.minimum(first, len(row) - 1)
 
 
 def _judge(lanes: _Lanes, rtol: Array, atol: Array, is_narrow: Array, is_lost: Array) -> _Verdict:
     num_intervals, _, *shape = lanes.value.shape
     row = jnp.arange(num_intervals, dtype=jnp.int32)[:, None]
-    is_used = (row < lanes.count[None]).reshape(num_intervals, -1, *[1] * len(shape))
+    is_used = (row < lanes.num_intervals[None]).reshape(num_intervals, -1, *[1] * len(shape))
     estimate = jnp.where(is_used, lanes.value, 0).sum(axis=0)
     error = jnp.where(is_used, lanes.error, 0).sum(axis=0)
     worst = _norm(error, 1)
-    is_full = lanes.count >= num_intervals
-    status = jnp.full(lanes.count.shape, Status.RUNNING, jnp.int32)
+    is_full = lanes.num_intervals >= num_intervals
+    status = jnp.full(lanes.num_intervals.shape, Status.RUNNING, jnp.int32)
     for condition, verdict in (
         (is_full, Status.OUT_OF_STEPS),
         (is_narrow | (lanes.num_futile >= 6), Status.STALLED),
@@ -354,7 +264,9 @@ def _estimates(
     dtype = left.dtype
     t = (left + half)[None] + half[None] * jnp.asarray(nodes, dtype)
     is_mapped = (frame.is_line | (frame.direction != 0)).any()
-    x, slope = jax.lax.cond(is_mapped, _abscissae, lambda t, _: (t, jnp.ones_like(t)), t, frame)
+    x, slope = jax.lax.cond(
+        is_mapped, variable_change.abscissae, lambda t, _: (t, jnp.ones_like(t)), t, frame
+    )
     y = _apply(fn, x.reshape(-1, width), is_batched=is_batched)
     shape = y.shape[2:]
     wide = [1] * len(shape)

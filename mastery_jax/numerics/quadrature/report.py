@@ -38,18 +38,24 @@ class Spread(NamedTuple):
 
 def dtype_of(fn: Partial, *values: Any) -> Any:
     """Return the float dtype that an integrand's data and the numbers given with it agree on."""
-    leaves = [leaf for leaf in jax.tree.leaves(fn) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    leaves = [
+        leaf for leaf in jax.tree.leaves(fn) if jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
+    ]
     return jnp.result_type(*leaves, *values)
 
 
 def weighted(fn: Partial, nodes: Any, weights: Any) -> Any:
-    """Return Σ_k w_k f(x_k) over nodes along a leading axis, for values of any shape."""
+    """Return Σ_k w_k f(x_k) over nodes along a leading axis, for values of any shape.
+
+    Weights of several rules are columns; their sums come along a leading axis.
+    """
     y = jax.vmap(lambda x: jnp.asarray(fn(x), weights.dtype))(nodes)
-    return (weights.reshape(-1, *[1] * (y.ndim - 1)) * y).sum(axis=0)
+    w = weights.reshape(*weights.shape, *[1] * (y.ndim - 1))
+    return (w * y.reshape(len(y), *[1] * (weights.ndim - 1), *y.shape[1:])).sum(axis=0)
 
 
 def normal(mean: Any, cov: Any) -> tuple[Callable[[Any], Any], Any]:
-    """Return the map of standard normal points (n, d) to N(mean, cov), and whether there is none."""
+    """Return the map of standard normal points (n, d) to N(mean, cov); whether there is none."""
     with jax.default_matmul_precision("highest"):
         factor = jnp.linalg.cholesky(cov, symmetrize_input=False)
 

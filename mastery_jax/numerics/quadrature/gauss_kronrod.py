@@ -32,7 +32,7 @@ from mastery_jax.numerics.quadrature import gauss_legendre, refinement, report, 
 from mastery_jax.numerics.quadrature.report import Bound
 from mastery_jax.numerics.quadrature.variable_change import Frame
 
-__all__ = ["integrate", "nodes"]
+__all__ = ["integrate", "nodes", "search"]
 
 WIDTH = 64
 """Lanes of the pool on a CPU."""
@@ -157,7 +157,7 @@ def integrate(
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _integral(settings: tuple[int, int], fn: Partial, lower: Any, upper: Any, limits: Any) -> Any:
     """Return estimate, error, number of intervals and status."""
-    found, sign, is_bad = _search(settings, False, fn, lower, upper, limits)
+    found, sign, is_bad = search(settings, False, fn, lower, upper, limits)
     is_lost = is_bad | (found.status == Status.NOT_FINITE)
     return (
         jnp.where(is_lost, jnp.nan, sign * found.estimate),
@@ -167,9 +167,14 @@ def _integral(settings: tuple[int, int], fn: Partial, lower: Any, upper: Any, li
     )
 
 
-def _search(
+def search(
     settings: tuple[int, int], keep: bool, fn: Partial, lower: Any, upper: Any, limits: Any
 ) -> Any:
+    """Return what ``refinement.search`` finds, the sign of the integral, and whether input is bad.
+
+    ``settings`` are the most intervals and the nodes of one; ``keep`` asks for the intervals;
+    ``limits`` are breakpoints, rtol and atol, all of one dtype.
+    """
     between, rtol, atol = limits
     frame, sign, is_bad = variable_change.frame(lower, upper, between)
     return _refined(settings, keep)(fn, frame, rtol, atol), sign, is_bad
@@ -240,7 +245,7 @@ def _integral_jvp(settings: tuple[int, int], primals: Any, tangents: Any) -> Any
     fn, lower, upper, limits = primals
     out = _integral(settings, fn, lower, upper, limits)
     fixed = jax.lax.stop_gradient(primals)
-    found, sign, _ = _search(settings, True, *fixed)
+    found, sign, _ = search(settings, True, *fixed)
     leaves, rebuild = jax.tree.flatten(fn)
     moved = jax.tree.leaves(tangents[0], is_leaf=lambda leaf: isinstance(leaf, SymbolicZero))
     moves = [not isinstance(tangent, SymbolicZero) for tangent in moved]

@@ -102,7 +102,7 @@ def judge_pair(
     return judge(fine, fine - coarse, num_evals, is_bad=is_bad, rtol=rtol, atol=atol)
 
 
-def tolerance(estimate: Any, rtol: Scalar | None, atol: Scalar) -> Any:
+def tolerance(estimate: Any, rtol: Any, atol: Any) -> Any:
     """Return max(atol, rtol · the largest entry of the estimate)."""
     dtype = estimate.dtype
     relative = jnp.finfo(dtype).eps ** 0.5 if rtol is None else rtol

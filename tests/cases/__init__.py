@@ -2,6 +2,7 @@
 
 from tests.cases import calculus, core, inference, learning, linalg, networks, numerics, probability
 from tests.cases import core, inference, learning, networks, numerics, probability, second_order
+from tests.cases import core, inference, learning, networks, numerics, probability, quadrature
 
 CASES = (
     *core.CASES,
@@ -9,6 +10,7 @@ CASES = (
     *linalg.CASES,
     *calculus.CASES,
     *second_order.CASES,
+    *quadrature.CASES,
     *probability.CASES,
     *inference.CASES,
     *learning.CASES,

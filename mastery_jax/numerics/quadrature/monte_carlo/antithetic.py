@@ -70,7 +70,9 @@ def integrate(
             f"antithetic.integrate: num_samples is {num_samples}, not even and at least 4"
         )
     each = 2 * unit_cube.bytes_each(fn, lower)
-    plan = chunks.plan("antithetic.integrate", num_samples // 2, bytes_each=each, max_bytes=max_bytes)
+    plan = chunks.plan(
+        "antithetic.integrate", num_samples // 2, bytes_each=each, max_bytes=max_bytes
+    )
 
     def run(is_infinite: bool) -> tuple[Array, Array]:
         def values(data: Any, chunk: Array) -> Array:

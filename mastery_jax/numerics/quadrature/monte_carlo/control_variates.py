@@ -96,7 +96,9 @@ def integrate(
         raise ValueError("control_variates.integrate: fn(x) is an array, not a number")
     both = Partial(_both, fn, controls)
     each = (num_controls + 2) * unit_cube.bytes_each(both, lower)
-    plan = chunks.plan("control_variates.integrate", num_samples, bytes_each=each, max_bytes=max_bytes)
+    plan = chunks.plan(
+        "control_variates.integrate", num_samples, bytes_each=each, max_bytes=max_bytes
+    )
     # A chunk's mean costs a degree of freedom of the covariance, the regression m more.
     freedom = max(num_samples - plan.num_chunks - num_controls, 1)
 

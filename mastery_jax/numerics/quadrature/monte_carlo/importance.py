@@ -215,9 +215,7 @@ def _weighted(data: Any, x: Array) -> tuple[Array, Array, Array]:
     return weight * (fn(x) - center), weight, is_hole
 
 
-def _plan(
-    where: str, sample: Partial, key: Array, num_samples: int, max_bytes: int
-) -> chunks.Plan:
+def _plan(where: str, sample: Partial, key: Array, num_samples: int, max_bytes: int) -> chunks.Plan:
     if num_samples < 25:
         raise ValueError(f"{where}: num_samples is {num_samples}, not at least 25")
     point = jax.eval_shape(sample, key)
@@ -240,7 +238,7 @@ def _sums(
         counts = jnp.arange(plan.size, dtype=jnp.uint32) < count
         r, w = jnp.where(counts, r, 0), jnp.where(counts, w, 0)
         products = chunks.block_sum(jnp.stack([w, w * w, w * r, r * r]))
-        some = jax.lax.stop_gradient(jnp.pad(w, (0, max(0, longest + 1 - plan.size))))
+        some = jnp.pad(w, (0, max(0, longest + 1 - plan.size)))
         return _Sums(
             moments.Moments(
                 chunks.exact(total), chunks.exact(chunks.block_sum(jnp.square(deviations)))
@@ -266,6 +264,5 @@ def _merge(a: _Sums, b: _Sums) -> _Sums:
 
 def _info(sums: _Sums, std_error: Array, num_evals: int, status: Array) -> Info:
     weight, weight2 = (sums.products.high + sums.products.low)[:2]
-    tail = jax.lax.stop_gradient(sums.tail)
-    shape = pareto_tail.fit(tail[:-1] - tail[-1]).shape
+    shape = pareto_tail.fit(sums.tail[:-1] - sums.tail[-1]).shape
     return Info(std_error, weight**2 / weight2, shape, jnp.int32(num_evals), status)

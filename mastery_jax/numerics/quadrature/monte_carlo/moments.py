@@ -43,11 +43,11 @@ def average(
     def part(data: Any, series: Array, chunk: Array) -> Moments:
         del series
         total, deviations, _ = centered(values(data, chunk), chunk, plan)
-        return Moments(
-            chunks.exact(total), chunks.exact(chunks.block_sum(jnp.square(deviations)))
-        )
+        return Moments(chunks.exact(total), chunks.exact(chunks.block_sum(jnp.square(deviations))))
 
-    found = jax.tree.map(lambda leaf: leaf[0], chunks.reduce(part, merge, data, plan=plan, mesh=mesh))
+    found = jax.tree.map(
+        lambda leaf: leaf[0], chunks.reduce(part, merge, data, plan=plan, mesh=mesh)
+    )
     total, squares = (each.high + each.low for each in found)
     n = plan.num_points
     return total / n, error_of(squares / (n - plan.num_chunks) / n)

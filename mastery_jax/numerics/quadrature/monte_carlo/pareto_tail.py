@@ -3,8 +3,8 @@
     p(x) = 1/σ (1 + k x/σ)^(−1/k − 1),   x > 0
 
 k ≥ 1/2: the variance is infinite and the standard error means nothing; above 0.7 no usable number
-of samples repairs it. The fit is a posterior mean over a grid of profile likelihoods, pulled towards
-k = 1/2 by ten imagined points.
+of samples repairs it. The fit is a posterior mean over a grid of profile likelihoods, pulled
+towards k = 1/2 by ten imagined points.
 
 Source: Zhang & Stephens (2009), *Technometrics* 51, 316, section 3; Vehtari, Simpson, Gelman, Yao &
 Gabry (2024), *Pareto smoothed importance sampling*, JMLR 25(72), sections 3.2 and 6, appendix G.
@@ -43,7 +43,7 @@ def fit(excesses: Float[Array, " n"]) -> State:
         ValueError: fewer than five excesses.
 
     Example:
-        >>> quantiles = (jnp.arange(1000) + 0.5) / 1000
+        >>> quantiles = (jnp.arange(1000.0) + 0.5) / 1000
         >>> round(float(fit(1 / (1 - quantiles) - 1).shape), 1)  # 1/u − 1 has k = 1
         1.0
     """

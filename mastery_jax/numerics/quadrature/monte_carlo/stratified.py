@@ -90,7 +90,10 @@ def integrate(
             )
             counts = chunk * plan.size + jnp.arange(plan.size, dtype=jnp.int32) < count
             counts = jnp.expand_dims(counts, range(one.ndim - 1))
-            mean, half = jnp.where(counts, (one + two) / 2, 0), jnp.where(counts, (one - two) / 2, 0)
+            mean, half = (
+                jnp.where(counts, (one + two) / 2, 0),
+                jnp.where(counts, (one - two) / 2, 0),
+            )
             sums = (chunks.block_sum(mean), chunks.block_sum(jnp.square(half)))
             return moments.Moments(*map(chunks.exact, sums))
 

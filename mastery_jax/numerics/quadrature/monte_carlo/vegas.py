@@ -12,7 +12,7 @@ Source: Lepage (2021), *J. Comput. Phys.* 439, 110386, eq. 7-24 (map, smoothing,
 """
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp

@@ -49,10 +49,15 @@ def squares(x):
     return jnp.concatenate([x, (x**2).sum()[None]])
 
 
+def of(fn):
+    """Return a call whose result is a dict: an integral is no next key."""
+    return lambda *args, **options: {"found": fn(*args, **options)}
+
+
 def in_a_box(fn, **static):
     name = fn.__module__.rpartition(".")[2]
     args = (key, Partial(decay, rate), lower, upper)
-    return Case(f"{name}.integrate", fn, args, static=static)
+    return Case(f"{name}.integrate", of(fn), args, static=static)
 
 
 def stretched(points):
@@ -115,14 +120,14 @@ CASES = (
     in_a_box(quasi.integrate, num_samples=8, num_randomizations=2),
     Case(
         "control_variates.integrate",
-        control_variates.integrate,
+        of(control_variates.integrate),
         (key, Partial(decay, rate), lower, upper),
         {"controls": Partial(squares), "integrals": np.array([0.858, 0.396, 0.954])},
         {"num_samples": 20},
     ),
     Case(
         "importance.integrate",
-        importance.integrate,
+        of(importance.integrate),
         (key, Partial(decay, rate), lower, upper),
         {
             "sample": Partial(draw, upper),
@@ -134,7 +139,7 @@ CASES = (
     ),
     Case(
         "importance.expectation",
-        importance.expectation,
+        of(importance.expectation),
         (key, Partial(decay, rate)),
         {
             "sample": Partial(draw, upper),
@@ -145,7 +150,7 @@ CASES = (
     ),
     Case(
         "vegas.integrate",
-        vegas.integrate,
+        of(vegas.integrate),
         (key, Partial(decay, rate), lower, upper),
         {"damping": 0.5, "strata_power": 0.75},
         {"num_samples": 48, "num_iterations": 3, "num_warmup": 1, "num_bins": 4},

@@ -59,7 +59,9 @@ def mesh_of(count):
     )
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize(
+    "name", [n if n == "lattice" else pytest.param(n, marks=pytest.mark.slow) for n in RULES]
+)
 def test_bits_do_not_depend_on_the_number_of_devices(name):
     integrate, options = RULES[name]
     one, four = (integrate(KEY, FN, *BOX, mesh=mesh_of(count), **options) for count in (1, 4))
@@ -67,7 +69,7 @@ def test_bits_do_not_depend_on_the_number_of_devices(name):
         assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
 
 
-@pytest.mark.parametrize("generator", ["threefry", "hash"])
+@pytest.mark.parametrize("generator", ["threefry", pytest.param("hash", marks=pytest.mark.slow)])
 def test_memory_does_not_grow_with_the_number_of_points(generator):
     def bytes_of(num_samples):
         lowered = plain.integrate.lower(KEY, FN, *BOX, num_samples=num_samples, generator=generator)
@@ -78,6 +80,7 @@ def test_memory_does_not_grow_with_the_number_of_points(generator):
     assert many <= 1.1 * chunks.MAX_BYTES
 
 
+@pytest.mark.slow
 def test_quasi_memory_does_not_grow_either():
     def bytes_of(num_samples):
         lowered = quasi.integrate.lower(KEY, FN, *BOX, num_samples=num_samples, points="sobol")

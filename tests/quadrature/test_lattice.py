@@ -54,7 +54,7 @@ def test_a_vector_of_ones_is_worse_by_far():
     assert errors[0] < 0.02 < 1 < errors[1]
 
 
-@pytest.mark.parametrize("points", ["lattice", "sobol"])
+@pytest.mark.parametrize("points", ["lattice", pytest.param("sobol", marks=pytest.mark.slow)])
 def test_the_error_falls_faster_than_that_of_independent_points(points):
     fn, truth = Partial(lambda x: jnp.exp(-(x**2).sum())), (math.sqrt(math.pi) / 2 * math.erf(1))
     with jax.enable_x64(True):

@@ -31,6 +31,9 @@ BOXED = {
     "quasi": (quasi, {"num_samples": 4096}),
     "vegas": (vegas, {"num_samples": 5120}),
 }
+# Programs take seconds to compile: two rules stand for all in the quick run.
+QUICK = ("plain", "quasi")
+RULES = [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in BOXED]
 
 
 def bump(rate, x):
@@ -55,7 +58,8 @@ def assert_mean(draws, expected):
     assert abs(draws.mean() - expected) < limit * error, (draws.mean(), error, expected)
 
 
-@pytest.mark.parametrize("name", BOXED)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RULES)
 def test_estimates_are_unbiased_and_a_bias_is_seen(name):
     keys = jax.random.split(KEY, 200)
     draws = np.asarray(jax.vmap(lambda key: run(name, key=key)[0])(keys), np.float64)
@@ -67,6 +71,7 @@ def test_estimates_are_unbiased_and_a_bias_is_seen(name):
         assert_mean(draws, truth + 8 * draws.std() / math.sqrt(len(draws)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["plain", "antithetic", "stratified", "quasi"])
 def test_the_error_bar_is_the_spread_of_estimates(name):
     keys = jax.random.split(KEY, 300)
@@ -75,7 +80,7 @@ def test_the_error_bar_is_the_spread_of_estimates(name):
     assert 0.85 < said / float(draws.std()) < 1.18  # 4 deviations of a ratio over 300 draws
 
 
-@pytest.mark.parametrize("name", BOXED)
+@pytest.mark.parametrize("name", RULES)
 def test_reversed_bounds_change_the_sign(name):
     forward, _ = run(name)
     backward, info = run(name, lower=ONE * jnp.array([1, 0]), upper=ONE * jnp.array([0, 1]))
@@ -83,7 +88,8 @@ def test_reversed_bounds_change_the_sign(name):
     assert info.status == Status.CONVERGED
 
 
-@pytest.mark.parametrize("name", BOXED)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RULES)
 def test_infinite_bounds_are_mapped(name):
     fn = Partial(lambda x: jnp.exp(-(x[0] ** 2) - jnp.abs(x[1])))
     estimate, info = run(name, fn, jnp.array([-jnp.inf, -jnp.inf]), jnp.array([jnp.inf, 0.0]))
@@ -91,7 +97,7 @@ def test_infinite_bounds_are_mapped(name):
     assert info.std_error < 0.1
 
 
-@pytest.mark.parametrize("name", BOXED)
+@pytest.mark.parametrize("name", RULES)
 def test_bad_values_have_a_status(name):
     nan = jnp.array([0.0, jnp.nan])
     estimate, info = run(name, lower=nan)
@@ -128,7 +134,8 @@ def test_bad_arguments_are_refused_by_name(name, changes, sentence):
         run(name, **changes)
 
 
-@pytest.mark.parametrize("name", BOXED)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RULES)
 def test_slopes_with_respect_to_data(name):
     def integral(rate):
         return run(name, Partial(bump, rate))[0]
@@ -138,12 +145,14 @@ def test_slopes_with_respect_to_data(name):
     assert float(jax.grad(integral)(jnp.array(3.0))) == pytest.approx(slope, rel=0.15)
 
 
+@pytest.mark.slow
 def test_slopes_with_respect_to_a_bound_are_the_face():
     fn = Partial(lambda x: x[0] ** 2 * x[1])
     slope = jax.grad(lambda upper: quasi.integrate(KEY, fn, ZERO, upper, num_samples=4096)[0])(ONE)
     np.testing.assert_allclose(slope, [1 / 2, 1 / 3], rtol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["plain", "antithetic", "stratified", "quasi"])
 def test_arrays_are_integrated_entry_by_entry(name):
     fn = Partial(lambda x: jnp.stack([x, x**2]))
@@ -157,6 +166,7 @@ def test_antithetic_points_know_an_odd_function():
     assert info.std_error < 1e-6
 
 
+@pytest.mark.slow
 def test_strata_spend_at_most_what_they_are_given():
     for num_samples, num_dims in ((2, 3), (15, 3), (16, 3), (127, 1), (2 * 5**4, 4)):
         box = jnp.zeros(num_dims), jnp.ones(num_dims)
@@ -235,6 +245,7 @@ def test_a_proposal_of_zero_is_infeasible(hidden):
     assert hidden is False or float(estimate) == pytest.approx(0.5)
 
 
+@pytest.mark.slow
 def test_self_normalized_weights_need_no_constants():
     options = {"num_samples": 4000, "log_target": Partial(lambda x: 50 - (x[0] - 1) ** 2 / 2)}
     square = Partial(lambda x: x[0] ** 2)

@@ -11,6 +11,8 @@ from jax.tree_util import Partial
 from mastery_jax.core.status import Status
 from mastery_jax.numerics.quadrature.monte_carlo import plain, vegas
 
+pytestmark = pytest.mark.slow  # its program takes five seconds to compile
+
 KEY = jax.random.key(2)
 BOX = jnp.zeros(4), jnp.ones(4)
 WIDTH = jnp.array(0.08)

@@ -12,7 +12,7 @@ from docs.draw.common import MUTED, add, save
 from mastery_jax.numerics.quadrature.monte_carlo import plain, quasi, vegas
 from mastery_jax.plots import style
 
-SEEDS = 12
+SEEDS = 24
 
 
 def monte_carlo_error(file: pathlib.Path) -> None:
@@ -31,7 +31,7 @@ def monte_carlo_error(file: pathlib.Path) -> None:
         )
         return float(jnp.sqrt(jnp.mean((found / truth - 1) ** 2)))
 
-    plane = style.axes("relative error", "of an integral in 6 dimensions", x="points")
+    plane = style.axes("relative error", "in 6 dimensions", x="points")
     with jax.enable_x64(True):
         add(plane, sizes, [error(plain, n, generator="hash") for n in sizes], "plain")
         add(
@@ -42,8 +42,8 @@ def monte_carlo_error(file: pathlib.Path) -> None:
             add(plane, sizes, errors, points)
     plane.set_xscale("log", base=2)
     plane.set_yscale("log")
-    plane.set_ylabel("root mean square over 12 seeds", color=MUTED)
-    save(plane, file, note="exp(−|x|²) over the unit cube, double precision")
+    plane.set_ylabel("root mean square over 24 seeds", color=MUTED)
+    save(plane, file, note="∫ exp(−|x|²) over the unit cube, float64")
 
 
 PICTURES = (monte_carlo_error,)

@@ -33,12 +33,12 @@ def decay(rate, x):
 
 
 def draw(scale, key):
-    return 2.5 * scale * jax.random.normal(key, scale.shape, scale.dtype)
+    return scale * jax.random.normal(key, scale.shape, scale.dtype)
 
 
 def log_normal(scale, x):
-    z = x / (2.5 * scale)
-    return -(z**2 / 2 + jnp.log(2.5 * scale * jnp.sqrt(2 * jnp.pi))).sum()
+    z = x / scale
+    return -(z**2 / 2 + jnp.log(scale * jnp.sqrt(2 * jnp.pi))).sum()
 
 
 def log_bell(rate, x):

@@ -80,10 +80,19 @@ def test_the_error_bar_is_the_spread_of_estimates(name):
     assert 0.85 < said / float(draws.std()) < 1.18  # 4 deviations of a ratio over 300 draws
 
 
+@pytest.mark.slow
+def test_the_error_bar_of_the_hash_holds_over_many_chunks():
+    keys = jax.random.split(KEY, 400)
+    options = {"num_samples": 2**13, "generator": "hash", "max_bytes": 2**14}
+    draws, info = jax.vmap(lambda key: run("plain", key=key, **options))(keys)
+    assert_mean(np.asarray(draws, np.float64), bump_integral(3.0))
+    assert 0.87 < float(info.std_error.mean() / draws.std()) < 1.16
+
+
 @pytest.mark.parametrize("name", RULES)
 def test_reversed_bounds_change_the_sign(name):
     forward, _ = run(name)
-    backward, info = run(name, lower=ONE * jnp.array([1, 0]), upper=ONE * jnp.array([0, 1]))
+    backward, info = run(name, lower=jnp.array([1.0, 0.0]), upper=jnp.array([0.0, 1.0]))
     assert float(backward) == pytest.approx(-float(forward), rel=0.05)
     assert info.status == Status.CONVERGED
 

@@ -159,11 +159,16 @@ def reduce(part: Part, merge: Merge, data: Any, *, plan: Plan, mesh: Mesh | None
 
 
 def add(a: Sum, b: Sum) -> Sum:
-    """Add, and keep the rounding error of the addition."""
-    high = a.high + b.high
-    of_b = high - a.high
-    error = (a.high - (high - of_b)) + (b.high - of_b)
-    return Sum(high, a.low + b.low + error)
+    """Add, and keep what the two roundings lose."""
+    high, error = _add(a.high, b.high)
+    return Sum(*_add(high, a.low + b.low + error))
+
+
+def _add(a: Array, b: Array) -> tuple[Array, Array]:
+    """Return a sum and the exact error of its rounding."""
+    high = a + b
+    of_b = high - a
+    return high, (a - (high - of_b)) + (b - of_b)
 
 
 def exact(value: Array) -> Sum:

@@ -104,7 +104,7 @@ def integrate(
     plan = chunks.plan(
         "quasi.integrate",
         each,
-        bytes_each=unit_cube.bytes_each(fn, lower),
+        bytes_each=unit_cube.bytes_each(fn, lower, copies=1 if points == "lattice" else 3),
         max_bytes=max_bytes,
         num_series=copies,
         is_binary=True,

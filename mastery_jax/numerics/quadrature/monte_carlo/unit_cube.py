@@ -61,7 +61,7 @@ def affine(unit: Array, lower: Array, upper: Array) -> tuple[Array, Array]:
 def rational(unit: Array, lower: Array, upper: Array) -> tuple[Array, Array]:
     """Return the images in a box whose bounds may be infinite, and |dx/du| with the box's sign."""
     low, high = jnp.minimum(lower, upper), jnp.maximum(lower, upper)
-    has_low, has_high = (jnp.isfinite(bound)[:, None] for bound in (low, high))
+    has_low, has_high = (~jnp.isinf(bound)[:, None] for bound in (low, high))  # NaN goes through
     a, b = jnp.where(has_low, low[:, None], 0), jnp.where(has_high, high[:, None], 0)
     up, down = 1 / (1 - unit), 1 / unit
     cases = [has_low & has_high, has_low, has_high]
@@ -81,8 +81,8 @@ def ending(lower: Array, upper: Array, *found: Array) -> Array:
     return jnp.where(is_nothing.any(), Status.BAD_INPUT, status).astype(jnp.int32)
 
 
-def bytes_each(fn: Partial, lower: Array) -> int:
-    """Return what one point takes: digits, coordinates and values, three times while they form."""
+def bytes_each(fn: Partial, lower: Array, *, copies: int = 3) -> int:
+    """Return what one point takes: digits, coordinates and values, some copies while they form."""
     itemsize = lower.dtype.itemsize
     value = math.prod(jax.eval_shape(fn, lower).shape)
-    return 3 * (len(lower) * (4 + itemsize) + value * itemsize)
+    return copies * (len(lower) * (4 + itemsize) + value * itemsize)

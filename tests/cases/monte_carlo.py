@@ -54,6 +54,12 @@ def of(fn):
     return lambda *args, **options: {"found": fn(*args, **options)}
 
 
+def expected(*args, **options):
+    """Leave out the tail's shape: of five excesses a finite difference of it has few digits."""
+    estimate, info = importance.expectation(*args, **options)
+    return {"found": estimate, "error": info.std_error, "size": info.effective_size}
+
+
 def in_a_box(fn, **static):
     name = fn.__module__.rpartition(".")[2]
     args = (key, Partial(decay, rate), lower, upper)
@@ -139,7 +145,7 @@ CASES = (
     ),
     Case(
         "importance.expectation",
-        of(importance.expectation),
+        expected,
         (key, Partial(decay, rate)),
         {
             "sample": Partial(draw, upper),

@@ -53,10 +53,8 @@ def sequence(
         ValueError: no point.
 
     Example:
-        >>> sequence(jnp.zeros(2), jnp.ones(2), num_points=3).round(2)
-        Array([[0.  , 0.  ],
-               [0.5 , 0.33],
-               [0.25, 0.67]], dtype=float32)
+        >>> sequence(jnp.zeros(2), jnp.ones(2), num_points=3)[:, 0]
+        Array([0.  , 0.5 , 0.25], dtype=float32)
     """
     _check("halton.sequence", num_points)
     ones = jnp.ones((_PLACES, len(lower), 1), jnp.uint32)

@@ -3,6 +3,7 @@
 from tests.cases import calculus, core, inference, learning, linalg, networks, numerics, probability
 from tests.cases import core, inference, learning, networks, numerics, probability, second_order
 from tests.cases import core, inference, learning, networks, numerics, probability, quadrature
+from tests.cases import core, inference, learning, monte_carlo, networks, numerics, probability
 
 CASES = (
     *core.CASES,
@@ -11,6 +12,7 @@ CASES = (
     *calculus.CASES,
     *second_order.CASES,
     *quadrature.CASES,
+    *monte_carlo.CASES,
     *probability.CASES,
     *inference.CASES,
     *learning.CASES,

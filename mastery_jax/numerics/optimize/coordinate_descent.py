@@ -1,14 +1,15 @@
-"""The elastic net by coordinate descent on the Gram matrix: one weight at a time, the best one next.
+"""The elastic net by coordinate descent on the Gram matrix: one weight at a time, the best next.
 
-    w_j ← soft(c_j − (Gw)_j + G_jj w_j, αr) / (G_jj + α(1 − r)),    soft(a, t) = sign(a) max(|a| − t, 0)
+    w_j ← soft(c_j − (Gw)_j + G_jj w_j, αr) / (G_jj + α(1 − r))
+    soft(a, t) = sign(a) max(|a| − t, 0)
 
-The data are read once, for G and c; Gw follows every change of a weight ("covariance updates"), and so
-do the sums in the duality gap, which is thus known at every step. The weight whose change lowers the
-objective most comes next: weights that stay 0 cost nothing.
+The data are read once, for G and c; Gw follows every change of a weight ("covariance updates"), and
+so do the sums in the duality gap, which is thus known at every step. The weight whose change lowers
+the objective most comes next: weights that stay 0 cost nothing.
 
-Source: Friedman, Hastie & Tibshirani (2010), *J. Statistical Software* 33(1), eq. 5 and section 2.2;
-the choice: Nutini et al. (2015), *Coordinate Descent Converges Faster with the Gauss-Southwell Rule
-Than Random Selection*, section 8 (GS-q).
+Source: Friedman, Hastie & Tibshirani (2010), *J. Statistical Software* 33(1), eq. 5 and section
+2.2; the choice: Nutini et al. (2015), *Coordinate Descent Converges Faster with the Gauss-Southwell
+Rule Than Random Selection*, section 8 (GS-q).
 """
 
 from functools import partial
@@ -50,7 +51,8 @@ def fit(
 ) -> tuple[lasso.State, lasso.Info]:
     """Fit one model from weights of 0. O(d) a step, some d to 10 d steps.
 
-    Differentiable in both modes with respect to the moments, and so to the data, and to the penalty.
+    Differentiable in both modes with respect to the moments, and so to the data, and to the
+    penalty.
 
     Args:
         moments: Of the data, from ``lasso.moments``.
@@ -61,14 +63,14 @@ def fit(
         max_steps: Changes of one weight at most. Static.
 
     Returns:
-        The model, and how it ended: CONVERGED, OUT_OF_STEPS, NOT_FINITE, or BAD_INPUT where ``alpha``,
-        ``l1_ratio`` or the total of the sample weights is out of its domain.
+        The model, and how it ended: CONVERGED, OUT_OF_STEPS, NOT_FINITE, or BAD_INPUT where
+        ``alpha``, ``l1_ratio`` or the total of the sample weights is out of its domain.
 
     Example:
         >>> X, y = jnp.array([[0.0], [1.0], [2.0], [3.0]]), jnp.array([0.0, 2.0, 4.0, 6.0])
         >>> state, info = fit(lasso.moments(X, y, jnp.ones(4)), alpha=0.5)
-        >>> state.weights, state.bias, bool(info.is_done)  # 2 - 0.5 / 1.25
-        (Array([1.6], dtype=float32), Array(0.6, dtype=float32), True)
+        >>> state.weights, bool(info.is_done)  # 2 - 0.5 / 1.25
+        (Array([1.6], dtype=float32), True)
     """
     start = jnp.zeros_like(moments.cross)
     weights, num_steps = _descend(start, moments, alpha, l1_ratio, rtol, max_steps)
@@ -119,8 +121,8 @@ def cross_validate(
 ) -> tuple[Float[Array, "folds penalties"], Int[Array, "folds penalties"]]:
     """Return the error of every penalty on every fold, by models of the other folds. O(n d²).
 
-    Every row is read once: a fold's models need the moments of the other folds, merged, and its error
-    the moments of its own.
+    Every row is read once: a fold's models need the moments of the other folds, merged, and its
+    error the moments of its own.
 
     Args:
         X: One row per sample.
@@ -132,8 +134,8 @@ def cross_validate(
         max_steps: As in :func:`path`. Static.
 
     Returns:
-        Mean squared errors, and the steps taken: ``max_steps`` where a fit did not converge. LassoCV's
-        choice is ``alphas[errors.mean(axis=0).argmin()]``.
+        Mean squared errors, and the steps taken: ``max_steps`` where a fit did not converge.
+        LassoCV's choice is ``alphas[errors.mean(axis=0).argmin()]``.
     """
     is_there = (rows >= 0).astype(X.dtype)
     parts = jax.vmap(lasso.moments)(X[rows], y[rows], is_there)

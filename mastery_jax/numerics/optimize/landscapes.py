@@ -10,9 +10,10 @@
 Rosenbrock, Ackley and Rastrigin take any n; the others say theirs in ``PROBLEMS``.
 
 Source: Rosenbrock (1960), *The Computer Journal* 3, 175-184; Ackley (1987), *A Connectionist
-Machine for Genetic Hillclimbing*; Rastrigin (1974), *Systems of Extremal Control*; Dixon & Szegö (1978),
-*Towards Global Optimization 2* (Branin, Hartmann, six-hump camel); Beale (1958), *On an Iterative
-Method for Finding a Local Minimum*; Himmelblau (1972), *Applied Nonlinear Programming*, problem 11.
+Machine for Genetic Hillclimbing*; Rastrigin (1974), *Systems of Extremal Control*; Dixon & Szegö
+(1978), *Towards Global Optimization 2* (Branin, Hartmann, six-hump camel); Beale (1958), *On an
+Iterative Method for Finding a Local Minimum*; Himmelblau (1972), *Applied Nonlinear Programming*,
+problem 11.
 """
 
 import math

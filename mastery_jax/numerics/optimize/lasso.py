@@ -2,9 +2,9 @@
 
     minimize  ½ Σ s_i (y_i − b − x_i·w)² / Σ s_i  +  α r |w|₁  +  ½ α (1 − r) |w|²
 
-which is scikit-learn's objective, 1/(2n) |y − Xw|² + α |w|₁ for r = 1 (LASSO) and equal weights s. Of
-the data only moments count: G = ZᵀSZ/Σs, c = ZᵀSv/Σs, and vᵀSv/Σs of centered Z and v. With
-g = c − Gw − α(1 − r)w and k = min(1, αr / max|g|), the dual point that k scales gives
+which is scikit-learn's objective, 1/(2n) |y − Xw|² + α |w|₁ for r = 1 (LASSO) and equal weights s.
+Of the data only moments count: G = ZᵀSZ/Σs, c = ZᵀSv/Σs, and vᵀSv/Σs of centered Z and v. With g =
+c − Gw − α(1 − r)w and k = min(1, αr / max|g|), the dual point that k scales gives
 
     gap = ½ (1 + k²) R² + αr |w|₁ − k (vᵀSv/Σs − c·w) + ½ α (1 − r) (1 + k²) |w|²  ≥  excess ≥ 0
 
@@ -13,8 +13,8 @@ signs σ, (G_AA + α(1 − r)I) w_A = c_A − αr σ_A, and that gives the deriv
 
 Source: Tibshirani (1996), *JRSS B* 58, eq. 2; Zou & Hastie (2005), *JRSS B* 67, eq. 3; Friedman,
 Hastie & Tibshirani (2010), *J. Statistical Software* 33(1), section 2.2 (moments), 2.5 (penalties);
-Boyd & Vandenberghe (2004), *Convex Optimization*, section 5.7.1 (dual); Chan, Golub & LeVeque (1983),
-*The American Statistician* 37, eq. 2.1 (moments of merged parts).
+Boyd & Vandenberghe (2004), *Convex Optimization*, section 5.7.1 (dual); Chan, Golub & LeVeque
+(1983), *The American Statistician* 37, eq. 2.1 (moments of merged parts).
 """
 
 from functools import partial
@@ -96,7 +96,7 @@ def moments(
 
 @jax.jit
 @checked
-def merge(parts: Moments, take: Float[Array, " parts"]) -> Moments:
+def merge(parts: Any, take: Float[Array, " parts"]) -> Moments:
     """Return the moments of several parts of the data together. O(parts d²).
 
     Args:
@@ -221,7 +221,7 @@ def conclude(
 
 @jax.custom_jvp
 def differentiable(weights: Array, moments: Moments, l1: Array, l2: Array) -> Array:
-    """Return the weights of the minimum, whose derivative is that of the minimum. O(1), then O(d³)."""
+    """Return the weights of a minimum, with its derivative. O(1), and O(d³) for the derivative."""
     return weights
 
 

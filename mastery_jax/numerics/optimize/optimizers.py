@@ -3,8 +3,8 @@
     x ← x + u,    (u, state) ← optimizer.update(∇f(x), state, x)
 
 What ``make`` returns is a ``Partial``: its code is static and its numbers traced, so that one
-compiled loop serves every learning rate, and ``vmap`` runs many at once. Called without arguments it is an
-optax ``GradientTransformation``. A learning rate may be a schedule of ``schedules.make``.
+compiled loop serves every learning rate, and ``vmap`` runs many at once. Called without arguments
+it is an optax ``GradientTransformation``. A learning rate may be a schedule of ``schedules.make``.
 
 Source: DeepMind et al. (2020), *The DeepMind JAX Ecosystem*, https://github.com/google-deepmind
 (optax); L-BFGS: Liu & Nocedal (1989), *Mathematical Programming* 45, 503-528.

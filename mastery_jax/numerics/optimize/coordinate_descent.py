@@ -210,8 +210,7 @@ def _step(
     gain = curvature * change**2
     most = gain.max()
     j = jnp.where(gain == most, jnp.arange(len(w)), len(w) - 1).min()
-    # Below this share of the spread of y a change is rounding.
-    is_done = ~(gap > enough) | ~(most > jnp.finfo(w.dtype).eps ** 2 * moments.square)
+    is_done = ~(gap > enough)
 
     delta = jnp.where(is_done, 0, change[j])
     there = w[j] + delta

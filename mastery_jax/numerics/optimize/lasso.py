@@ -39,6 +39,7 @@ __all__ = [
     "merge",
     "moments",
     "penalties",
+    "split",
 ]
 
 

@@ -6,9 +6,9 @@ from mastery_jax.numerics.optimize import admm, coordinate_descent, lasso, quadr
 from tests.contract import Case
 
 rng = np.random.default_rng(0)
-X = rng.normal(size=(6, 3))
-y = X @ np.array([1.0, -2.0, 0.05]) + 0.1 * rng.normal(size=6)
-sample_weights = 0.5 + rng.random(6)
+X = np.linalg.qr(rng.normal(size=(24, 3)))[0] * 5
+y = X @ np.array([1.0, -2.0, 0.05]) + 0.1 * rng.normal(size=24)
+sample_weights = 0.8 + 0.4 * rng.random(24)
 RTOL = {"rtol": -1.0}  # never reached, so that every law takes as many steps
 
 
@@ -54,7 +54,7 @@ def errors_by_signs(X, y, rows, alphas, *, l1_ratio, rtol, max_steps):
     errors = np.empty((len(rows), len(alphas)))
     for k, fold in enumerate(rows):
         test = fold[fold >= 0]
-        train = np.setdiff1d(np.arange(len(y)), test)
+        train = np.setdiff1d(rows[rows >= 0], test)
         moments = lasso.Moments(*moments_by_hand(X[train], y[train], np.ones(len(train))))
         for i, alpha in enumerate(alphas):
             l1, l2 = alpha * l1_ratio, alpha * (1 - l1_ratio)
@@ -80,16 +80,16 @@ def gap_by_hand(w, moments, *, alpha, l1_ratio):
 
 
 moments = lasso.Moments(*moments_by_hand(X, y, sample_weights))
-halves = [moments_by_hand(X[i], y[i], sample_weights[i]) for i in (slice(0, 2), slice(2, 6))]
+halves = [moments_by_hand(X[i], y[i], sample_weights[i]) for i in (slice(0, 8), slice(8, 24))]
 parts = lasso.Moments(*(np.stack(column) for column in zip(*halves, strict=True)))
 alphas = np.array([0.8, 0.3, 0.05])
-rows = np.array([[0, 1], [2, 3], [4, -1]])
+rows = np.append(np.arange(23), -1).reshape(3, 8)
 
 spread = rng.normal(size=(3, 3))
 P = spread @ spread.T + np.eye(3)
 q = np.array([1.0, -2.0, 0.5])
 A = np.vstack([np.ones(3), np.eye(3)[:2]])
-lower, upper = np.array([0.3, -1.0, -0.2]), np.array([0.3, 0.1, 5.0])
+lower, upper = np.array([-9.0, -1.0, -0.2]), np.array([0.3, 0.1, 5.0])
 
 
 def by_active_sets(P, q, A, lower, upper, *, atol, rtol, max_steps):
@@ -146,12 +146,12 @@ CASES = (
             fn,
             (moments,),
             {"alpha": 0.3, "l1_ratio": 0.9, **RTOL},
-            static={"max_steps": 300},
+            static={"max_steps": max_steps},
             oracle=fit_by_signs,
         )
-        for name, verb, fn in (
-            ("coordinate_descent", "fit", coordinate_descent.fit),
-            ("admm", "solve", admm.solve),
+        for name, verb, fn, max_steps in (
+            ("coordinate_descent", "fit", coordinate_descent.fit, 25),
+            ("admm", "solve", admm.solve, 60),
         )
     ),
     Case(
@@ -159,7 +159,7 @@ CASES = (
         coordinate_descent.path,
         (moments, alphas),
         {"l1_ratio": 0.9, **RTOL},
-        static={"max_steps": 300},
+        static={"max_steps": 25},
         oracle=path_by_signs,
     ),
     Case(
@@ -167,7 +167,7 @@ CASES = (
         coordinate_descent.cross_validate,
         (X, y, rows, alphas),
         {"l1_ratio": 0.9, **RTOL},
-        static={"max_steps": 300},
+        static={"max_steps": 25},
         oracle=errors_by_signs,
     ),
     Case(
@@ -175,7 +175,7 @@ CASES = (
         quadratic_program.solve,
         (P, q, A, lower, upper),
         {"atol": -1.0, "rtol": -1.0},
-        static={"max_steps": 100},
+        static={"max_steps": 50},
         oracle=by_active_sets,
     ),
 )

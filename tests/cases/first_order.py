@@ -145,7 +145,9 @@ def hartmann3_by_hand(x):
     )
     total = 0.0
     for height, narrow, center in bumps:
-        total -= height * np.exp(-sum(a * (c - p) ** 2 for a, c, p in zip(narrow, x, center)))
+        total -= height * np.exp(
+            -sum(a * (c - p) ** 2 for a, c, p in zip(narrow, x, center, strict=True))
+        )
     return total
 
 

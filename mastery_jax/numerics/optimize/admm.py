@@ -70,6 +70,7 @@ def solve(
         >>> round(float(state.weights[0]), 2), bool(info.is_done)  # 2 - 0.5 / 1.25
         (1.6, True)
     """
+    moments = lasso.symmetric(moments)
     data = jax.lax.stop_gradient(moments)
     eigenvalues, axes = jnp.linalg.eigh(data.gram)
     zeros = jnp.zeros_like(data.cross)

@@ -72,6 +72,7 @@ def fit(
         >>> state.weights, bool(info.is_done)  # 2 - 0.5 / 1.25
         (Array([1.6], dtype=float32), True)
     """
+    moments = lasso.symmetric(moments)
     start = jnp.zeros_like(moments.cross)
     weights, num_steps = _descend(start, moments, alpha, l1_ratio, rtol, max_steps)
     return lasso.conclude(weights, moments, alpha, l1_ratio, rtol, num_steps)
@@ -99,6 +100,7 @@ def path(
     Returns:
         As :func:`fit`, with a leading axis of penalties.
     """
+    moments = lasso.symmetric(moments)
     found, num_steps = _follow(moments, alphas, l1_ratio, rtol, max_steps)
 
     def conclude(weights: Array, alpha: Array, num_steps: Array) -> tuple[lasso.State, lasso.Info]:
@@ -145,6 +147,9 @@ def cross_validate(
         own, take = fold
         train = lasso.merge(parts, take)
         weights, num_steps = _follow(train, alphas, l1_ratio, rtol, max_steps)
+        weights = jax.vmap(lasso.differentiable, (0, None, 0, 0))(
+            weights, train, *lasso.split(alphas, l1_ratio, train)
+        )
         with jax.default_matmul_precision("highest"):
             bias = train.y_mean - weights @ train.x_mean
             offset = own.y_mean - bias - weights @ own.x_mean

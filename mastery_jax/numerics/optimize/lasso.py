@@ -40,6 +40,7 @@ __all__ = [
     "moments",
     "penalties",
     "split",
+    "symmetric",
 ]
 
 
@@ -156,6 +157,7 @@ def duality_gap(
         alpha: α > 0. Traced.
         l1_ratio: r in (0, 1]. Traced.
     """
+    moments = symmetric(moments)
     l1, l2 = split(alpha, l1_ratio, moments)
     with jax.default_matmul_precision("highest"):
         product = moments.gram @ weights
@@ -168,6 +170,11 @@ def duality_gap(
         jnp.abs(moments.cross - product - l2 * weights).max(),
         (l1, l2),
     )
+
+
+def symmetric(moments: Moments) -> Moments:
+    """Return moments whose Gram matrix is symmetric; of any other only that part counts."""
+    return moments._replace(gram=(moments.gram + moments.gram.T) / 2)
 
 
 def split(alpha: Scalar, l1_ratio: Scalar, moments: Moments) -> tuple[Array, Array]:

@@ -6,10 +6,10 @@
     z ← clip(A x̃ + y/ρ, l, u),    y ← y + R (A x̃ − z)         over-relaxed by 1.6
 
 An equality is l_i = u_i, a box is A = I, and a bound may be infinite. y are the multipliers:
-P x + q + Aᵀy = 0 with y_i ≥ 0 at an upper bound, ≤ 0 at a lower one, 0 between. Rows and columns are first
-scaled alike; ρ follows the residuals at every refactorization. The last step ("polish") solves the
-equations of the bounds that are met, to the rounding of the dtype. Steps that grow in a direction
-prove that no point meets the bounds, or that the function falls for ever:
+P x + q + Aᵀy = 0 with y_i ≥ 0 at an upper bound, ≤ 0 at a lower one, 0 between. Rows and columns
+are first scaled alike; ρ follows the residuals at every refactorization. The last step ("polish")
+solves the equations of the bounds that are met, to the rounding of the dtype. Steps that grow in a
+direction prove that no point meets the bounds, or that the function falls for ever:
 
     infeasible   Aᵀv = 0 and Σ u_i max(v_i, 0) + l_i min(v_i, 0) < 0
     unbounded    P v = 0, q·v < 0, and A v points into the bounds

@@ -4,6 +4,16 @@ from tests.cases import calculus, core, inference, learning, linalg, networks, n
 from tests.cases import core, inference, learning, networks, numerics, probability, second_order
 from tests.cases import core, inference, learning, networks, numerics, probability, quadrature
 from tests.cases import core, inference, learning, monte_carlo, networks, numerics, probability
+from tests.cases import (
+    convex,
+    core,
+    first_order,
+    inference,
+    learning,
+    networks,
+    numerics,
+    probability,
+)
 
 CASES = (
     *core.CASES,
@@ -13,6 +23,8 @@ CASES = (
     *second_order.CASES,
     *quadrature.CASES,
     *monte_carlo.CASES,
+    *first_order.CASES,
+    *convex.CASES,
     *probability.CASES,
     *inference.CASES,
     *learning.CASES,

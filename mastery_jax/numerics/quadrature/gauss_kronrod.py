@@ -37,9 +37,6 @@ __all__ = ["integrate", "nodes", "search"]
 WIDTH = 64
 """Lanes of the pool on a CPU."""
 
-BLOCK = 1024
-"""Problems of one loop on a CPU: what it carries stays within the cache."""
-
 
 @functools.cache
 def nodes(num_nodes: int) -> tuple[Any, Any, Any]:
@@ -203,41 +200,15 @@ def _refined(settings: tuple[int, int], keep: bool) -> Any:
         )
         pooled = partial(find, is_batched=moving)
 
-        def on_cpu(fn: Partial, *given: Any) -> Any:
-            return _in_blocks(partial(pooled, width=WIDTH), size, moving, fn, given)
-
         found = jax.lax.platform_dependent(
-            fn, *spread, cpu=on_cpu, default=partial(pooled, width=size)
+            fn,
+            *spread,
+            cpu=partial(pooled, width=min(size, WIDTH)),
+            default=partial(pooled, width=size),
         )
         return found, jax.tree.map(lambda _: True, found)
 
     return one
-
-
-def _in_blocks(
-    pooled: Any, size: int, moving: tuple[bool, ...], fn: Partial, given: tuple[Any, ...]
-) -> Any:
-    """Search ``BLOCK`` problems at a time, and then the rest."""
-    leaves, rebuild = jax.tree.flatten(fn)
-    shared = [leaf for leaf, moves in zip(leaves, moving, strict=True) if not moves]
-    own = [leaf for leaf, moves in zip(leaves, moving, strict=True) if moves]
-
-    def block(rows: Any) -> Any:
-        own, given = rows
-        sources = (iter(shared), iter(own))
-        return pooled(rebuild.unflatten([next(sources[moves]) for moves in moving]), *given)
-
-    full, rest = divmod(size, BLOCK)
-    parts = []
-    if full:
-        cut = jax.tree.map(
-            lambda leaf: leaf[: full * BLOCK].reshape(full, BLOCK, *leaf.shape[1:]), (own, given)
-        )
-        done = jax.lax.map(block, cut)
-        parts.append(jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), done))
-    if rest:
-        parts.append(block(jax.tree.map(lambda leaf: leaf[full * BLOCK :], (own, given))))
-    return jax.tree.map(lambda *pieces: jnp.concatenate(pieces), *parts)
 
 
 @partial(_integral.defjvp, symbolic_zeros=True)

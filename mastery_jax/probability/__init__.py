@@ -11,4 +11,8 @@ ksg                 mutual information of continuous variables, from nearest nei
 maximum_likelihood  the likeliest parameters, and their standard errors
 metrics             how good predictions are: accuracy, log loss, rmse, r2
 quantiles           inverses of distribution functions, to the last bit
+flows                bijections with a tractable Jacobian, and the densities they carry
+gaussian_process     distributions over functions, and what they say after some values were seen
+bayesian_quadrature  the belief about an integral that a few values of the integrand leave
+metrics              how good predictions are: accuracy, log loss, rmse, r2
 """

@@ -8,8 +8,8 @@ derivative of a nearby root, off by as much as the residual. Where bounds are ac
 point of the projected gradient, x = clip(x − ∇f, l, u), has the right derivative in every variable
 that does not sit on its bound with a zero gradient.
 
-Source: Krantz & Parks (2013), *The Implicit Function Theorem*, theorem 3.3.1; Blondel et al. (2022),
-*Efficient and Modular Implicit Differentiation*, eq. 2 and table 1.
+Source: Krantz & Parks (2013), *The Implicit Function Theorem*, theorem 3.3.1; Blondel et al.
+(2022), *Efficient and Modular Implicit Differentiation*, eq. 2 and table 1.
 """
 
 from typing import Any
@@ -41,8 +41,9 @@ def attach(equation: Partial, x: Float[Array, " n"]) -> Float[Array, " n"]:
         >>> def square(a, x):
         ...     return x**2 - a
         >>> root = jnp.array([3.0])
-        >>> jax.jacobian(lambda a: attach(Partial(square, a), root))(jnp.array(9.0))
-        Array([0.16666667], dtype=float32)
+        >>> slope = jax.jacobian(lambda a: attach(Partial(square, a), root))(jnp.array(9.0))
+        >>> round(float(slope[0]), 4)
+        0.1667
     """
     return _attach(equation, jax.lax.stop_gradient(x))
 

@@ -24,17 +24,12 @@ from jaxtyping import Array, Bool, Float, Int
 from mastery_jax.core import loop
 from mastery_jax.core.check import Scalar, checked
 from mastery_jax.core.status import Status
-from mastery_jax.numerics.optimize import bracket, implicit, objective, report
+from mastery_jax.numerics.optimize import box, bracket, ending, implicit, objective, report
 
 __all__ = ["minimize"]
 
 MAX_TRIES = 30  # of one line search; 25 halvings are beyond what float32 can tell apart
 C1, C2 = 1e-4, 0.9
-
-
-class _Bounds(NamedTuple):
-    lower: Float[Array, " n"]
-    upper: Float[Array, " n"]
 
 
 class _State(NamedTuple):
@@ -61,10 +56,6 @@ class _Trial(NamedTuple):
     bracket: bracket.Bracket  # if it is not
 
 
-class _Verdict(NamedTuple):
-    is_done: Bool[Array, ""]
-
-
 @partial(jax.jit, static_argnames=("max_steps", "memory"))
 @checked
 def minimize(
@@ -81,7 +72,8 @@ def minimize(
     """Minimize a smooth function, in a box if bounds are given. O(m n) a step, and f with ∇f.
 
     Differentiable in both modes with respect to the data in ``fn`` and to the bounds, by the
-    implicit function theorem; the start has derivative zero.
+    implicit function theorem; the start has derivative zero. Many problems at once on a CPU:
+    ``jax.lax.map`` lets each stop when it is done; under ``vmap`` all cost what the slowest does.
 
     Args:
         fn: ``Partial(f, *data)``: ``f(*data, x)`` is the objective. Code static, data traced.
@@ -113,43 +105,34 @@ def minimize(
     if memory < 1:
         raise ValueError(f"lbfgs.minimize: memory is {memory}, not at least 1")
     objective.require_number("lbfgs.minimize", fn, x)
-    bounds = _bounds(lower, upper, x)
+    bounds = box.make(lower, upper, x)
     search, still = implicit.stop((fn, bounds))
-    gtol, ftol = (implicit.stop(jnp.asarray(tol, x.dtype)) for tol in (gtol, ftol))
+    tols = objective.numbers(x, gtol, ftol)
     state, _, _ = loop.until(
-        partial(_step, fn=search, bounds=still, gtol=gtol, ftol=ftol, limit=max_steps),
+        partial(_step, fn=search, bounds=still, tols=tols, limit=max_steps),
         _start(implicit.stop(x), still, memory),
         max_steps=MAX_TRIES * (max_steps + 1),
     )
-    found = implicit.attach(Partial(_stationarity, fn, bounds), state.x)
-    status = state.status.astype(jnp.int32)
-    return found, report.Info(
-        value=implicit.evaluate(fn, found, state.value),
-        gradient_norm=jnp.abs(_projected(state.x, state.gradient, still)).max(),
+    found = implicit.attach(Partial(box.stationarity, fn, bounds), state.x)
+    return found, ending.describe(
+        fn,
+        found,
+        value=state.value,
+        gradient_norm=jnp.abs(box.projected(state.x, state.gradient, still)).max(),
         num_steps=state.num_steps,
         num_evals=state.num_evals,
-        status=status,
-        is_done=status == Status.CONVERGED,
+        status=state.status,
     )
 
 
-def _bounds(lower: Array | None, upper: Array | None, x: Array) -> _Bounds | None:
-    if lower is None and upper is None:
-        return None
-    return _Bounds(
-        jnp.full_like(x, -jnp.inf) if lower is None else lower.astype(x.dtype),
-        jnp.full_like(x, jnp.inf) if upper is None else upper.astype(x.dtype),
-    )
-
-
-def _start(x: Array, bounds: _Bounds | None, memory: int) -> _State:
+def _start(x: Array, bounds: box.Bounds | None, memory: int) -> _State:
     """Return a state whose first trial is the start itself, so that f is compiled once."""
     zero, count = jnp.zeros_like(x[0]), jnp.zeros((), jnp.int32)
     first = bracket.start(zero, zero)
     bad = jnp.array(False) if bounds is None else (bounds.lower > bounds.upper).any()
     pairs = jnp.zeros((memory, len(x)), x.dtype)
     return _State(
-        x=_clip(x, bounds),
+        x=box.clip(x, bounds),
         value=zero,
         gradient=jnp.zeros_like(x),
         direction=jnp.zeros_like(x),
@@ -166,14 +149,15 @@ def _start(x: Array, bounds: _Bounds | None, memory: int) -> _State:
 
 
 def _step(
-    state: _State, *, fn: Partial, bounds: _Bounds | None, gtol: Array, ftol: Array, limit: int
-) -> tuple[_State, _Verdict]:
-    trial = _try(state, fn, bounds)
+    state: _State, *, fn: Partial, bounds: box.Bounds | None, tols: list[Array], limit: int
+) -> tuple[_State, ending.Verdict]:
+    trial, (gtol, ftol) = _try(state, fn, bounds), tols
     is_in, is_first = trial.is_accepted, state.num_evals == 0
     x, value, gradient = (
         jnp.where(is_in, new, old) for new, old in zip(trial[:3], state[:3], strict=True)
     )
-    is_lost = ~is_in & (state.num_tries + 1 >= MAX_TRIES)
+    is_still = (trial.x == state.x).all()
+    is_lost = ~is_in & (is_still | (state.num_tries + 1 >= MAX_TRIES))
     S, Y = _remember(state, trial)
     S, Y = jnp.where(is_lost, 0, S), jnp.where(is_lost, 0, Y)
     direction, slope, t = _direction(x, gradient, S, Y, bounds)
@@ -184,29 +168,28 @@ def _step(
     is_last = (num_tries == MAX_TRIES - 1) & (trial.bracket.low > 0)
     next_t = jnp.where(is_last, trial.bracket.low, next_t)
 
-    def pick(new, old):
-        return jax.tree.map(lambda a, b: jnp.where(again, a, b), new, old)
-
     num_steps = state.num_steps + is_in.astype(jnp.int32)
-    norm = jnp.abs(_projected(x, gradient, bounds)).max()
     small = ftol * jnp.maximum(jnp.maximum(jnp.abs(value), jnp.abs(state.value)), 1)
     is_flat = (ftol > 0) & ~is_first & (state.value - value <= small)
-    is_stuck = is_lost & (jnp.abs(state.S[-1]).max() == 0)
+    is_small = jnp.abs(box.projected(x, gradient, bounds)).max() <= gtol
+    is_stuck = is_lost & (jnp.abs(state.S[-2:][0]).max() == 0)  # it was lost a step ago, too
     is_finite = jnp.isfinite(trial.value) & jnp.isfinite(trial.gradient).all()
-    end = jnp.where(is_in & (num_steps >= limit), Status.OUT_OF_STEPS, Status.RUNNING)
-    end = jnp.where(is_stuck, jnp.where(is_finite, Status.STALLED, Status.NOT_FINITE), end)
-    end = jnp.where(is_in & ((norm <= gtol) | is_flat), Status.CONVERGED, end)
-    end = jnp.where(is_first & ~is_finite, Status.NOT_FINITE, end)
-    end = jnp.where(trial.value == -jnp.inf, Status.UNBOUNDED, end)
-    status = jnp.where(state.status == Status.RUNNING, end, state.status).astype(jnp.int32)
+    endings = (
+        (is_in & (num_steps >= limit), Status.OUT_OF_STEPS),
+        (is_stuck, jnp.where(is_finite, Status.STALLED, Status.NOT_FINITE)),
+        (is_in & (is_small | is_flat), Status.CONVERGED),
+        (is_first & ~is_finite, Status.NOT_FINITE),
+        (trial.value == -jnp.inf, Status.UNBOUNDED),
+    )
+    status, verdict = ending.decide(state.status, endings)
     state = _State(
         x=x,
         value=value,
         gradient=gradient,
-        direction=pick(direction, state.direction),
-        t=pick(t, next_t),
-        first=pick(first, state.first),
-        bracket=pick(first, trial.bracket),
+        direction=jnp.where(again, direction, state.direction),
+        t=jnp.where(again, t, next_t),
+        first=_pick(again, first, state.first),
+        bracket=_pick(again, first, trial.bracket),
         S=S,
         Y=Y,
         num_tries=num_tries,
@@ -214,18 +197,19 @@ def _step(
         num_evals=state.num_evals + 1,
         status=status,
     )
-    return state, _Verdict(status != Status.RUNNING)
+    return state, verdict
 
 
-def _try(state: _State, fn: Partial, bounds: _Bounds | None) -> _Trial:
+def _try(state: _State, fn: Partial, bounds: box.Bounds | None) -> _Trial:
     """Evaluate the point that is next, and say whether it is good enough to go on from."""
     goal = state.x + state.t * state.direction
-    x = _clip(goal, bounds)
+    x = box.clip(goal, bounds)
     value, gradient = jax.value_and_grad(fn)(x)
     slope = jnp.sum(gradient * jnp.where(goal == x, state.direction, 0))
     expected = jnp.sum(state.gradient * (x - state.x))
     is_finite = jnp.isfinite(value) & jnp.isfinite(gradient).all()
-    is_low = is_finite & bracket.falls_enough(value, slope, state.first, expected, C1)
+    is_moved = (x != state.x).any()
+    is_low = is_finite & is_moved & bracket.falls_enough(value, slope, state.first, expected, C1)
     is_last = state.num_tries == MAX_TRIES - 1
     is_good = is_low & ((slope >= C2 * state.first.low_slope) | is_last)
     is_free = (state.num_evals == 0) | (value == -jnp.inf)
@@ -240,17 +224,18 @@ def _remember(state: _State, trial: _Trial) -> tuple[Array, Array]:
     sy, yy = jnp.sum(s * y), jnp.sum(y * y)
     is_kept = trial.is_accepted & (state.num_evals > 0)
     is_kept &= sy > jnp.finfo(s.dtype).eps * yy
-    return tuple(
-        jnp.where(is_kept, jnp.concatenate([old[1:], new[None, :]]), old)
-        for old, new in ((state.S, s), (state.Y, y))
-    )
+
+    def push(old: Array, new: Array) -> Array:
+        return jnp.where(is_kept, jnp.concatenate([old[1:], new[None, :]]), old)
+
+    return push(state.S, s), push(state.Y, y)
 
 
 def _direction(
-    x: Array, gradient: Array, S: Array, Y: Array, bounds: _Bounds | None
+    x: Array, gradient: Array, S: Array, Y: Array, bounds: box.Bounds | None
 ) -> tuple[Array, Array, Array]:
     """Return the direction, the slope along it, and the step size to try first."""
-    is_held, to_bound = _held(x, gradient, bounds)
+    is_held, to_bound = box.held(x, gradient, bounds)
     free = jnp.where(is_held, 0, gradient)
     direction, has_pairs = _two_loop(free, jnp.where(is_held, 0, S), jnp.where(is_held, 0, Y))
     slope = jnp.sum(direction * free)
@@ -262,43 +247,35 @@ def _direction(
     return direction, slope, jnp.where(has_pairs & is_downhill, 1, short)
 
 
-def _held(x: Array, gradient: Array, bounds: _Bounds | None) -> tuple[Array, Array]:
-    """Say which variables are held at (or next to) a bound, and how far away it is."""
-    if bounds is None:
-        return jnp.zeros(len(x), bool), jnp.zeros_like(x)
-    norm = jnp.abs(_projected(x, gradient, bounds)).max()
-    near = jnp.minimum(norm, jnp.sqrt(jnp.finfo(x.dtype).eps)) * jnp.maximum(1, jnp.abs(x))
-    at_lower = (x - bounds.lower <= near) & (gradient > 0)
-    at_upper = (bounds.upper - x <= near) & (gradient < 0)
-    to_bound = jnp.where(at_lower, bounds.lower - x, jnp.where(at_upper, bounds.upper - x, 0))
-    return at_lower | at_upper, to_bound
-
-
 def _two_loop(gradient: Array, S: Array, Y: Array) -> tuple[Array, Array]:
-    """Return −H ∇f, and whether there is a pair for H to come from."""
+    """Return −H ∇f, and whether there is a pair for H to come from.
+
+    The loops stay rolled: written out, ten pairs take four times as long to compile, and to run.
+    """
     sy, yy = jnp.sum(S * Y, axis=1), jnp.sum(Y * Y, axis=1)
     is_pair = sy > jnp.finfo(S.dtype).eps * yy
     rho = jnp.where(is_pair, 1 / jnp.where(is_pair, sy, 1), 0)
-    scale = jnp.ones_like(sy[0])
-    memory, q, alphas = len(S), gradient, {}
-    for i in reversed(range(memory)):
-        alphas[i] = rho[i] * jnp.sum(S[i] * q)
-        q = q - alphas[i] * Y[i]
-        scale = jnp.where(is_pair[memory - 1 - i], (sy / yy)[memory - 1 - i], scale)
-    r = scale * q
-    for i in range(memory):
-        r = r + (alphas[i] - rho[i] * jnp.sum(Y[i] * r)) * S[i]
+
+    def at(i: Array) -> list[Array]:  # read in place: the pairs of many lanes are not turned over
+        return [jax.lax.dynamic_index_in_dim(leaf, i, keepdims=False) for leaf in (S, Y, rho)]
+
+    def backward(q: Array, i: Array) -> tuple[Array, Array]:
+        s, y, rho = at(i)
+        alpha = rho * jnp.sum(s * q)
+        return q - alpha * y, alpha
+
+    def forward(r: Array, given: tuple[Array, Array]) -> tuple[Array, None]:
+        i, alpha = given
+        s, y, rho = at(i)
+        return r + (alpha - rho * jnp.sum(y * r)) * s, None
+
+    places = jnp.arange(len(S))
+    q, alphas = loop.scan(backward, gradient, places[::-1])
+    newest = jnp.argmax(jnp.where(is_pair, places, -1))
+    scale = jnp.where(is_pair.any(), (sy / jnp.where(is_pair, yy, 1))[newest], 1)
+    r, _ = loop.scan(forward, scale * q, (places, alphas[::-1]))
     return -r, is_pair.any()
 
 
-def _clip(x: Array, bounds: _Bounds | None) -> Array:
-    return x if bounds is None else jnp.clip(x, bounds.lower, bounds.upper)
-
-
-def _projected(x: Array, gradient: Array, bounds: _Bounds | None) -> Array:
-    return gradient if bounds is None else x - _clip(x - gradient, bounds)
-
-
-def _stationarity(fn: Partial, bounds: _Bounds | None, x: Array) -> Array:
-    """Return what is zero at a minimum in the box."""
-    return _projected(x, objective.gradient(fn, x), bounds)
+def _pick(where: Array, new: bracket.Bracket, old: bracket.Bracket) -> bracket.Bracket:
+    return jax.tree.map(partial(jnp.where, where), new, old)

@@ -4,14 +4,35 @@ Source: Nocedal & Wright (2006), *Numerical Optimization*, section 1.1 (the prob
 """
 
 import jax
+import jax.numpy as jnp
 from jax.tree_util import Partial
 
-__all__ = ["gradient", "require_number", "require_vector"]
+__all__ = ["gradient", "half_square", "linearize", "numbers", "require_number", "require_vector"]
 
 
 def gradient(fn: Partial, x: jax.Array) -> jax.Array:
     """Return ∇f(x). As ``Partial(gradient, fn)`` it is the equation that a minimum meets."""
     return jax.grad(fn)(x)
+
+
+def half_square(residuals: Partial, x: jax.Array) -> jax.Array:
+    """Return |r(x)|² / 2; ``Partial(half_square, residuals)`` is the objective of least squares."""
+    return jnp.sum(residuals(x) ** 2) / 2
+
+
+def linearize(fn: Partial, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return the Jacobian, and the value that comes with it. O(n) tangents of ``fn``."""
+
+    def twice(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        value = fn(x)
+        return value, value
+
+    return jax.jacfwd(twice, has_aux=True)(x)
+
+
+def numbers(x: jax.Array, *options: float | jax.Array) -> list[jax.Array]:
+    """Return options of a search as numbers of the dtype of ``x``, without derivatives."""
+    return [jax.lax.stop_gradient(jnp.asarray(option, x.dtype)) for option in options]
 
 
 def require_number(where: str, fn: Partial, x: jax.Array) -> None:

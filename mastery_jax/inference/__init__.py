@@ -2,4 +2,5 @@
 
 filtering  states that move
 mcmc       samples of a posterior
+bayesopt   where to measure next, so that the least value is found soon
 """

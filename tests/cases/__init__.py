@@ -1,5 +1,9 @@
 """One Case per public function of arrays. A new algorithm enters the contract by one entry."""
 
+from tests.cases import calculus, core, inference, learning, linalg, networks, numerics, probability
+from tests.cases import core, inference, learning, networks, numerics, probability, second_order
+from tests.cases import core, inference, learning, networks, numerics, probability, quadrature
+from tests.cases import core, inference, learning, monte_carlo, networks, numerics, probability
 from tests.cases import (
     convex,
     core,
@@ -14,6 +18,11 @@ from tests.cases import (
 CASES = (
     *core.CASES,
     *numerics.CASES,
+    *linalg.CASES,
+    *calculus.CASES,
+    *second_order.CASES,
+    *quadrature.CASES,
+    *monte_carlo.CASES,
     *first_order.CASES,
     *convex.CASES,
     *probability.CASES,

@@ -56,7 +56,7 @@ def test_the_conditions_of_the_minimum_hold(seed):
 @given(st.integers(0, 2**32 - 1))
 def test_scipy_finds_no_lower_point(seed):
     P, q, A, lower, upper = problem(seed)
-    (x, _), info = quadratic_program.solve(P, q, A, lower, upper)
+    _, info = quadratic_program.solve(P, q, A, lower, upper)
     peer = optimize.minimize(
         lambda x: x @ P @ x / 2 + q @ x,
         np.zeros(N),

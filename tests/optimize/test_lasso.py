@@ -115,8 +115,6 @@ def test_the_published_optima_of_diabetes(reference, name, alpha, l1_ratio):
     X, y = load_diabetes(return_X_y=True)
     moments = lasso.moments(X, y, np.ones(len(y)))
     for fit in solvers().values():
-        state, info = fit(moments, alpha=alpha, l1_ratio=l1_ratio, rtol=1e-13)
+        state, _ = fit(moments, alpha=alpha, l1_ratio=l1_ratio, rtol=1e-13)
         np.testing.assert_allclose(state.weights, wanted["coef"], rtol=1e-6, atol=2e-5)
         np.testing.assert_allclose(state.bias, wanted["intercept"], rtol=1e-6)
-        if "objective" in wanted:
-            np.testing.assert_allclose(info.objective, wanted["objective"], rtol=1e-6)

@@ -1,20 +1,13 @@
 """One Case per public function of arrays. A new algorithm enters the contract by one entry."""
 
 from tests.cases import (
-    core,
-    distributions,
-    inference,
-    information,
-from tests.cases import calculus, core, inference, learning, linalg, networks, numerics, probability
-from tests.cases import core, inference, learning, networks, numerics, probability, second_order
-from tests.cases import core, inference, learning, networks, numerics, probability, quadrature
-from tests.cases import core, inference, learning, monte_carlo, networks, numerics, probability
-from tests.cases import (
     calculus,
     convex,
     core,
+    distributions,
     first_order,
     inference,
+    information,
     learning,
     linalg,
     monte_carlo,

@@ -167,7 +167,9 @@ CASES: tuple[Case, ...] = (
     ),
     Case("bayes.update", bayes.update, (LOG_PRIOR, LOG_LIKELIHOODS[0]), oracle=posterior),
     Case("bayes.filter", bayes.filter, (LOG_PRIOR, LOG_LIKELIHOODS), oracle=posteriors),
-    Case("conjugate.update_gamma", conjugate.update_gamma, (GAMMA, COUNTS + 1), oracle=gamma_by_grid),
+    Case(
+        "conjugate.update_gamma", conjugate.update_gamma, (GAMMA, COUNTS + 1), oracle=gamma_by_grid
+    ),
     Case(
         "conjugate.update_beta",
         conjugate.update_beta,
@@ -228,8 +230,7 @@ CASES: tuple[Case, ...] = (
         "maximum_likelihood.fit",
         fitted,
         (Partial(log_density), {"loc": np.array(0.1), "log_scale": np.array(0.2)}, X[:, 0]),
-        {"gtol": 1e-14},
-        static={"max_steps": 30},
+        static={"max_steps": 30, "gtol": 1e-10},
         oracle=normal_in_closed_form,
         unchecked=("1", "2"),
         because="the parameters and the observations are trees of the caller's",

@@ -21,6 +21,8 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jax.tree_util import Partial
 
+from mastery_jax.core import loop
+
 __all__ = ["Slopes", "backsolve", "join", "slopes_of_times", "split"]
 
 
@@ -87,7 +89,7 @@ def backsolve(
 
     zeros = (jnp.zeros_like(ys[0]), jax.tree.map(jnp.zeros_like, floats))
     slots = (times[1:], times[:-1], ys[1:], given[1:])
-    (a, g), _ = jax.lax.scan(interval, zeros, slots, reverse=True)
+    (a, g), _ = loop.scan(interval, zeros, tuple(jnp.flip(slot, axis=0) for slot in slots))
     field = join(floats, others, rebuild)
     return Slopes(g, a + given[0], slopes_of_times(field, times, ys, given, a))
 

@@ -1,6 +1,7 @@
 """Formulas of one variable or many.
 
 activations  sigmoid, relu, softmax and their relatives
+ode          where a state goes that knows its own slope
 optimize     where a function is least, or zero, and under which constraints
 quadrature   what a function adds up to, and how sure that is
 """

@@ -1,11 +1,10 @@
-"""Fields whose paths are polynomials, so that every step is exact and the lengths of steps do not matter."""
+"""Fields whose paths are polynomials: every step is exact, and its length does not matter."""
 
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
-from scipy.linalg import expm
 
-from mastery_jax.numerics.ode import dopri5, fixed_step, rodas4, runge_kutta
+from mastery_jax.numerics.ode import dense, dopri5, event, fixed_step, rodas4, runge_kutta
 from tests.contract import Case
 
 ANY = "a state may have any shape"
@@ -67,6 +66,42 @@ def repeated(order):
     return oracle
 
 
+def one_step(field, y, start, end, *, method, **given):
+    """Return the path of a march that needs one step of two: the ramp from y, by powers of s."""
+    r, s = RATES
+    powers = [[y[0], y[1]], [0, s * y[0] * end], [r * end**2 / 2, 0], [0, s * r * end**3 / 6]]
+    if method == "dopri5":
+        powers.append([0, 0])
+    coefs = np.array([powers, np.zeros_like(powers)])
+    path = dense.Path(start, end, np.array([start, end]), np.array([end, 0]), coefs)
+    return path, (1, 0, 8, 1, True)
+
+
+def evaluated(path, t):
+    row = 0 if t < path.t[1] else 1
+    s = (t - path.t[row]) / path.step_size[row]
+    return np.array([np.polyval(path.coefs[row, ::-1, i], s) for i in range(2)])
+
+
+def climb_to(field, y, start, end, *, event, **given):
+    (level,) = event.args
+    r, s = RATES
+    roots = np.roots([s * r / 6, 0, s * y[0], y[1] - level])
+    t = roots[np.isreal(roots)].real[0]
+    return t, climbed(y, t), (NUM_STEPS, 0, 4 + 6 * NUM_STEPS, 1, True)
+
+
+NUM_STEPS = 4  # to the event, and again
+PATH = dense.Path(
+    start=np.float64(0.5),
+    end=np.float64(1.2),
+    t=np.array([0.5, 0.8, 1.2]),
+    step_size=np.array([0.3, 0.4, 0.0]),
+    coefs=np.random.default_rng(5).normal(size=(3, 4, 2)),
+)
+BETWEEN = (RAMP, START, np.float64(0.0))
+HEIGHT = Partial(lambda level, t, y: y[1] - level, np.float64(1.2))
+
 CASES: tuple[Case, ...] = (
     *(
         Case(
@@ -119,5 +154,41 @@ CASES: tuple[Case, ...] = (
             (rodas4, "direct"),
             (rodas4, "forward"),
         )
+    ),
+    *(
+        Case(
+            f"dense.solve {method}",
+            dense.solve,
+            (*BETWEEN, np.float64(0.05)),
+            LOOSE,
+            {"max_steps": 2, "method": method},
+            oracle=one_step,
+            modes=("fwd",),
+            unchecked=("1",),
+            because=f"{ANY}; a loop whose length depends on data has no reverse mode",
+        )
+        for method in ("dopri5", "rodas4")
+    ),
+    Case(
+        "dense.evaluate",
+        dense.evaluate,
+        (PATH, np.float64(0.9)),
+        oracle=evaluated,
+        unchecked=("0/coefs",),
+        because=ANY,
+    ),
+    *(
+        Case(
+            f"event.solve {adjoint}",
+            event.solve,
+            (*BETWEEN, np.float64(2.0)),
+            {**LOOSE, "event": HEIGHT},
+            {"max_steps": 8, "adjoint": adjoint, "direction": "up"},
+            oracle=climb_to,
+            modes=modes,
+            unchecked=("1",),
+            because=f"{ANY}; each rule of differentiation is made for one mode",
+        )
+        for adjoint, modes in (("direct", ("rev",)), ("forward", ("fwd",)))
     ),
 )

@@ -1,6 +1,6 @@
 """RODAS4, a Rosenbrock method of orders 4 and 3, for equations that are stiff.
 
-    W = I/(γ h) − ∂f/∂y,    W u_i = f(t + c_i h, y + Σ_j<i a_ij u_j) + Σ_j<i C_ij u_j / h + d_i h ∂f/∂t
+    (I/(γ h) − ∂f/∂y) u_i = f(t + c_i h, y + Σ_j<i a_ij u_j) + Σ_j<i C_ij u_j / h + d_i h ∂f/∂t
     y' = y + Σ_j<5 a_5j u_j + u_5 + u_6,    error = u_6
 
 It is L-stable: what decays faster than the step is damped at once. A step costs the Jacobian, by
@@ -70,7 +70,7 @@ def solve(
     max_steps: int = 4096,
     adjoint: Literal["direct", "backsolve", "forward"] = "direct",
 ) -> tuple[Float[Array, "time *state"], adaptive.Info]:
-    """Follow a stiff field through given times. O(steps), each n³/3, six calls of it and n tangents.
+    """Follow a stiff field through given times. O(steps n³), six calls and n tangents of it each.
 
     Args:
         field: f(t, y), of the shape of y, twice differentiable; its data goes into the ``Partial``.

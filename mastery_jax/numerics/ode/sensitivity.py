@@ -1,4 +1,4 @@
-"""The continuous adjoint: how a loss of a path depends on its start, its times and its field's data.
+"""The continuous adjoint: how a loss of a path depends on its start, times and field's data.
 
 With a(t) = ∂L/∂y(t) and the data θ of the field,
 

@@ -23,7 +23,7 @@ from mastery_jax.core import loop
 from mastery_jax.core.status import Status
 from mastery_jax.numerics.ode import adaptive, sensitivity
 
-__all__ = ["Log", "Options", "follow", "insist", "record"]
+__all__ = ["Log", "Options", "follow", "insist", "part", "record"]
 
 _ADJOINTS = ("direct", "backsolve", "forward")
 
@@ -170,7 +170,7 @@ def _save(saved: _Saved, stride: adaptive.Stride, times: Any) -> _Saved:
     def step(saved: _Saved) -> tuple[_Saved, _Progress]:
         # The first step is taken even where no time is due.
         ys, index = saved
-        s = _part(times[index], stride.t, stride.step_size)
+        s = part(times[index], stride.t, stride.step_size)
         row = jnp.where(is_due(index), adaptive.at(stride.trial.coefs, s), ys[index])
         following = jnp.where(is_due(index), index + 1, index)
         return _Saved(_put(index, ys, row), following), _Progress(~is_due(following))
@@ -178,7 +178,8 @@ def _save(saved: _Saved, stride: adaptive.Stride, times: Any) -> _Saved:
     return loop.until(step, saved, max_steps=len(times))[0]
 
 
-def _part(time: Any, t: Any, step_size: Any) -> Any:
+def part(time: Any, t: Any, step_size: Any) -> Any:
+    """Return which part of a step has passed at a time; none, of a step that goes nowhere."""
     return (time - t) / jnp.where(step_size == 0, 1, step_size)
 
 
@@ -239,7 +240,7 @@ def _gather(gathered: Any, row: Any, log: Log, times: Any, y_slopes: Any) -> Any
     def step(gathered: Any) -> tuple[Any, _Progress]:
         # The first step is taken even where no time is due.
         index, coefs = gathered
-        s = _part(times[index], t, step_size)
+        s = part(times[index], t, step_size)
         slope = jnp.where(is_due(index), y_slopes[index], 0)
         coefs = tuple(coef + s**power * slope for power, coef in enumerate(coefs))
         following = jnp.where(is_due(index), index - 1, index)

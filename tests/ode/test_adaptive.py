@@ -28,12 +28,21 @@ from tests.ode.fields import (
     pole,
 )
 
-BOTH = pytest.mark.parametrize("module", [dopri5, rodas4], ids=["dopri5", "rodas4"])
+BOTH = pytest.mark.parametrize(
+    "module",
+    [dopri5, pytest.param(rodas4, marks=pytest.mark.slow)],  # which takes long to compile
+    ids=["dopri5", "rodas4"],
+)
 GROWTH, POLE = Partial(growth), Partial(pole)
 ONE = jnp.array([1.0])
 
 
-@BOTH
+def fading(t, y):
+    """Return a slope that is not a number from the time 0.5."""
+    return -jnp.log(0.5 - t) * y
+
+
+@pytest.mark.parametrize("module", [dopri5, rodas4], ids=["dopri5", "rodas4"])
 def test_the_animals_are_where_scipy_finds_them(module):
     with jax.enable_x64(True):
         tight = {"rtol": 1e-9, "atol": 1e-9}
@@ -66,10 +75,8 @@ def test_time_runs_back_to_where_it_came_from(module):
         np.testing.assert_allclose(back[::-1], there, atol=1e-7)
 
 
-@pytest.mark.parametrize(
-    ("module", "order", "inside"), [(dopri5, 5, 5), (rodas4, 4, 4)], ids=["dopri5", "rodas4"]
-)
-def test_halved_steps_are_as_much_better_as_the_order_says(module, order, inside):
+@pytest.mark.parametrize(("module", "order"), [(dopri5, 5), (rodas4, 4)], ids=["dopri5", "rodas4"])
+def test_halved_steps_are_as_much_better_as_the_order_says(module, order):
     """Of the states, and of the polynomial at 0.3 of every step; both on a field that t moves."""
 
     def worst(count):
@@ -87,8 +94,7 @@ def test_halved_steps_are_as_much_better_as_the_order_says(module, order, inside
     with jax.enable_x64(True):
         field = Partial(lotka_volterra, jnp.asarray(RATES))
         slopes = np.log2(np.array(worst(8)) / np.array(worst(16)))
-    assert slopes[0] > order - 0.4
-    assert slopes[1] > inside - 0.4
+    assert (slopes > order - 0.4).all()
 
 
 def vanderpol(mu, t, y):
@@ -168,35 +174,36 @@ def test_a_pole_stalls_and_what_lies_behind_it_is_nan():
 
 @BOTH
 @pytest.mark.parametrize(
-    ("field", "y", "times", "options", "status"),
+    ("field", "y", "times", "rtol", "atol", "status"),
     [
-        (GROWTH, [1.0], [0.0, 0.5, 0.3], {}, Status.BAD_INPUT),
-        (GROWTH, [1.0], [0.0, np.nan, 1.0], {}, Status.BAD_INPUT),
-        (GROWTH, [1.0], [0.0, np.inf], {}, Status.BAD_INPUT),
-        (GROWTH, [np.nan], [0.0, 1.0], {}, Status.BAD_INPUT),
-        (GROWTH, [1.0], [0.0, 1.0], {"rtol": 0.0}, Status.BAD_INPUT),
-        (GROWTH, [1.0], [0.0, 1.0], {"atol": -1.0}, Status.BAD_INPUT),
-        (GROWTH, [1.0], [0.0, 1.0], {"atol": np.nan}, Status.BAD_INPUT),
-        (GROWTH, [1.0], [0.0, 9.0], {"max_steps": 3}, Status.OUT_OF_STEPS),
-        (Partial(lambda t, y: jnp.log(-y)), [1.0], [0.0, 1.0], {}, Status.NOT_FINITE),
-        (Partial(lambda t, y: -jnp.log(0.5 - t) * y), [1.0], [0.0, 1.0], {}, Status.NOT_FINITE),
+        (GROWTH, 1.0, [0.0, 0.5, 0.3], 1e-3, 1e-3, Status.BAD_INPUT),
+        (GROWTH, 1.0, [0.0, np.nan, 1.0], 1e-3, 1e-3, Status.BAD_INPUT),
+        (GROWTH, 1.0, [0.0, 1.0, np.inf], 1e-3, 1e-3, Status.BAD_INPUT),
+        (GROWTH, np.nan, [0.0, 0.5, 1.0], 1e-3, 1e-3, Status.BAD_INPUT),
+        (GROWTH, 1.0, [0.0, 0.5, 1.0], 0.0, 1e-3, Status.BAD_INPUT),
+        (GROWTH, 1.0, [0.0, 0.5, 1.0], 1e-3, -1.0, Status.BAD_INPUT),
+        (GROWTH, 1.0, [0.0, 0.5, 1.0], 1e-3, np.nan, Status.BAD_INPUT),
+        (GROWTH, 1.0, [0.0, 0.5, 90.0], 1e-3, 1e-3, Status.OUT_OF_STEPS),
+        (Partial(fading), 1.0, [0.0, 0.2, 1.0], 1e-3, 1e-3, Status.NOT_FINITE),
+        (Partial(fading), 1.0, [0.7, 0.8, 1.0], 1e-3, 1e-3, Status.NOT_FINITE),
     ],
 )
-def test_bad_ends_are_said_and_never_a_number(module, field, y, times, options, status):
-    ys, info = module.solve(field, jnp.array(y), jnp.array(times), **options)
+def test_bad_ends_are_said_and_never_a_number(module, field, y, times, rtol, atol, status):
+    options = {"rtol": rtol, "atol": atol, "max_steps": 60}
+    ys, info = module.solve(field, jnp.array([y]), jnp.array(times), **options)
     assert info.status == status
     assert not info.is_done
     assert jnp.isnan(ys[-1]).all()
 
 
-def test_times_may_repeat_and_one_alone_is_a_path():
-    ys, info = dopri5.solve(GROWTH, ONE, jnp.array([0.0, 0.0, 1.0, 1.0]))
+@BOTH
+def test_times_may_repeat_and_one_alone_is_a_path(module):
+    ys, info = module.solve(GROWTH, ONE, jnp.array([0.0, 0.0, 1.0, 1.0]))
     assert info.is_done
     np.testing.assert_allclose(ys[:, 0], [1, 1, np.e, np.e], rtol=1e-4)
-    for module in (dopri5, rodas4):
-        alone, info = module.solve(GROWTH, ONE, jnp.array([3.0]))
-        assert info.is_done
-        assert alone == 1
+    alone, info = module.solve(GROWTH, ONE, jnp.array([3.0]))
+    assert info.is_done
+    assert alone == 1
 
 
 @pytest.mark.parametrize(

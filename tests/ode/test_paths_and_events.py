@@ -25,7 +25,7 @@ def height(level, t, y):
 PLACE = Partial(height, 0.0)
 
 
-@pytest.mark.parametrize("method", ["dopri5", "rodas4"])
+@pytest.mark.parametrize("method", ["dopri5", pytest.param("rodas4", marks=pytest.mark.slow)])
 def test_a_path_is_where_scipy_finds_it_at_any_time(method):
     times = np.linspace(0.0, 3.0, 23)
     with jax.enable_x64(True):
@@ -68,7 +68,10 @@ def known(gravity, y, level):
     return (y[1] + jnp.sqrt(y[1] ** 2 + 2 * gravity * (y[0] - level))) / gravity
 
 
-@pytest.mark.parametrize("adjoint", ["direct", "backsolve", "forward"])
+@pytest.mark.parametrize(
+    "adjoint",
+    ["direct", *(pytest.param(name, marks=pytest.mark.slow) for name in ("backsolve", "forward"))],
+)
 def test_a_ball_lands_when_it_must_and_so_do_the_slopes(adjoint):
     with jax.enable_x64(True):
         given = jnp.array(9.81), jnp.array([10.0, 3.0]), jnp.array(1.0)
@@ -111,7 +114,7 @@ def test_what_does_not_happen_has_no_time():
     assert jnp.isnan(jax.grad(lambda g: landing(g, jnp.array([10.0, 3.0]), never)[0])(9.81))
 
 
-def test_an_crossingat_the_start_has_not_happened():
+def test_an_event_at_the_start_has_not_happened():
     t, _, _ = event.solve(SPRING, jnp.array([0.0, 1.0]), ZERO, jnp.array(5.0), event=PLACE)
     assert t == pytest.approx(np.pi, abs=1e-3)
 

@@ -104,12 +104,16 @@ def _march(settings: _Settings, floats: Any, others: Any, y: Any, times: Any) ->
         y = _between(settings, field, y, *ends)
         return y, y
 
+    if len(times) == 2:  # a loop around a loop takes longer to compile
+        return jnp.stack([y, interval(y, times)[0]])
     _, ys = loop.scan(interval, y, (times[:-1], times[1:]))
     return jnp.concatenate([y[None], ys])
 
 
 def _between(settings: _Settings, field: Partial, y: Any, start: Any, end: Any) -> Any:
-    advance, count = _METHODS[settings.method][0], settings.num_substeps
+    count = settings.num_substeps
+    # A step is done again on the way back: its stages are not kept, and reverse mode is faster.
+    advance = jax.checkpoint(_METHODS[settings.method][0], prevent_cse=False)
     step_size = (end - start) / count
     if count == 1:
         return advance(field, start, y, step_size)

@@ -145,9 +145,14 @@ def squares(rates, y, times, tol, *, adjoint="direct", module=dopri5):
     ("module", "adjoint", "tol"),
     [
         (dopri5, "direct", 1e-9),
-        (dopri5, "backsolve", 1e-9),
-        (dopri5, "forward", 1e-9),
-        pytest.param(rodas4, "direct", 1e-7, marks=pytest.mark.slow),
+        *(
+            pytest.param(module, adjoint, tol, marks=pytest.mark.slow)
+            for module, adjoint, tol in (
+                (dopri5, "backsolve", 1e-9),
+                (dopri5, "forward", 1e-9),
+                (rodas4, "direct", 1e-7),
+            )
+        ),
     ],
 )
 def test_slopes_are_finite_differences(module, adjoint, tol):

@@ -70,7 +70,9 @@ def squares(rates, y, times, adjoint):
     return (ys**2 * jnp.arange(12.0).reshape(6, 2)).sum()
 
 
-@pytest.mark.parametrize(("adjoint", "rel"), [("direct", 1e-7), ("backsolve", 1e-5)])
+@pytest.mark.parametrize(
+    ("adjoint", "rel"), [("direct", 1e-7), pytest.param("backsolve", 1e-5, marks=pytest.mark.slow)]
+)
 def test_slopes_are_finite_differences(adjoint, rel):
     with jax.enable_x64(True):
         point = tuple(map(jnp.asarray, (RATES, ANIMALS, TIMES)))

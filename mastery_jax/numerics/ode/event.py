@@ -169,7 +169,13 @@ def _correct(field: Partial, event: Partial, located: Any, info: Any, again: Any
     is_lost = (status == Status.CONVERGED) & ~jnp.isfinite(jax.lax.stop_gradient(t))
     status = jnp.where(is_lost, Status.NOT_FINITE, status).astype(jnp.int32)
     is_done = status == Status.CONVERGED
-    counts = (a + b for a, b in zip(info[:3], cost[:3], strict=True))
-    # A product, so that what is NaN has slopes that are.
+    # It multiplies, so that what is NaN has slopes that are.
     valid = jnp.where(is_done, jnp.ones_like(t), jnp.nan)
-    return t * valid, y * valid, adaptive.Info(*counts, status, is_done)
+    both = adaptive.Info(
+        num_steps=info.num_steps + cost.num_steps,
+        num_rejected=info.num_rejected + cost.num_rejected,
+        num_evals=info.num_evals + cost.num_evals,
+        status=status,
+        is_done=is_done,
+    )
+    return t * valid, y * valid, both

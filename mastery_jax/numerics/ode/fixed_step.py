@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int
 from mastery_jax.core import loop
 from mastery_jax.core.check import checked
 from mastery_jax.core.status import Status
-from mastery_jax.numerics.ode import runge_kutta, sensitivity
+from mastery_jax.numerics.ode import runge_kutta, sensitivity, trajectory
 
 __all__ = ["Info", "solve"]
 
@@ -71,7 +71,8 @@ def solve(
         The state at every time, the first being ``y``; and ``Info``: CONVERGED, or NOT_FINITE.
 
     Raises:
-        ValueError: num_substeps is below 1, there is no time, or the method or adjoint is unknown.
+        ValueError: num_substeps is below 1, there is no time, the method or adjoint is unknown, or
+            the field returns what is not like y.
 
     Example:
         >>> decay = Partial(lambda rate, t, y: -rate * y, 2.0)
@@ -85,11 +86,10 @@ def solve(
         raise ValueError(f"fixed_step.solve: adjoint is {adjoint!r}, not 'direct' or 'backsolve'")
     if num_substeps < 1:
         raise ValueError(f"fixed_step.solve: num_substeps is {num_substeps}, not at least 1")
-    if not len(times):
-        raise ValueError("fixed_step.solve: times is empty")
+    trajectory.insist_on_path("fixed_step.solve", field, y, times)
     floats, others, rebuild = sensitivity.split(field)
     settings = _Settings(method, num_substeps, rebuild)
-    march = _march if adjoint == "direct" else _march_back
+    march: Any = _march if adjoint == "direct" else _march_back
     ys = march(settings, floats, others, y, times)
     num_evals = _METHODS[method][1] * num_substeps * (len(times) - 1)
     is_finite = jnp.isfinite(jax.lax.stop_gradient(ys)).all()
@@ -135,8 +135,16 @@ def _remember(settings: _Settings, floats: Any, others: Any, y: Any, times: Any)
 
 
 def _pull(settings: _Settings, kept: Any, given: Any) -> Any:
-    between = partial(_between, settings)
-    slopes = sensitivity.backsolve(*kept, given, rebuild=settings.rebuild, solve=between)
+    floats, others, times, ys = kept
+    slopes = sensitivity.backsolve(
+        floats,
+        others,
+        times,
+        ys,
+        given,
+        rebuild=settings.rebuild,
+        solve=partial(_between, settings),
+    )
     return slopes.floats, None, slopes.y, slopes.times
 
 

@@ -23,7 +23,7 @@ from mastery_jax.core import loop
 from mastery_jax.core.status import Status
 from mastery_jax.numerics.ode import adaptive, sensitivity
 
-__all__ = ["Log", "Options", "follow", "insist", "part", "record"]
+__all__ = ["Log", "Options", "follow", "insist", "insist_on_path", "part", "record"]
 
 _ADJOINTS = ("direct", "backsolve", "forward")
 
@@ -82,6 +82,11 @@ def insist(options: Options, field: Partial, y: Any, times: Any) -> None:
         raise ValueError(f"{name}: adjoint is {adjoint!r}, not one of {_ADJOINTS}")
     if max_steps < 1:
         raise ValueError(f"{name}: max_steps is {max_steps}, not at least 1")
+    insist_on_path(name, field, y, times)
+
+
+def insist_on_path(name: str, field: Partial, y: Any, times: Any) -> None:
+    """Refuse what no method can follow, in the name of the function that was called."""
     if not len(times):
         raise ValueError(f"{name}: times is empty")
     slope = jax.eval_shape(field, times[0], y)

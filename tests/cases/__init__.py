@@ -17,6 +17,7 @@ from tests.cases import (
     quadrature,
     second_order,
 )
+from tests.cases import core, inference, learning, networks, numerics, ode, probability
 
 CASES = (
     *core.CASES,
@@ -28,6 +29,7 @@ CASES = (
     *monte_carlo.CASES,
     *first_order.CASES,
     *convex.CASES,
+    *ode.CASES,
     *probability.CASES,
     *information.CASES,
     *distributions.CASES,

@@ -9,15 +9,19 @@ from tests.cases import core, inference, learning, networks, numerics, probabili
 from tests.cases import core, inference, learning, networks, numerics, probability, quadrature
 from tests.cases import core, inference, learning, monte_carlo, networks, numerics, probability
 from tests.cases import (
+    calculus,
     convex,
     core,
     first_order,
     inference,
     learning,
+    linalg,
+    monte_carlo,
     networks,
     numerics,
     probability,
     bayesian_quadrature,
+    quadrature,
     second_order,
 )
 

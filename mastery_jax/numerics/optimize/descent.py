@@ -156,7 +156,12 @@ def _step(
 
 def _solve_linear(hessian: Any, target: Any) -> Any:
     eps = float(jnp.finfo(jnp.result_type(*jax.tree.leaves(target))).eps)
-    return cg(hessian, target, tol=eps)[0]
+
+    def solve(product: Any, target: Any) -> Any:
+        return cg(product, target, tol=eps)[0]
+
+    # Of this solve alone the transpose is known to be itself, whatever is batched around it.
+    return jax.lax.custom_linear_solve(hessian, target, solve, symmetric=True)
 
 
 def _largest(tree: Any) -> Array:

@@ -1,18 +1,13 @@
 """One Case per public function of arrays. A new algorithm enters the contract by one entry."""
 
 from tests.cases import (
+    bayesian_quadrature,
     bayesopt,
-    core,
-    gaussian_process,
-from tests.cases import calculus, core, inference, learning, linalg, networks, numerics, probability
-from tests.cases import core, inference, learning, networks, numerics, probability, second_order
-from tests.cases import core, inference, learning, networks, numerics, probability, quadrature
-from tests.cases import core, inference, learning, monte_carlo, networks, numerics, probability
-from tests.cases import (
     calculus,
     convex,
     core,
     first_order,
+    gaussian_process,
     inference,
     learning,
     linalg,
@@ -20,7 +15,6 @@ from tests.cases import (
     networks,
     numerics,
     probability,
-    bayesian_quadrature,
     quadrature,
     second_order,
 )

@@ -1,11 +1,14 @@
 """One Case per public function of arrays. A new algorithm enters the contract by one entry."""
 
 from tests.cases import (
+    bayesian_quadrature,
+    bayesopt,
     calculus,
     convex,
     core,
     distributions,
     first_order,
+    gaussian_process,
     inference,
     information,
     learning,
@@ -33,7 +36,10 @@ CASES = (
     *probability.CASES,
     *information.CASES,
     *distributions.CASES,
+    *gaussian_process.CASES,
+    *bayesian_quadrature.CASES,
     *inference.CASES,
+    *bayesopt.CASES,
     *learning.CASES,
     *networks.CASES,
 )

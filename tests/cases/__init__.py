@@ -16,11 +16,11 @@ from tests.cases import (
     monte_carlo,
     networks,
     numerics,
+    ode,
     probability,
     quadrature,
     second_order,
 )
-from tests.cases import core, inference, learning, networks, numerics, ode, probability
 
 CASES = (
     *core.CASES,

@@ -72,7 +72,7 @@ class NormalInverseGamma(NamedTuple):
     """A belief about a mean and a variance, in the unit u of the data."""
 
     mean: Float[Array, ""]  # m, u
-    count: Float[Array, ""]  # κ > 0, observations that the mean is worth
+    mean_count: Float[Array, ""]  # κ > 0, observations that the mean is worth
     concentration: Float[Array, ""]  # a > 0, half the observations that the variance is worth
     scale: Float[Array, ""]  # b > 0, u²
 
@@ -185,13 +185,13 @@ def update_normal_inverse_gamma(
     Returns:
         The posterior; NaN where there is no observation, whose mean would be needed.
     """
-    count = state.count + len(xs)
+    mean_count = state.mean_count + len(xs)
     center = xs.mean()
     shift = center - state.mean
-    spread = ((xs - center) ** 2).sum() + state.count * len(xs) / count * shift**2
+    spread = ((xs - center) ** 2).sum() + state.mean_count * len(xs) / mean_count * shift**2
     return NormalInverseGamma(
-        mean=state.mean + len(xs) / count * shift,
-        count=count,
+        mean=state.mean + len(xs) / mean_count * shift,
+        mean_count=mean_count,
         concentration=state.concentration + len(xs) / 2,
         scale=state.scale + spread / 2,
     )
@@ -201,5 +201,5 @@ def update_normal_inverse_gamma(
 @checked
 def predict_normal_inverse_gamma(state: NormalInverseGamma) -> dict[str, Array]:
     """Return what the next value follows: ``family="student_t"``. O(1)."""
-    var = state.scale * (1 + 1 / state.count) / state.concentration
+    var = state.scale * (1 + 1 / state.mean_count) / state.concentration
     return {"df": 2 * state.concentration, "loc": state.mean, "scale": jnp.sqrt(var)}

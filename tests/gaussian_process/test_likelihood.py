@@ -101,24 +101,24 @@ def test_what_is_not_positive_definite_is_nan():
     assert not info.is_done
 
 
+@pytest.mark.slow
 def test_maximum_is_flat_inside_and_no_worse_than_sklearns():
-    truth = jnp.sin(2 * X[:, 0]) + 0.1 * jnp.asarray(rng.normal(size=9), jnp.float32)
+    values = np.sin(2 * X[:, 0]) + 0.1 * rng.normal(size=9)
     start = kernels.Sum((kernels.RBF(1.0), kernels.White(0.1)))
     with jax.enable_x64(True):
-        y = jnp.asarray(np.asarray(truth, np.float64))
         kernel, info = marginal_likelihood.maximize(
-            jax.random.key(0), start, jnp.asarray(X), y, lower=1e-3, upper=1e2, num_starts=4
+            jax.random.key(0), start, X, values, lower=1e-3, upper=1e2, num_starts=4
         )
-        slope = of_ours(kernel.parts[0], X, y, kernel.parts[1].variance)[1]
+        slope = of_ours(kernel.parts[0], X, values, kernel.parts[1].variance)[1]
     model = GaussianProcessRegressor(
         theirs.RBF(1.0, (1e-3, 1e2)) + theirs.WhiteKernel(0.1, (1e-3, 1e2)),
         alpha=0.0,
         n_restarts_optimizer=3,
         random_state=0,
-    ).fit(X, np.asarray(y))
+    ).fit(X, values)
     found = np.array([float(leaf) for leaf in jax.tree.leaves(kernel)])
     is_inside = (found > 1.01e-3) & (found < 99)
-    assert info.log_prob > model.log_marginal_likelihood_value_ - 1e-6
+    assert float(info.log_prob) > model.log_marginal_likelihood_value_ - 1e-6
     np.testing.assert_allclose(np.asarray(slope)[is_inside], 0, atol=1e-3)
 
 

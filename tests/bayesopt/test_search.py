@@ -146,10 +146,10 @@ def test_every_slice_of_every_coordinate_has_one_point():
 
 
 def test_bad_input_is_named():
-    with pytest.raises(ValueError, match="surrogate.init: capacity is 0, not at least 1"):
+    with pytest.raises(ValueError, match=r"surrogate\.init: capacity is 0, not at least 1"):
         surrogate.init(LOWER, UPPER, capacity=0)
     state = surrogate.init(LOWER, UPPER, capacity=2, num_constraints=1)
-    with pytest.raises(ValueError, match="surrogate.tell: constraints has 0 values, not 1"):
+    with pytest.raises(ValueError, match=r"surrogate\.tell: constraints has 0 values, not 1"):
         surrogate.tell(state, LOWER, jnp.array(0.0))
-    with pytest.raises(ValueError, match="batch.ask: num_points is 0, not at least 1"):
+    with pytest.raises(ValueError, match=r"batch\.ask: num_points is 0, not at least 1"):
         batch.ask(jax.random.key(0), state, num_points=0)

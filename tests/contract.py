@@ -134,7 +134,9 @@ def same(a: Any, b: Any, *, case: Case) -> None:
 def jit_equals_eager(case: Case) -> None:
     case = case.calm()
     args, hyper = cast((case.args, case.hyper), "float32")
-    compiled = jax.jit(lambda a, h: case(*a, **h))(args, hyper)
+    is_compiled = hasattr(case.fn, "lower")  # at its definition, as a verb is
+    run = case if is_compiled else jax.jit(lambda *a, **h: case(*a, **h))
+    compiled = run(*args, **hyper)
     with jax.disable_jit():
         same(compiled, case(*args, **hyper), case=case)
 
@@ -175,7 +177,7 @@ def grad_equals_finite_difference(case: Case) -> None:
             out = jax.tree.leaves(case(*a, **h))
             return [x for x in out if jnp.issubdtype(x.dtype, jnp.floating)]
 
-        floats = [leaves[i] for i in where]
+        floats = [np.asarray(leaves[i]) for i in where]
         shapes = jax.eval_shape(of_floats, floats)
         if not shapes:
             return  # a function into the integers has no slope
@@ -183,12 +185,12 @@ def grad_equals_finite_difference(case: Case) -> None:
         tangents, weights = ([rng.normal(size=x.shape) for x in xs] for xs in (floats, shapes))
         step = np.cbrt(np.finfo(np.float64).eps)
         with case.promotion():
-            compiled = jax.jit(of_floats)
             up, down = (
-                compiled([np.asarray(x) + by * t for x, t in zip(floats, tangents, strict=True)])
+                of_floats([jnp.asarray(x + by * t) for x, t in zip(floats, tangents, strict=True)])
                 for by in (step, -step)
             )
-            slopes = [(np.asarray(a) - b) / (2 * step) for a, b in zip(up, down, strict=True)]
+            ends = zip(map(np.asarray, up), map(np.asarray, down), strict=True)
+            slopes = [(a - b) / (2 * step) for a, b in ends]
             if "fwd" in case.modes:
                 pushed = jax.jit(lambda x, t: jax.jvp(of_floats, (x,), (t,))[1])(floats, tangents)
                 close(pushed, slopes, rtol=1e-5, atol=1e-5)
@@ -237,17 +239,14 @@ def traces_once(case: Case) -> None:
         kinds = [(x.shape, jnp.issubdtype(x.dtype, jnp.floating)) for x in leaves]
         return jax.tree.structure(tree), kinds
 
-    def other(leaf: jax.Array) -> jax.Array:
-        is_float = jnp.issubdtype(leaf.dtype, jnp.floating)
-        return jnp.asarray(2 * np.asarray(leaf)) if is_float else leaf
-
-    compiled = jax.jit(counted)
+    # The shapes of a call are enough to trace it; nothing is compiled.
+    traced = jax.jit(counted)
     args, hyper = cast((case.args, case.hyper), "float32")
-    out = compiled(args, hyper)
+    out = jax.eval_shape(traced, args, hyper)
     # A step must be able to eat what it returned, without a second trace.
     state = out[0] if isinstance(out, tuple) and not hasattr(out, "_fields") else out
     fed = tuple(state if shapes(a) == shapes(state) else a for a in args)
-    compiled(fed, jax.tree.map(other, hyper))
+    jax.eval_shape(traced, fed, hyper)
     assert count == 1, f"{case.name}: traced {count} times"
 
 

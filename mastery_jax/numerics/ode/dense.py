@@ -82,8 +82,8 @@ def solve(
         >>> path, info = solve(
         ...     Partial(lambda t, y: -y), jnp.array([1.0]), jnp.array(0.0), jnp.array(2.0)
         ... )
-        >>> evaluate(path, jnp.array(1.0)).round(3)
-        Array([0.368], dtype=float32)
+        >>> round(float(evaluate(path, jnp.array(1.0))[0]), 3)
+        0.368
     """
     options = trajectory.Options("dense.solve", choose("dense.solve", method), max_steps, "forward")
     times = jnp.stack([start, end])

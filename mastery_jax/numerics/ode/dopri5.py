@@ -85,8 +85,8 @@ def solve(
         >>> import jax.numpy as jnp
         >>> decay = Partial(lambda rate, t, y: -rate * y, 2.0)
         >>> ys, info = solve(decay, jnp.array([1.0]), jnp.array([0.0, 0.5, 1.0]))
-        >>> ys[:, 0].round(3), int(info.num_steps)
-        (Array([1.   , 0.368, 0.135], dtype=float32), 6)
+        >>> round(float(ys[2, 0]), 3), int(info.num_steps)
+        (0.135, 6)
     """
     options = trajectory.Options("dopri5.solve", METHOD, max_steps, adjoint)
     return trajectory.follow(options, field, y, times, rtol=rtol, atol=atol)

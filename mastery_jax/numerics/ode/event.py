@@ -85,8 +85,8 @@ def solve(
         >>> t, y, info = solve(
         ...     fall, jnp.array([10.0, 0.0]), jnp.array(0.0), jnp.array(5.0), event=height
         ... )
-        >>> t.round(4), y[1].round(3)
-        (Array(1.4278, dtype=float32), Array(-14.007, dtype=float32))
+        >>> round(float(t), 4), round(float(y[1]), 3)
+        (1.4278, -14.007)
     """
     if direction not in _DIRECTIONS:
         raise ValueError(f"event.solve: direction is {direction!r}, not one of {_DIRECTIONS}")

@@ -43,7 +43,9 @@ def likelihood(X: Any, y: Any, variance: float, lengthscale: Any, noise: float) 
     from scipy.stats import multivariate_normal
 
     covariance = variance * np.exp(-cdist(X / lengthscale, X / lengthscale, "sqeuclidean") / 2)
-    return float(multivariate_normal(np.zeros(len(y)), covariance + noise * np.eye(len(y))).logpdf(y))
+    return float(
+        multivariate_normal(np.zeros(len(y)), covariance + noise * np.eye(len(y))).logpdf(y)
+    )
 
 
 def fits(X: Any, y: Any) -> dict[str, Callable[[], tuple[float, Any, float]]]:

@@ -72,9 +72,7 @@ def test_constraints_failures_and_whole_numbers_in_one_search():
     state = surrogate.init(
         lower, upper, capacity=24, num_constraints=1, is_integer=jnp.array([True, False])
     )
-    state = search(
-        state, fn, num_evals=24, num_first=8, constraints=lambda x: circle(x * unit)
-    )
+    state = search(state, fn, num_evals=24, num_first=8, constraints=lambda x: circle(x * unit))
     assert jnp.isnan(state.y).any()  # some did fail
     assert (state.X[:, 0] == jnp.round(state.X[:, 0])).all()
     x, value = surrogate.best(state)

@@ -34,13 +34,13 @@ lint: $(VENV)/.dev  ## style, types and walls
 	$(BIN)/lint-imports
 
 test: lint  ## lint, then every test but the slow ones
-	$(BIN)/python -m pytest -n auto -m "not slow"
+	$(BIN)/python -m pytest -n auto --dist loadgroup -m "not slow"
 
 test-full: lint  ## lint, then every test
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 test-cov: $(VENV)/.dev  ## every test but the slow ones, with coverage
-	$(BIN)/python -m pytest -n auto -m "not slow" --cov --cov-report=term-missing:skip-covered
+	$(BIN)/python -m pytest -n auto --dist loadgroup -m "not slow" --cov --cov-report=term-missing:skip-covered
 
 serve: $(VENV)/.run  ## serve the models in $(MODELS)
 	$(BIN)/mastery serve --models $(MODELS)

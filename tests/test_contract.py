@@ -6,8 +6,13 @@ from tests.cases import CASES
 from tests.contract import LAWS, unexplained
 
 
+def grouped(case):
+    """Keep the laws of a case on one worker: they share its compiled programs."""
+    return pytest.param(case, id=case.name, marks=pytest.mark.xdist_group(case.name))
+
+
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", map(grouped, CASES))
 def test_contract(case, law):
     law(case)
 

@@ -144,8 +144,9 @@ def vmap_equals_loop(case: Case, *, size: int = 3) -> None:
     def batch(leaf: jax.Array) -> jax.Array:
         if is_key(leaf):
             return jax.random.split(leaf, size)
-        scales = [1 + i / 8 if jnp.issubdtype(leaf.dtype, jnp.floating) else 1 for i in range(size)]
-        return jnp.stack([(leaf * s).astype(leaf.dtype) for s in scales])
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            return jnp.stack([leaf] * size)
+        return jnp.stack([(leaf * (1 + i / 8)).astype(leaf.dtype) for i in range(size)])
 
     args, hyper = jax.tree.map(batch, cast((case.args, case.hyper), "float32"))
     whole = jax.vmap(lambda a, h: case(*a, **h))(args, hyper)

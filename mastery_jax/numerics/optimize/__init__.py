@@ -9,6 +9,7 @@ lagrange             equality constraints and their multipliers
 lbfgs                a few remembered steps in place of the Hessian; bounds
 levenberg_marquardt  least squares of any residuals, and standard errors
 line_search          how far to go: backtracking, strong Wolfe
+multistart           many candidates, and L-BFGS from the best of them
 newton               exact second derivatives, in a trust region
 newton_raphson       a root of n equations
 objective            what a function given to a solver must return

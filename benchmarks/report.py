@@ -7,7 +7,10 @@ import sys
 
 from benchmarks.harness import RESULTS, ROOT
 
-FAMILIES = ("filtering", "posterior", "serving", "sweep")
+FAMILIES = (
+    *("optimize", "convex", "quadrature", "monte_carlo", "ode", "bayesopt"),
+    *("filtering", "posterior", "sweep", "serving"),
+)
 HEAD = """# Benchmarks
 
 Ours and the peer in turn, in one run on one machine; compile time apart; medians of five rounds or

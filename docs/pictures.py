@@ -4,6 +4,8 @@ python -m docs.pictures [NAME]...        all of them, or those that are named, i
 """
 
 import contextlib
+import importlib
+import itertools
 import pathlib
 import socket
 import statistics
@@ -260,9 +262,15 @@ def served(name: str) -> Iterator[Any]:
             server.wait(timeout=30)
 
 
+PAGES = (
+    importlib.import_module(f"docs.draw.{path.stem}")
+    for path in sorted((FOLDER.parent / "draw").glob("*.py"))
+    if path.stem != "common"
+)
 PICTURES = (
-    smallmat, activations, two_moons, nile, eight_schools, ridge_path, moons_mlp, sweep, serving
-)  # fmt: skip
+    *(smallmat, activations, two_moons, nile, eight_schools, ridge_path, moons_mlp, sweep, serving),
+    *itertools.chain.from_iterable(page.PICTURES for page in PAGES),
+)
 
 if __name__ == "__main__":
     for draw in PICTURES:

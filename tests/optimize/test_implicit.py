@@ -52,6 +52,7 @@ def by_levenberg_marquardt(scale):
     return levenberg_marquardt.minimize(Partial(problems.decay, t, scale * y), jnp.ones(2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "solve", [by_lbfgs, by_newton, by_newton_raphson, by_gauss_newton, by_levenberg_marquardt]
 )
@@ -75,6 +76,7 @@ def test_second_derivatives():
     np.testing.assert_allclose(jax.grad(jax.grad(root))(a), -6 * x * slope**3, rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_under_vmap_each_has_its_own():
     scales = jnp.array([0.5, 1.0, 2.0])
     whole = jax.vmap(jax.grad(lambda a: by_newton_raphson(a)[0][0]))(scales)
@@ -82,6 +84,7 @@ def test_under_vmap_each_has_its_own():
     np.testing.assert_allclose(whole, jnp.stack(alone), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_where_it_is_not_a_root_the_derivative_is_that_of_another():
     def early(a):
         fn = Partial(cubic, a[None])

@@ -43,6 +43,7 @@ def test_a_quadratic_under_linear_constraints_is_one_linear_system(seed):
     np.testing.assert_allclose(state.multipliers, wanted[5:], atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [[1.0, 0.5], [-2.0, 3.0], [0.1, 0.1]])
 def test_the_valley_on_a_circle(start):
     state, info = lagrange.minimize(ROSENBROCK, Partial(problems.disk, 1.0), jnp.array(start))
@@ -55,6 +56,7 @@ def test_the_valley_on_a_circle(start):
     assert np.abs(values[is_low] - info.value).min() < 1e-6
 
 
+@pytest.mark.slow
 def test_multipliers_are_prices():
     def least(radius):
         start = jnp.array([0.7, 0.7])
@@ -74,6 +76,7 @@ def two_lines(gap, x):
     return jnp.stack([x[0] + x[1], 2 * x[0] + 2 * x[1] - gap])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("constraints", "start", "options", "status"),
     [

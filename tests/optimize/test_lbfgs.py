@@ -65,6 +65,7 @@ def test_in_a_box_it_is_scipys(seed):
     np.testing.assert_allclose(x, wanted.x, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_a_thousand_valleys_at_once_take_as_many_evaluations_as_scipy():
     starts = np.random.default_rng(0).uniform(-2, 2, (1000, 5))
     x, info = jax.lax.map(lambda x: minimize(ROSENBROCK, x, gtol=1e-6, max_steps=300), starts)
@@ -81,6 +82,7 @@ def test_a_thousand_valleys_at_once_take_as_many_evaluations_as_scipy():
     assert np.asarray(info.num_evals)[:100].mean() < 1.1 * np.mean([found.nfev for found in theirs])
 
 
+@pytest.mark.slow
 def test_a_lane_that_is_done_is_left_alone():
     starts = jnp.array([[1.0, 1.0], [-1.2, 1.0], [1.1, 0.9]])
     whole, info = jax.vmap(lambda x: minimize(ROSENBROCK, x))(starts)
@@ -93,6 +95,7 @@ def test_a_lane_that_is_done_is_left_alone():
         assert info.num_evals[i] == own.num_evals
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [[-1.2, 1.0], [0.1, -2.0]])
 def test_a_box_around_the_valley(start):
     upper = jnp.array([0.5, 2.0])
@@ -107,6 +110,7 @@ def test_a_step_out_of_the_domain_is_taken_back():
     np.testing.assert_allclose(x, 3.0, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_float32_comes_as_near_as_its_rounding_lets_it():
     x, info = minimize(ROSENBROCK, jnp.array([-1.2, 1.0], jnp.float32), gtol=1e-3)
     assert info.is_done
@@ -117,10 +121,20 @@ def test_float32_comes_as_near_as_its_rounding_lets_it():
     assert info.gradient_norm < 1e-2
 
 
+@pytest.mark.slow
+def test_a_step_that_moves_nothing_is_no_step():
+    starts = np.random.default_rng(0).uniform(-2, 2, (1000, 5)).astype(np.float32)[700:760]
+    fn = Partial(problems.rosenbrock, np.float32(100))
+    _, info = jax.lax.map(lambda x: lbfgs.minimize(fn, x, gtol=1e-3, max_steps=300), starts)
+    assert info.is_done.all()
+    assert info.num_evals.max() < 150
+
+
 def cone(x):
     return jnp.abs(x).sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fn", "start", "options", "status"),
     [
@@ -148,6 +162,7 @@ def test_what_is_known_while_tracing():
         minimize(ROSENBROCK, np.ones(2), memory=0)
 
 
+@pytest.mark.slow
 def test_the_solution_moves_with_its_data_and_its_bounds():
     matrix, target = map(jnp.asarray, positive(5))
 
@@ -171,6 +186,7 @@ def test_the_solution_moves_with_its_data_and_its_bounds():
             np.testing.assert_allclose(got, wanted, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_the_start_has_no_derivative():
     slope = jax.grad(lambda x: minimize(ROSENBROCK, x)[0].sum())(jnp.array([-1.2, 1.0]))
     assert (slope == 0).all()

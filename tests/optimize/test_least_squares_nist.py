@@ -31,6 +31,7 @@ def certified(reference):
     return json.loads((reference / "nist_strd" / "nist_strd.json").read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 @pytest.mark.parametrize("name", nist.MODELS)
 def test_certified_parameters_and_standard_errors(name, certified):
@@ -40,16 +41,14 @@ def test_certified_parameters_and_standard_errors(name, certified):
     def fit(start):
         return levenberg_marquardt.minimize(residuals, jnp.array(start), max_steps=2000)
 
-    x, info = fit(wanted["start2"])
-    assert info.is_done
-    assert nist.digits(x, wanted["certified"]) >= NEEDED[wanted["level"]]
+    for start in ("start1", "start2"):
+        x, info = fit(wanted[start])
+        assert info.is_done
+        assert nist.digits(x, wanted["certified"]) >= NEEDED[wanted["level"]]
     errors = jnp.sqrt(jnp.diagonal(levenberg_marquardt.covariance(residuals, x)))
     # What Lanczos1 leaves is 1e-13 a residual: the rounding of its data, and so are its errors.
     needed = 2.5 if name == "Lanczos1" else NEEDED[wanted["level"]]
     assert nist.digits(errors, wanted["certified_sd"]) >= needed
-    x, _ = fit(wanted["start1"])
-    is_found = nist.digits(x, wanted["certified"]) >= NEEDED[wanted["level"]]
-    assert is_found == (name != "BoxBOD")  # from there MINPACK does not find it, either
 
 
 @few
@@ -76,6 +75,7 @@ def line(X, y, b):
 WIDE = {gauss_newton: {"gtol": 0.0}, levenberg_marquardt: {"factor": 1e9}}
 
 
+@pytest.mark.slow
 def test_units_do_not_matter():
     y = 2 * np.exp(-0.7 * t) + 0.1 * np.cos(9 * t)
     paths = []
@@ -100,6 +100,7 @@ def overlap(t, x):
     return (x[0] + x[1]) * t - 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", BOTH)
 @pytest.mark.parametrize(
     ("fn", "start", "options", "status"),
@@ -116,6 +117,7 @@ def test_how_it_ends(method, fn, start, options, status):
     assert np.isfinite(x).all() or status == Status.NOT_FINITE
 
 
+@pytest.mark.slow
 def test_residuals_that_determine_one_sum_only():
     fn, start = Partial(overlap, t), jnp.array([1.0, 2.0])
     _, info = gauss_newton.minimize(fn, start)
@@ -138,6 +140,7 @@ def test_parameters_are_at_most_as_many_as_residuals():
         levenberg_marquardt.covariance(Partial(jnp.sin), jnp.ones(2))
 
 
+@pytest.mark.slow
 def test_many_fits_at_once_are_each_fit():
     rates = jnp.array([0.3, 1.0, 4.0])
 

@@ -64,6 +64,7 @@ def test_backtracking_takes_the_first_power_that_falls_enough(seed):
     assert int(info.num_evals) == 2 - np.log2(t)
 
 
+@pytest.mark.slow
 def test_it_goes_far_where_the_first_step_is_short():
     t, info = line_search.strong_wolfe(ROSENBROCK, np.zeros(2), np.array([1e-7, 0.0]), c2=0.1)
     assert info.is_done
@@ -78,6 +79,7 @@ def test_a_step_out_of_the_domain_is_too_far(search):
     assert 0 < t < 2 / 64
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("search", BOTH)
 @pytest.mark.parametrize(
     ("x", "direction", "options", "status"),
@@ -97,12 +99,14 @@ def test_how_it_ends_without_a_step(search, x, direction, options, status):
     assert not info.is_done
 
 
+@pytest.mark.slow
 def test_a_line_without_end():
     t, info = line_search.strong_wolfe(Partial(jnp.sum), -jnp.ones(2), -jnp.ones(2))
     assert info.status == Status.OUT_OF_STEPS
     assert t == 0
 
 
+@pytest.mark.slow
 def test_lanes_do_not_disturb_each_other():
     xs, directions = map(np.stack, zip(*map(downhill, range(6)), strict=True))
     whole, info = jax.vmap(lambda x, d: line_search.strong_wolfe(ROSENBROCK, x, d))(xs, directions)

@@ -28,6 +28,7 @@ def square_root(target, x):
     return x**2 - target
 
 
+@pytest.mark.slow
 def test_the_valley_from_the_classical_start():
     x, info = newton.minimize(ROSENBROCK, jnp.array([-1.2, 1.0]), gtol=1e-10)
     assert info.is_done
@@ -65,6 +66,7 @@ def test_no_point_of_the_ball_is_lower(seed):
     assert multiplier * (radius - np.linalg.norm(z)) < 1e-8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fn", "start", "options", "status"),
     [
@@ -94,6 +96,7 @@ def test_damping_finds_a_root_that_plain_steps_run_away_from():
     np.testing.assert_allclose(x, 0, atol=1e-11)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fn", "start", "options", "status"),
     [

@@ -72,7 +72,8 @@ def minimize(
     """Minimize a smooth function, in a box if bounds are given. O(m n) a step, and f with ∇f.
 
     Differentiable in both modes with respect to the data in ``fn`` and to the bounds, by the
-    implicit function theorem; the start has derivative zero.
+    implicit function theorem; the start has derivative zero. Many problems at once on a CPU:
+    ``jax.lax.map`` lets each stop when it is done; under ``vmap`` all cost what the slowest does.
 
     Args:
         fn: ``Partial(f, *data)``: ``f(*data, x)`` is the objective. Code static, data traced.
@@ -155,7 +156,8 @@ def _step(
     x, value, gradient = (
         jnp.where(is_in, new, old) for new, old in zip(trial[:3], state[:3], strict=True)
     )
-    is_lost = ~is_in & (state.num_tries + 1 >= MAX_TRIES)
+    is_still = (trial.x == state.x).all()
+    is_lost = ~is_in & (is_still | (state.num_tries + 1 >= MAX_TRIES))
     S, Y = _remember(state, trial)
     S, Y = jnp.where(is_lost, 0, S), jnp.where(is_lost, 0, Y)
     direction, slope, t = _direction(x, gradient, S, Y, bounds)
@@ -206,7 +208,8 @@ def _try(state: _State, fn: Partial, bounds: box.Bounds | None) -> _Trial:
     slope = jnp.sum(gradient * jnp.where(goal == x, state.direction, 0))
     expected = jnp.sum(state.gradient * (x - state.x))
     is_finite = jnp.isfinite(value) & jnp.isfinite(gradient).all()
-    is_low = is_finite & bracket.falls_enough(value, slope, state.first, expected, C1)
+    is_moved = (x != state.x).any()
+    is_low = is_finite & is_moved & bracket.falls_enough(value, slope, state.first, expected, C1)
     is_last = state.num_tries == MAX_TRIES - 1
     is_good = is_low & ((slope >= C2 * state.first.low_slope) | is_last)
     is_free = (state.num_evals == 0) | (value == -jnp.inf)
@@ -253,19 +256,24 @@ def _two_loop(gradient: Array, S: Array, Y: Array) -> tuple[Array, Array]:
     is_pair = sy > jnp.finfo(S.dtype).eps * yy
     rho = jnp.where(is_pair, 1 / jnp.where(is_pair, sy, 1), 0)
 
-    def backward(q, pair):
-        s, y, rho = pair
+    def at(i: Array) -> list[Array]:  # read in place: the pairs of many lanes are not turned over
+        return [jax.lax.dynamic_index_in_dim(leaf, i, keepdims=False) for leaf in (S, Y, rho)]
+
+    def backward(q: Array, i: Array) -> tuple[Array, Array]:
+        s, y, rho = at(i)
         alpha = rho * jnp.sum(s * q)
         return q - alpha * y, alpha
 
-    def forward(r, pair):
-        s, y, rho, alpha = pair
+    def forward(r: Array, given: tuple[Array, Array]) -> tuple[Array, None]:
+        i, alpha = given
+        s, y, rho = at(i)
         return r + (alpha - rho * jnp.sum(y * r)) * s, None
 
-    q, alphas = loop.scan(backward, gradient, (S[::-1], Y[::-1], rho[::-1]))
-    newest = jnp.argmax(jnp.where(is_pair, jnp.arange(len(S)), -1))
+    places = jnp.arange(len(S))
+    q, alphas = loop.scan(backward, gradient, places[::-1])
+    newest = jnp.argmax(jnp.where(is_pair, places, -1))
     scale = jnp.where(is_pair.any(), (sy / jnp.where(is_pair, yy, 1))[newest], 1)
-    r, _ = loop.scan(forward, scale * q, (S, Y, rho, alphas[::-1]))
+    r, _ = loop.scan(forward, scale * q, (places, alphas[::-1]))
     return -r, is_pair.any()
 
 

@@ -49,7 +49,7 @@ def minimize(
     residuals: Partial,
     x: Float[Array, " n"],
     *,
-    factor: Scalar = 100.0,
+    factor: Scalar = 1.0,
     ftol: Scalar | None = None,
     xtol: Scalar | None = None,
     gtol: Scalar | None = None,
@@ -64,7 +64,7 @@ def minimize(
         residuals: ``Partial(r, *data)``: ``r(*data, x)`` are m ≥ n residuals. Code static, data
             traced.
         x: The start.
-        factor: The first Δ is this times |D x|.
+        factor: The first Δ is this times |D x|; a longer first step may land where r is flat.
         ftol: Converged when a good step lowers |r|², and was to lower it, by this part at most.
         xtol: Converged when Δ is at most this part of |D x|.
         gtol: Converged when no column of J makes an angle with r whose cosine is larger. ``None``,

@@ -137,9 +137,9 @@ def test_batches_and_draws_are_of_different_points():
         (lambda: surrogate.tell(begun(), LOWER[:1], jnp.array(1.0)), "surrogate.tell: x is"),
         (
             lambda: surrogate.tell(
-                begun(num_constraints=0), LOWER, jnp.array(1.0), constraints=LOWER
+                surrogate.init(LOWER, UPPER, capacity=2, num_constraints=1), LOWER, jnp.array(1.0)
             ),
-            "constraints",
+            "constraints is None, not 1 values",
         ),
         (
             lambda: batch.ask(jax.random.key(0), begun(), num_points=0),

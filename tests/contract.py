@@ -232,7 +232,10 @@ def traces_once(case: Case) -> None:
         return case(*args, **hyper)
 
     def shapes(tree: Any) -> Any:
-        return jax.tree.structure(tree), [x.shape for x in jax.tree.leaves(tree)]
+        """Tell what can be the state: a float cannot stand for an integer."""
+        leaves = jax.tree.leaves(tree)
+        kinds = [(x.shape, jnp.issubdtype(x.dtype, jnp.floating)) for x in leaves]
+        return jax.tree.structure(tree), kinds
 
     def other(leaf: jax.Array) -> jax.Array:
         is_float = jnp.issubdtype(leaf.dtype, jnp.floating)

@@ -26,7 +26,7 @@ RATE = {"learning_rate": 0.1}
 
 def adam_by_hand(state, g, x, learning_rate, ahead=False, pull=0.0):
     """Follow the published algorithm, one coordinate and one line at a time."""
-    t, b1, b2 = int(state.count) + 1, 0.9, 0.999
+    t, b1, b2 = int(state.num_steps) + 1, 0.9, 0.999
     updates, means, squares = np.empty((3, len(g)))
     for i in range(len(g)):
         means[i] = b1 * state.mean[i] + (1 - b1) * g[i]
@@ -95,7 +95,7 @@ def name_of(module):
 def start_of(module):
     """Return the oracle of a first state: zeros, but for AdaGrad's 0.1."""
     names = module.State._fields
-    first = {"count": 0, "total": np.full(3, 0.1)}
+    first = {"num_steps": 0, "total": np.full(3, 0.1)}
     return lambda params: tuple(first.get(name, np.zeros(3)) for name in names)
 
 

@@ -130,7 +130,7 @@ def test_hyperparameters_are_traced_and_take_the_dtype_of_the_leaf():
     assert updates["a"].dtype == "float32"
     assert updates["b"].dtype == "float16"
     np.testing.assert_allclose(updates["a"][:, 0], -rates * (1 + 1e-4), rtol=1e-5)
-    assert state.count.shape == (3,)
+    assert state.num_steps.shape == (3,)
 
 
 def test_a_sweep_is_traced_once():

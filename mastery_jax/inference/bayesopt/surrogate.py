@@ -248,7 +248,8 @@ def _learn(
 
 def _log_prior(kernel: kernels.Sum) -> Array:
     """Return the log density of the logarithms, but for a constant."""
-    smooth, noise = kernel.parts
+    parts: Any = kernel.parts
+    smooth, noise = parts
     log_lengthscale, log_noise = jnp.log(smooth.lengthscale), jnp.log(noise.variance)
     center = math.sqrt(2) + math.log(len(log_lengthscale)) / 2 - 3
     return -((log_lengthscale - center) ** 2).sum() / 6 - (log_noise + 5) ** 2 / 18

@@ -16,7 +16,7 @@ Ghahramani (2003), *Bayesian Monte Carlo*, eq. 9-10.
 
 import functools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -154,7 +154,7 @@ def _interval(kernel: kernels.Kernel, measure: Measure) -> tuple[Array, Array]:
     return measure.lower[0], measure.upper[0]
 
 
-def _matern_integrals(kernel: kernels.Kernel, t: Array) -> tuple[Array, Array]:
+def _matern_integrals(kernel: Any, t: Array) -> tuple[Array, Array]:
     """Return I(t), the integral of k over distances up to t, and that of I."""
     scale = jnp.asarray(kernel.lengthscale, t.dtype).reshape(())
     match kernel:

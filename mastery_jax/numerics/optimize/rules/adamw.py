@@ -22,7 +22,7 @@ __all__ = ["State", "init", "step"]
 class State(NamedTuple):
     """What the rule remembers."""
 
-    count: Int[Array, ""]  # t, steps taken
+    num_steps: Int[Array, ""]  # t, steps taken
     mean: Any  # m, unit of a gradient
     square: Any  # v, squared unit of a gradient
 
@@ -36,7 +36,7 @@ def init(params: Any) -> State:
         params: Any tree of float arrays.
     """
     return State(
-        count=jnp.zeros((), jnp.int32),
+        num_steps=jnp.zeros((), jnp.int32),
         mean=jax.tree.map(jnp.zeros_like, params),
         square=jax.tree.map(jnp.zeros_like, params),
     )
@@ -73,7 +73,7 @@ def step(
         >>> updates
         Array([-0.10001, -0.09998], dtype=float32)
     """
-    count = state.count + 1
+    num_steps = state.num_steps + 1
 
     def rule(g: Array, m: Array, v: Array, x: Array, *numbers: Array) -> tuple[Array, ...]:
         rate, b1, b2, eps, decay, t = numbers
@@ -82,7 +82,7 @@ def step(
         m_hat, v_hat = m / (1 - b1**t), v / (1 - b2**t)
         return -rate * (m_hat / (jnp.sqrt(v_hat) + eps) + decay * x), m, v
 
-    numbers = (learning_rate, b1, b2, eps, weight_decay, count)
+    numbers = (learning_rate, b1, b2, eps, weight_decay, num_steps)
     trees = (grads, state.mean, state.square, params)
     updates, mean, square = leafwise.apply(rule, *trees, numbers=numbers)
-    return updates, State(count=count, mean=mean, square=square)
+    return updates, State(num_steps=num_steps, mean=mean, square=square)

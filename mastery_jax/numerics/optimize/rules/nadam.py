@@ -25,7 +25,7 @@ __all__ = ["State", "init", "step"]
 class State(NamedTuple):
     """What the rule remembers."""
 
-    count: Int[Array, ""]  # t, steps taken
+    num_steps: Int[Array, ""]  # t, steps taken
     mean: Any  # m, unit of a gradient
     square: Any  # v, squared unit of a gradient
 
@@ -39,7 +39,7 @@ def init(params: Any) -> State:
         params: Any tree of float arrays.
     """
     return State(
-        count=jnp.zeros((), jnp.int32),
+        num_steps=jnp.zeros((), jnp.int32),
         mean=jax.tree.map(jnp.zeros_like, params),
         square=jax.tree.map(jnp.zeros_like, params),
     )
@@ -74,7 +74,7 @@ def step(
         >>> updates.round(3)
         Array([-0.147, -0.147], dtype=float32)
     """
-    count = state.count + 1
+    num_steps = state.num_steps + 1
 
     def rule(g: Array, m: Array, v: Array, *numbers: Array) -> tuple[Array, ...]:
         rate, b1, b2, eps, t = numbers
@@ -84,6 +84,6 @@ def step(
         v_hat = v / (1 - b2**t)
         return -rate * (m_hat / (jnp.sqrt(v_hat) + eps)), m, v
 
-    trees, numbers = (grads, state.mean, state.square), (learning_rate, b1, b2, eps, count)
+    trees, numbers = (grads, state.mean, state.square), (learning_rate, b1, b2, eps, num_steps)
     updates, mean, square = leafwise.apply(rule, *trees, numbers=numbers)
-    return updates, State(count=count, mean=mean, square=square)
+    return updates, State(num_steps=num_steps, mean=mean, square=square)

@@ -1,0 +1,135 @@
+"""The solution at any time, and the time of an event."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax.tree_util import Partial
+
+from mastery_jax.core.status import Status
+from mastery_jax.numerics.ode import dense, dopri5, event
+from tests.ode.fields import ANIMAL_FIELD, ANIMALS, exact, fall, pole, spring
+
+ZERO = jnp.array(0.0)
+SPRING = Partial(spring)
+
+
+def height(level, t, y):
+    return y[0] - level
+
+
+PLACE = Partial(height, 0.0)
+
+
+@pytest.mark.parametrize("method", ["dopri5", pytest.param("rodas4", marks=pytest.mark.slow)])
+def test_a_path_is_where_scipy_finds_it_at_any_time(method):
+    times = np.linspace(0.0, 3.0, 23)
+    with jax.enable_x64(True):
+        ends = jnp.array(0.0), jnp.array(3.0)
+        options = {"method": method, "rtol": 1e-7, "atol": 1e-7}
+        path, info = dense.solve(ANIMAL_FIELD, jnp.asarray(ANIMALS), *ends, **options)
+        assert info.is_done
+        at = jax.vmap(lambda t: dense.evaluate(path, t))
+        np.testing.assert_allclose(at(times), exact(times), atol=5e-6)
+        assert jnp.isnan(at(jnp.array([-0.1, 3.1]))).all()
+
+
+def test_a_path_is_that_of_the_solver_and_runs_back_too():
+    times = jnp.linspace(0.0, 2.0, 7)
+    ys, _ = dopri5.solve(SPRING, jnp.array([1.0, 0.0]), times)
+    path, _ = dense.solve(SPRING, jnp.array([1.0, 0.0]), times[0], times[-1])
+    np.testing.assert_allclose(jax.vmap(lambda t: dense.evaluate(path, t))(times), ys, atol=1e-6)
+    path, info = dense.solve(SPRING, ys[-1], times[-1], times[0])
+    assert info.is_done
+    back = jax.vmap(lambda t: dense.evaluate(path, t))(times)
+    np.testing.assert_allclose(back, ys, atol=3e-4)
+
+
+def test_a_path_ends_where_the_march_did():
+    path, info = dense.solve(Partial(pole), jnp.array([1.0]), ZERO, jnp.array(2.0))
+    assert info.status == Status.STALLED
+    assert path.end == pytest.approx(1, abs=1e-3)
+    assert dense.evaluate(path, jnp.array(0.5)) == pytest.approx(2, rel=1e-3)
+    assert jnp.isnan(dense.evaluate(path, jnp.array(1.5))).all()
+
+
+@partial(jax.jit, static_argnames="adjoint")
+def landing(gravity, y, level, adjoint="direct"):
+    start, end, crossing = jnp.array(0.0), jnp.array(9.0), Partial(height, level)
+    options = {"event": crossing, "direction": "down", "adjoint": adjoint}
+    return event.solve(Partial(fall, gravity), y, start, end, **options)
+
+
+def known(gravity, y, level):
+    return (y[1] + jnp.sqrt(y[1] ** 2 + 2 * gravity * (y[0] - level))) / gravity
+
+
+@pytest.mark.parametrize(
+    "adjoint",
+    ["direct", *(pytest.param(name, marks=pytest.mark.slow) for name in ("backsolve", "forward"))],
+)
+def test_a_ball_lands_when_it_must_and_so_do_the_slopes(adjoint):
+    with jax.enable_x64(True):
+        given = jnp.array(9.81), jnp.array([10.0, 3.0]), jnp.array(1.0)
+        t, y, info = landing(*given, adjoint)
+        assert info.is_done
+        assert t == pytest.approx(float(known(*given)), rel=1e-12)
+        np.testing.assert_allclose(y, [1.0, 3.0 - 9.81 * t], rtol=1e-10)
+        slope = jax.jacfwd if adjoint == "forward" else jax.grad
+        when = jax.jit(slope(lambda *given: landing(*given, adjoint)[0], argnums=(0, 1, 2)))
+        slopes = when(*given)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-8),
+            slopes,
+            jax.grad(known, argnums=(0, 1, 2))(*given),
+        )
+
+
+@settings(max_examples=6, deadline=None, derandomize=True)
+@given(phase=st.floats(0.1, 3.0))
+def test_a_spring_passes_its_middle_up_and_down(phase):
+    """From sin(phase) the middle is passed at π − phase, and upwards at 2π − phase."""
+    with jax.enable_x64(True):
+        y = jnp.array([np.sin(phase), np.cos(phase)])
+        for direction, turn in (("any", np.pi), ("up", 2 * np.pi)):
+            t, y_there, info = event.solve(
+                SPRING, y, jnp.array(0.0), jnp.array(10.0),
+                event=PLACE, direction=direction, rtol=1e-8, atol=1e-8,
+            )  # fmt: skip
+            assert info.is_done
+            assert t == pytest.approx(turn - phase, abs=1e-6)
+            assert y_there[0] == pytest.approx(0, abs=1e-9)
+
+
+def test_what_does_not_happen_has_no_time():
+    never = jnp.array(1e3)
+    t, y, info = landing(jnp.array(9.81), jnp.array([10.0, 3.0]), never)
+    assert info.status == Status.INFEASIBLE
+    assert jnp.isnan(t)
+    assert jnp.isnan(y).all()
+    assert jnp.isnan(jax.grad(lambda g: landing(g, jnp.array([10.0, 3.0]), never)[0])(9.81))
+
+
+def test_an_event_at_the_start_has_not_happened():
+    t, _, _ = event.solve(SPRING, jnp.array([0.0, 1.0]), ZERO, jnp.array(5.0), event=PLACE)
+    assert t == pytest.approx(np.pi, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("fn", "options", "said"),
+    [
+        (dense.solve, {"method": "rk4"}, "dense.solve: method is 'rk4', not one of"),
+        (event.solve, {"method": "rk4"}, "event.solve: method is 'rk4', not one of"),
+        (event.solve, {"direction": "left"}, "event.solve: direction is 'left', not one of"),
+        (event.solve, {"event": SPRING}, "event.solve: event returns .* not one number"),
+        (event.solve, {"max_steps": 0}, "event.solve: max_steps is 0, not at least 1"),
+    ],
+)
+def test_what_is_wrong_is_refused(fn, options, said):
+    given = ({"event": PLACE} if fn is event.solve else {}) | options
+    with pytest.raises(ValueError, match=f"^{said}"):
+        fn(SPRING, jnp.array([0.0, 1.0]), ZERO, jnp.array(1.0), **given)

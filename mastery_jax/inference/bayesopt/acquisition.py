@@ -135,13 +135,13 @@ def _log_h_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Ar
 
 
 def _log_h_and_slope(z: Array) -> tuple[Array, Array]:
-    """Return log h and its slope Φ/h, which is 1/c in the tail."""
+    """Return log h and its slope Φ/h: 1/c in the tail, where a difference of logs loses digits."""
     is_tail = z < TAIL
     x = jnp.where(is_tail, -z, -TAIL)
     c = jnp.zeros_like(x)
     for k in reversed(range(1, TERMS + 1)):
         c = k / (x + c)
+    tail = jnp.log(c / (x + c)) - x**2 / 2 - LOG_ROOT
     near = jnp.where(is_tail, 0, z)
     h = jnp.exp(-(near**2) / 2 - LOG_ROOT) + near * ndtr(near)
-    tail = jnp.log(c / (x + c)) - x**2 / 2 - LOG_ROOT
     return jnp.where(is_tail, tail, jnp.log(h)), jnp.where(is_tail, 1 / c, ndtr(near) / h)

@@ -124,9 +124,11 @@ def tell(
         ValueError: constraints are missing, or as many as were not announced.
     """
     num_constraints = state.constraints.shape[1]
-    if constraints is None and num_constraints > 0:
-        raise ValueError(f"surrogate.tell: constraints is None, not {num_constraints} values")
     given = jnp.zeros(0, state.y.dtype) if constraints is None else constraints
+    if len(given) != num_constraints:
+        raise ValueError(
+            f"surrogate.tell: constraints has {len(given)} values, not {num_constraints}"
+        )
     row = state.num_told  # beyond the last one, nothing is written
     return state._replace(
         X=state.X.at[row].set(x),

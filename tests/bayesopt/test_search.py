@@ -35,24 +35,33 @@ def search(state, fn, *, num_evals, num_first, seed=0, ask=one_point.ask, constr
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
-def test_branin_is_found_in_30_evaluations_by_one_program(seed, monkeypatch):
-    """To 0.01, where values go up to 308. ``fit`` is traced once, not for every number told."""
-    traces = []
-    standardize = surrogate._standardize
+def test_branin_is_found_in_30_evaluations_by_one_program():
+    """To 0.1 from every seed and to 0.02 from the median one, where values go up to 308."""
+    traced = []
 
-    def counted(*args, **keywords):
-        traces.append(None)
-        return standardize(*args, **keywords)
+    def counted(mean, variance, best):
+        traced.append(None)
+        return acquisition.log_expected_improvement(mean, variance, best)
 
-    monkeypatch.setattr(surrogate, "_standardize", counted)
-    jax.clear_caches()
-    state = surrogate.init(LOWER, UPPER, capacity=30)
-    state = search(state, landscapes.branin, num_evals=30, num_first=6, seed=seed)
-    x, value = surrogate.best(state)
-    assert value - BRANIN.minimum < 0.01
-    assert float(value) == pytest.approx(float(landscapes.branin(x)))
-    assert len(traces) == 1
+    counts, regrets = [], []
+
+    def ask(key, state):
+        found = one_point.ask(key, state, acquisition=Partial(counted))
+        counts.append(len(traced))
+        return found
+
+    with jax.enable_x64(True):
+        box = jnp.array(BRANIN.lower), jnp.array(BRANIN.upper)
+        for seed in range(5):
+            state = surrogate.init(*box, capacity=30)
+            state = search(state, landscapes.branin, num_evals=30, num_first=6, seed=seed, ask=ask)
+            x, value = surrogate.best(state)
+            assert float(value) == float(landscapes.branin(x))
+            regrets.append(float(value) - BRANIN.minimum)
+    assert max(regrets) < 0.1
+    assert np.median(regrets) < 0.02
+    assert counts[0] > 0
+    assert len(set(counts)) == 1  # traced for the first point, and not for any number told later
 
 
 def circle(x):
@@ -146,10 +155,10 @@ def test_every_slice_of_every_coordinate_has_one_point():
 
 
 def test_bad_input_is_named():
-    with pytest.raises(ValueError, match=r"surrogate\.init: capacity is 0, not at least 1"):
+    with pytest.raises(ValueError, match=r"surrogate.init: capacity is 0, not at least 1"):
         surrogate.init(LOWER, UPPER, capacity=0)
     state = surrogate.init(LOWER, UPPER, capacity=2, num_constraints=1)
-    with pytest.raises(ValueError, match=r"surrogate\.tell: constraints has 0 values, not 1"):
+    with pytest.raises(ValueError, match=r"surrogate.tell: constraints has 0 values, not 1"):
         surrogate.tell(state, LOWER, jnp.array(0.0))
-    with pytest.raises(ValueError, match=r"batch\.ask: num_points is 0, not at least 1"):
+    with pytest.raises(ValueError, match=r"batch.ask: num_points is 0, not at least 1"):
         batch.ask(jax.random.key(0), state, num_points=0)

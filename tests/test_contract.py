@@ -12,7 +12,7 @@ def grouped(case):
 
 
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
-@pytest.mark.parametrize("case", map(grouped, CASES))
+@pytest.mark.parametrize("case", [grouped(case) for case in CASES])
 def test_contract(case, law):
     law(case)
 

@@ -57,6 +57,13 @@ def test_in_single_precision_it_tells_points_apart_where_ei_is_0():
     np.testing.assert_allclose(logs, [log_ei(-20), log_ei(-21)], rtol=1e-6)
 
 
+def test_the_slope_far_away_has_its_digits_in_single_precision():
+    """Φ(z)/h(z) = x + 2/x − … for x = −z; as a difference of logs it was 0.4 % off at 500."""
+    mean = jnp.array([50.0, 500.0, 5000.0])
+    slope = jax.grad(lambda m: acquisition.log_expected_improvement(m, jnp.ones(3), 0.0).sum())
+    np.testing.assert_allclose(slope(mean), -mean - 2 / mean, rtol=1e-6)
+
+
 def mean_is(draws, expected):
     """Say whether draws may have this mean; wrong once in a million keys."""
     error = draws.std(ddof=1) / np.sqrt(len(draws))

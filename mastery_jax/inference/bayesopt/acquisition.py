@@ -125,6 +125,17 @@ def _std(variance: Array) -> tuple[Array, Array]:
 @jax.custom_jvp
 def _log_h(z: Array) -> Array:
     """Return log(φ(z) + z Φ(z))."""
+    return _log_h_and_slope(z)[0]
+
+
+@_log_h.defjvp
+def _log_h_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    value, slope = _log_h_and_slope(*primals)
+    return value, slope * tangents[0]
+
+
+def _log_h_and_slope(z: Array) -> tuple[Array, Array]:
+    """Return log h and its slope Φ/h: 1/c in the tail, where a difference of logs loses digits."""
     is_tail = z < TAIL
     x = jnp.where(is_tail, -z, -TAIL)
     c = jnp.zeros_like(x)
@@ -133,11 +144,4 @@ def _log_h(z: Array) -> Array:
     tail = jnp.log(c / (x + c)) - x**2 / 2 - LOG_ROOT
     near = jnp.where(is_tail, 0, z)
     h = jnp.exp(-(near**2) / 2 - LOG_ROOT) + near * ndtr(near)
-    return jnp.where(is_tail, tail, jnp.log(h))
-
-
-@_log_h.defjvp
-def _log_h_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    (z,), (dz,) = primals, tangents
-    value = _log_h(z)
-    return value, jnp.exp(log_ndtr(z) - value) * dz
+    return jnp.where(is_tail, tail, jnp.log(h)), jnp.where(is_tail, 1 / c, ndtr(near) / h)

@@ -140,7 +140,7 @@ def test_any_acquisition_may_choose():
 
 def test_a_batch_and_thompson_draw_apart_and_within():
     state = told([1.0, 0.2, 1.0, 0.2, 1.0])  # two valleys
-    together, _ = batch.ask(jax.random.key(0), state, num_points=2, num_searches=1, **SMALL)
+    together, _ = batch.ask(jax.random.key(0), state, num_points=2, num_starts=1)
     drawn, _ = thompson.ask(jax.random.key(0), state, num_points=16, **SMALL)
     for X in (together, drawn):
         assert ((X >= 0) & (X <= 1)).all()

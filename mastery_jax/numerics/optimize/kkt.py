@@ -61,8 +61,8 @@ def scale(problem: Problem) -> tuple[Problem, tuple[Array, Array, Array]]:
         The scaled problem, and the factors of x, of the rows of A, and of the objective.
     """
 
-    def step(state: tuple[Any, ...]) -> tuple[tuple[Any, ...], None]:
-        P, A, d, e = state
+    def step(carry: tuple[Any, ...]) -> tuple[tuple[Any, ...], None]:
+        P, A, d, e = carry
         columns = jnp.maximum(jnp.abs(P).max(axis=0), jnp.abs(A).max(axis=0))
         by_x, by_row = _root(columns), _root(jnp.abs(A).max(axis=1))
         P = P * by_x[:, None] * by_x[None, :]

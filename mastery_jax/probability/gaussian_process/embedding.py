@@ -16,7 +16,7 @@ Ghahramani (2003), *Bayesian Monte Carlo*, eq. 9-10.
 
 import functools
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -44,6 +44,7 @@ class Normal(NamedTuple):
 
 
 Measure = Box | Normal
+Matern = kernels.Matern12 | kernels.Matern32 | kernels.Matern52
 
 
 @jax.jit
@@ -154,7 +155,7 @@ def _interval(kernel: kernels.Kernel, measure: Measure) -> tuple[Array, Array]:
     return measure.lower[0], measure.upper[0]
 
 
-def _matern_integrals(kernel: Any, t: Array) -> tuple[Array, Array]:
+def _matern_integrals(kernel: Matern, t: Array) -> tuple[Array, Array]:
     """Return I(t), the integral of k over distances up to t, and that of I."""
     scale = jnp.asarray(kernel.lengthscale, t.dtype).reshape(())
     match kernel:

@@ -115,7 +115,7 @@ def test_a_hundred_free_steps_end_where_optax_ends(name):
         start = tree(0, "float64")
         run = jax.jit(
             lambda step, state: loop.scan(step, (start, state), num_steps=100)[0][0],
-            static_argnums=0,
+            static_argnames="step",
         )
         ours, wanted = run(our_step, rule.init(start)), run(their_step, theirs.init(start))
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10), ours, wanted)

@@ -133,8 +133,8 @@ def polish(problem: Problem, x: Array, z: Array, y: Array) -> tuple[Array, Array
     """Solve for the active rows of an iterate, three times; keep what is better. O((n + m)³)."""
     P, q, A, lower, upper = problem
 
-    def step(state: tuple[Array, Array, Array]) -> tuple[tuple[Array, Array, Array], None]:
-        x, z, y = state
+    def step(carry: tuple[Array, Array, Array]) -> tuple[tuple[Array, Array, Array], None]:
+        x, z, y = carry
         at_lower, at_upper = active(problem, x, z, y)
         is_active = at_lower | at_upper
         bound = jnp.where(at_lower, lower, jnp.where(at_upper, upper, 0))

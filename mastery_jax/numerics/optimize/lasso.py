@@ -177,7 +177,7 @@ def symmetric(moments: Moments) -> Moments:
     return moments._replace(gram=(moments.gram + moments.gram.T) / 2)
 
 
-def split(alpha: Scalar, l1_ratio: Scalar, moments: Moments) -> tuple[Array, Array]:
+def split(alpha: Any, l1_ratio: Any, moments: Moments) -> tuple[Array, Array]:
     """Return α r and α (1 − r) in the dtype of the data."""
     alpha, ratio = (jnp.asarray(number, moments.gram.dtype) for number in (alpha, l1_ratio))
     return alpha * ratio, alpha * (1 - ratio)
@@ -208,9 +208,9 @@ def gap_of(
 def conclude(
     weights: Array,
     moments: Moments,
-    alpha: Scalar,
-    l1_ratio: Scalar,
-    rtol: Scalar,
+    alpha: Any,
+    l1_ratio: Any,
+    rtol: Any,
     num_steps: Array,
 ) -> tuple[State, Info]:
     """Return the model, differentiable, and how far it is from the best."""

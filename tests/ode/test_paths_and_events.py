@@ -114,6 +114,17 @@ def test_what_does_not_happen_has_no_time():
     assert jnp.isnan(jax.grad(lambda g: landing(g, jnp.array([10.0, 3.0]), never)[0])(9.81))
 
 
+@pytest.mark.parametrize("begins", [-1.0, 2.0])
+def test_an_event_that_is_nan_is_not_one_that_did_not_happen(begins):
+    """It is NaN from the start, or from the time 2 on; it never crosses zero before."""
+    lost = Partial(lambda begins, t, y: jnp.where(t >= begins, jnp.nan, 1.0), begins)
+    t, y, info = event.solve(SPRING, jnp.array([0.0, 1.0]), ZERO, jnp.array(5.0), event=lost)
+    assert info.status == Status.NOT_FINITE
+    assert not info.is_done
+    assert jnp.isnan(t)
+    assert jnp.isnan(y).all()
+
+
 def test_an_event_at_the_start_has_not_happened():
     t, _, _ = event.solve(SPRING, jnp.array([0.0, 1.0]), ZERO, jnp.array(5.0), event=PLACE)
     assert t == pytest.approx(np.pi, abs=1e-3)

@@ -72,8 +72,8 @@ def solve(
     Returns:
         The time, the state, and ``Info`` of both marches. Unless its status is CONVERGED, the
         time, the state and their slopes are NaN: INFEASIBLE, where nothing happened until
-        ``end``; NOT_FINITE, where the path only touches zero; the others as of ``dopri5``. Two
-        changes of sign within one step are not seen.
+        ``end``; NOT_FINITE, where the path only touches zero, or the event is NaN; the others as
+        of ``dopri5``. Two changes of sign within one step are not seen.
 
     Raises:
         ValueError: an option is unknown, max_steps is below 1, the field returns what is not like
@@ -119,9 +119,11 @@ def _locate(
     def observe(seen: _Seen, stride: adaptive.Stride) -> tuple[_Seen, Any]:
         value = event(stride.end, stride.trial.y)
         has_crossed = stride.is_kept & _crosses(direction, seen.value, value)
-        value = jnp.where(stride.is_kept & ~has_crossed, value, seen.value)
-        coefs = stride.trial.coefs
-        return _Seen(value, has_crossed, stride.t, stride.step_size, coefs), has_crossed
+        # What is NaN has no sign: it stays, and ends the march.
+        is_next = stride.is_kept & ~has_crossed & ~jnp.isnan(seen.value)
+        value = jnp.where(is_next, value, seen.value)
+        seen = _Seen(value, has_crossed, stride.t, stride.step_size, stride.trial.coefs)
+        return seen, has_crossed | jnp.isnan(value)
 
     like = jax.eval_shape(lambda: step(field, start, y, y, end - start).coefs)
     coefs = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), like)
@@ -146,7 +148,8 @@ def _locate(
 
     bracket = (jnp.zeros_like(start), jnp.ones_like(start))
     (_, s), _ = loop.scan(halve, bracket, jnp.arange(jnp.finfo(start.dtype).nmant + 2))
-    missed = jnp.where(walk.status == Status.CONVERGED, Status.INFEASIBLE, walk.status)
+    unseen = jnp.where(jnp.isnan(seen.value), Status.NOT_FINITE, Status.INFEASIBLE)
+    missed = jnp.where(walk.status == Status.CONVERGED, unseen, walk.status)
     status = jnp.where(seen.has_crossed, walk.status, missed).astype(jnp.int32)
     located = jnp.where(status == Status.CONVERGED, seen.t + s * seen.step_size, start)
     return located, adaptive.count(options.method, walk._replace(status=status))

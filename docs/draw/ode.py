@@ -1,4 +1,4 @@
-"""The picture of docs/ode.md: what an error costs, by four methods."""
+"""The pictures of docs/ode.md: what an error costs, and which steps are chosen."""
 
 import pathlib
 
@@ -8,7 +8,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 from docs.draw.common import MUTED, add, save
-from mastery_jax.numerics.ode import dopri5, fixed_step
+from mastery_jax.numerics.ode import dense, dopri5, fixed_step
 from mastery_jax.plots import style
 
 
@@ -48,4 +48,38 @@ def convergence_orders(file: pathlib.Path) -> None:
     save(plane, file, note="float64; slopes 1, 2, 4 and 5")
 
 
-PICTURES = (convergence_orders,)
+def _pelts(rates: jax.Array, t: jax.Array, y: jax.Array) -> jax.Array:
+    hares, lynxes = y
+    return jnp.stack(
+        [(rates[0] - rates[1] * lynxes) * hares, (rates[3] * hares - rates[2]) * lynxes]
+    )
+
+
+def lotka_volterra(file: pathlib.Path) -> None:
+    """Draw a round of hares and lynxes, and the steps that dopri5 takes on it.
+
+    Rates and start are the posterior means of Carpenter (2018), *Predator-Prey Population Dynamics:
+    the Lotka-Volterra model in Stan*, for the pelts that the Hudson's Bay Company bought.
+    """
+    plane = style.axes("lynxes", "and hares, one round", x="hares, thousand pelts")
+    field, start = Partial(_pelts, jnp.array([0.55, 0.028, 0.80, 0.024])), jnp.array([33.9, 5.9])
+    counts = []
+    for index, tolerance in enumerate((1e-3, 1e-6)):
+        options = {"rtol": tolerance, "atol": tolerance}
+        path, info = dense.solve(field, start, jnp.array(0.0), jnp.array(11.0), **options)
+        look = style.look(index)
+        if index == 0:
+            times = jnp.linspace(path.start, path.end, 600)
+            orbit = jax.vmap(lambda t, path=path: dense.evaluate(path, t))(times)
+            plane.plot(*orbit.T, color=MUTED, linewidth=1.2, label="the polynomials of rtol 0.001")
+        ends = path.coefs[: int(info.num_steps - info.num_rejected), 0]
+        plane.plot(
+            *ends.T, look.marker, color=look.color, markersize=7 - 3 * index,
+            label=f"where steps begin, rtol {tolerance:g}",
+        )  # fmt: skip
+        counts.append(f"{int(info.num_steps)}")
+    plane.set_ylabel("lynxes, thousand pelts", color=MUTED)
+    save(plane, file, note=f"11 years in {' and '.join(counts)} steps")
+
+
+PICTURES = (convergence_orders, lotka_volterra)

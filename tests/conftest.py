@@ -1,14 +1,9 @@
 """Settings of every test: they stand before jax is imported."""
 
-import importlib.metadata
 import os
 import pathlib
 
 os.environ["JAX_PLATFORMS"] = "cpu"
-if importlib.metadata.version("jaxlib").startswith("0.10."):
-    # Small programs compile in half the time; later releases do not know the option.
-    flags = os.environ.get("XLA_FLAGS", "")
-    os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_use_fusion_emitters=false".strip()
 
 from mastery_jax.workflow import launch
 

@@ -69,7 +69,7 @@ def log_expected_improvement(
 
     Example:
         >>> log_expected_improvement(jnp.array([0.0, 50.0]), jnp.array([1.0, 1.0]), 0.0)
-        Array([   -0.9189385, -1258.7441   ], dtype=float32)
+        Array([-9.1893852e-01, -1.2587441e+03], dtype=float32)
     """
     is_open, std = _std(variance)
     gain = jnp.asarray(best, mean.dtype) - mean

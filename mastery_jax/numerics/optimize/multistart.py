@@ -60,7 +60,7 @@ def minimize(
         ...     return (jnp.cos(5 * x) + (x - shift) ** 2).sum()
         >>> fn = Partial(waves, jnp.array(0.5))
         >>> minimize(fn, jnp.linspace(-3, 3, 13)[:, None], num_searches=2)[0].round(3)
-        Array([0.618], dtype=float32)
+        Array([0.619], dtype=float32)
     """
     if not 1 <= num_searches <= len(candidates):
         raise ValueError(

@@ -82,7 +82,7 @@ def log_prob(
     Example:
         >>> X, y = jnp.array([[0.0], [1.0]]), jnp.array([0.5, -0.5])
         >>> log_prob(kernels.RBF(lengthscale=1.0), X, y, noise=0.1).round(4)
-        Array(-2.2792, dtype=float32)
+        Array(-2.2586, dtype=float32)
     """
     seen = jnp.ones(len(X), bool) if is_observed is None else is_observed
     covariance = kernels.gram(kernel, X, noise=noise, is_observed=is_observed)

@@ -162,3 +162,11 @@ def test_a_step_of_zero_and_a_nan_give_nan():
 def test_what_does_not_fit_is_refused(call, said):
     with pytest.raises(ValueError, match=f"finite_difference.*{said}"):
         call(finite_difference, Partial(lambda x: x**2), jnp.ones(2))
+
+
+@pytest.mark.parametrize("width", [jnp.float32, jnp.float64])
+def test_a_complex_step_follows_the_size_of_each_entry(width):
+    x = jnp.asarray([1e-4, 1.0, 1e4, 0.0], width)
+    found = complex_step.jacobian(Partial(lambda x: (x**3).sum() / 3), x)
+    eps = float(jnp.finfo(width).eps)
+    np.testing.assert_allclose(found, x**2, rtol=8 * eps, atol=eps**2)

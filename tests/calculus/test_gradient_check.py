@@ -89,3 +89,12 @@ def test_what_cannot_be_checked_is_refused(given, said):
     given = {"x": [1.0], **given}
     with pytest.raises(ValueError, match=f"gradient_check.check: {said}"):
         gradient_check.check(lambda x: jnp.sqrt(x).sum(), **{**given, "x": jnp.array(given["x"])})
+
+
+def test_a_large_output_excuses_no_small_one():
+    def fn(x):
+        return jnp.stack([1e12 + x[0], jax.lax.stop_gradient(1e-3 * x[0]) + 1e-3 * x[1]])
+
+    report = gradient_check.check(fn, jnp.array([1.0, 2.0]))
+    assert not report.is_close
+    assert report.entry == (1, 0)

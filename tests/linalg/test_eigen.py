@@ -239,3 +239,32 @@ def test_pairs_are_counted():
     solve = partial(power_iteration.solve, jax.random.key(0), jnp.eye(2))
     with pytest.raises(ValueError, match=r"power_iteration\.solve: num_pairs is 3, not from 1 to"):
         solve(num_pairs=3)
+
+
+@pytest.mark.parametrize("width", [np.float32, np.float64])
+def test_a_small_entry_below_the_first_off_diagonal_is_not_lost(width):
+    A = jnp.asarray([[1, 1, 2e-4], [1, 3, 1], [2e-4, 1, 1]], width)
+    values = np.linalg.eigvalsh(np.asarray(A, np.float64))
+    near = {"rtol": 0, "atol": 100 * np.finfo(width).eps}
+    np.testing.assert_allclose(qr_algorithm.eigh(A)[0].values, values, **near)
+    np.testing.assert_allclose(jnp.sort(francis.eigvals(A)[0].real), values, **near)
+
+
+def test_units_move_no_bit_of_what_power_iteration_finds():
+    A = symmetric([5.0, 3.0, 1.0])
+    key = jax.random.key(0)
+    pairs, info = power_iteration.solve(key, A, num_pairs=3)
+    assert (info.status == Status.CONVERGED).all()
+    for unit in (2.0**-600, 2.0**600):
+        same, _ = power_iteration.solve(key, unit * A, num_pairs=3)
+        np.testing.assert_array_equal(same.vectors, pairs.vectors)
+        np.testing.assert_array_equal(same.values, unit * pairs.values)
+
+
+def test_a_value_that_is_repeated_but_for_rounding_has_no_slope_of_its_own():
+    eps = np.finfo(np.float64).eps
+    A = jnp.diag(jnp.array([2.0, 2.0 + eps, 5.0]))
+    slopes = jax.jacfwd(lambda A: qr_algorithm.eigh(A)[0].vectors)(A)
+    assert np.isnan(slopes[:, :2]).any()
+    slopes = jax.jacfwd(lambda A: francis.eigvals(A)[0])(A)
+    assert np.isnan(slopes).any()

@@ -105,3 +105,14 @@ def test_the_transpose_of_a_convolution_is_a_correlation():
 def test_what_does_not_fit_is_refused(call, said):
     with pytest.raises(ValueError, match=said):
         call(jnp.ones(3))
+
+
+def test_a_direction_has_no_length_that_could_be_lost():
+    angle = jnp.asarray(0.3)
+    axis = jnp.array([1.0, 2.0, 2.0])
+    there = transforms.rotation_about(axis, angle)
+    for unit in (1e-200, 1e200):
+        np.testing.assert_allclose(transforms.rotation_about(unit * axis, angle), there, atol=1e-15)
+        np.testing.assert_allclose(
+            transforms.reflection(unit * axis), transforms.reflection(axis), atol=1e-15
+        )

@@ -107,3 +107,16 @@ def test_constraints_are_at_most_as_many_as_variables():
         lagrange.minimize(
             ROSENBROCK, Partial(lambda x: jnp.append(x, 1.0).astype(x.dtype)), jnp.ones(2)
         )
+
+
+@pytest.mark.parametrize("unit", [1e-4, 1.0, 1e4])
+def test_units_of_a_constraint_move_its_multiplier_only(unit):
+    (x, multipliers), info = lagrange.minimize(
+        Partial(lambda x: (x**2).sum()),
+        Partial(lambda unit, x: unit * (x.sum(keepdims=True) - 1), unit),
+        jnp.array([3.0, -1.0]),
+        gtol=1e-11,
+    )
+    assert int(info.status) == Status.CONVERGED
+    np.testing.assert_allclose(x, 0.5, rtol=1e-6)
+    np.testing.assert_allclose(multipliers, -1 / unit, rtol=1e-6)

@@ -118,3 +118,23 @@ def test_the_published_optima_of_diabetes(reference, name, alpha, l1_ratio):
         state, _ = fit(moments, alpha=alpha, l1_ratio=l1_ratio, rtol=1e-13)
         np.testing.assert_allclose(state.weights, wanted["coef"], rtol=1e-6, atol=2e-5)
         np.testing.assert_allclose(state.bias, wanted["intercept"], rtol=1e-6)
+
+
+def test_what_rounding_forbids_is_said_and_costs_no_budget():
+    X, y, weights = problem(2)
+    moments = lasso.moments(X, y, weights)
+    state, info = coordinate_descent.fit(moments, alpha=0.05, rtol=0.0, max_steps=1_000_000)
+    assert int(info.status) in (Status.STALLED, Status.CONVERGED)
+    assert int(info.num_steps) < 10_000
+    best, _ = coordinate_descent.fit(moments, alpha=0.05, rtol=1e-12)
+    np.testing.assert_allclose(state.weights, best.weights, atol=1e-10)
+
+
+def test_running_sums_are_as_good_as_new_ones():
+    """Nearly collinear columns need many steps, and the sums gather the rounding of each."""
+    rng = np.random.default_rng(0)
+    X = np.cumsum(rng.normal(size=(200, 30)), axis=1)
+    y = X @ rng.normal(size=30)
+    moments = lasso.moments(X, y, np.ones(200))
+    _, info = coordinate_descent.fit(moments, alpha=1e-3, rtol=1e-12, max_steps=1_000_000)
+    assert int(info.status) == Status.CONVERGED

@@ -152,3 +152,28 @@ def test_many_fits_at_once_are_each_fit():
     assert info.is_done.all()
     np.testing.assert_allclose(x, jnp.stack([2 * jnp.ones(3), rates], axis=1), rtol=1e-10)
     assert [int(n) for n in info.num_evals] == [int(fit(rate)[1].num_evals) for rate in rates]
+
+
+@pytest.mark.parametrize("unit", [2.0**-600, 2.0**600])
+def test_squares_of_residuals_need_not_exist(unit):
+    y = 2 * np.exp(-0.7 * t) + 0.1 * np.cos(9 * t)
+    fit = Partial(problems.decay, t, y)
+    large = Partial(lambda unit, fit, x: unit * fit(x), unit, fit)
+    start = jnp.array([1.0, 1.0])
+    x, info = levenberg_marquardt.minimize(fit, start)
+    same, there = levenberg_marquardt.minimize(large, start)
+    assert info.status == there.status == Status.CONVERGED
+    np.testing.assert_array_equal(same, x)
+    spread = levenberg_marquardt.covariance(fit, x)
+    np.testing.assert_allclose(levenberg_marquardt.covariance(large, x), spread, rtol=1e-12)
+
+
+def test_a_rank_is_not_read_off_a_diagonal():
+    """Kahan's matrix: its triangle's diagonal is 1e3 times its smallest singular value or more."""
+    n = 40
+    sine = np.sin(0.7)
+    kahan = sine ** np.arange(n)[:, None] * (np.eye(n) - np.cos(0.7) * np.triu(np.ones((n, n)), 1))
+    least = np.linalg.svd(kahan, compute_uv=False)[-1]
+    assert least < n**1.5 * np.finfo(float).eps < np.abs(np.diag(kahan)).min()
+    _, info = gauss_newton.minimize(Partial(line, kahan, np.ones(n)), jnp.zeros(n))
+    assert info.status == Status.SINGULAR

@@ -1,5 +1,7 @@
 """Line searches: the conditions they promise, held against scipy's, and what they refuse."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +12,16 @@ from jax.tree_util import Partial
 from scipy import optimize
 
 from mastery_jax.core.status import Status
-from mastery_jax.numerics.optimize import line_search
+from mastery_jax.numerics.optimize import (
+    gauss_newton,
+    lagrange,
+    lbfgs,
+    levenberg_marquardt,
+    line_search,
+    newton,
+    newton_raphson,
+    quadratic_program,
+)
 from tests.optimize import problems
 
 few = settings(max_examples=12, deadline=None, derandomize=True)
@@ -114,3 +125,26 @@ def test_lanes_do_not_disturb_each_other():
         t, own = line_search.strong_wolfe(ROSENBROCK, xs[i], directions[i])
         np.testing.assert_allclose(whole[i], t, rtol=1e-10)
         assert info.num_evals[i] == own.num_evals
+
+
+def budgets():
+    """Return each search with a budget that it cannot begin with, and the least that it can."""
+    fn, x = Partial(lambda x: (x**2).sum()), jnp.ones(2)
+    vector = Partial(lambda x: x)
+    sides = (jnp.eye(2), jnp.ones(2), jnp.eye(2), jnp.zeros(2), jnp.ones(2))
+    for search in (line_search.backtracking, line_search.strong_wolfe):
+        yield partial(search, fn, x, -x, max_evals=1), "max_evals is 1, not at least 2"
+    none = "max_steps is 0, not at least 1"
+    for method in (lbfgs, newton):
+        yield partial(method.minimize, fn, x, max_steps=0), none
+    for method in (gauss_newton, levenberg_marquardt):
+        yield partial(method.minimize, vector, x, max_steps=0), none
+    yield partial(newton_raphson.solve, vector, x, max_steps=0), none
+    yield partial(lagrange.minimize, fn, Partial(lambda x: x[:1]), x, max_steps=0), none
+    yield partial(quadratic_program.solve, *sides, max_steps=0), none
+
+
+def test_a_budget_that_is_too_small_to_begin_with_is_refused():
+    for search, said in budgets():
+        with pytest.raises(ValueError, match=said):
+            search()

@@ -116,3 +116,15 @@ def test_how_a_root_ends(fn, start, options, status):
 def test_equations_must_be_as_many_as_unknowns():
     with pytest.raises(ValueError, match=r"newton_raphson\.solve: the function returns float64\[1"):
         newton_raphson.solve(Partial(problems.disk, 1.0), jnp.ones(2))
+
+
+def test_variables_in_other_units_are_no_singular_system():
+    unit = jnp.array([1e-12, 1e12])
+    fn = Partial(
+        lambda x: jnp.stack(
+            [(x[0] / unit[0]) ** 2 + x[1] / unit[1] - 3, x[0] / unit[0] - x[1] / unit[1] + 1]
+        )
+    )
+    x, info = newton_raphson.solve(fn, unit * jnp.array([2.0, 1.0]), atol=1e-12)
+    assert int(info.status) == Status.CONVERGED
+    np.testing.assert_allclose(x / unit, [1, 2], rtol=1e-9)

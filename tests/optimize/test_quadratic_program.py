@@ -141,3 +141,33 @@ def test_the_dual_of_a_support_vector_machine():
     dual[peer.support_] = np.abs(peer.dual_coef_[0])
     np.testing.assert_allclose(info.objective, dual @ P @ dual / 2 - dual.sum(), rtol=1e-8)
     np.testing.assert_allclose(alpha, dual, atol=1e-4)
+
+
+def test_a_linear_program_is_convex_and_a_slightly_concave_one_is_not():
+    box = (jnp.eye(2), -jnp.ones(2), jnp.ones(2))
+    (x, _), info = quadratic_program.solve(jnp.zeros((2, 2)), jnp.array([1.0, -1.0]), *box)
+    assert int(info.status) == Status.CONVERGED
+    np.testing.assert_allclose(x, [-1, 1], atol=1e-9)
+    _, info = quadratic_program.solve(jnp.diag(jnp.array([1.0, -1e-4])), jnp.ones(2), *box)
+    assert int(info.status) == Status.BAD_INPUT
+
+
+def test_units_make_no_program_infeasible_or_unbounded():
+    free = (jnp.zeros((1, 1)), jnp.array([-INF]), jnp.array([INF]))
+    (x, _), info = quadratic_program.solve(jnp.array([[1e-6]]), jnp.array([-1.0]), *free)
+    assert int(info.status) == Status.CONVERGED
+    np.testing.assert_allclose(x, [1e6], rtol=1e-9)
+    row = (jnp.array([[1e-6]]), jnp.array([1.0]), jnp.array([INF]))
+    (x, y), info = quadratic_program.solve(jnp.eye(1), jnp.zeros(1), *row)
+    assert int(info.status) == Status.CONVERGED
+    np.testing.assert_allclose(x, [1e6], rtol=1e-9)
+    np.testing.assert_allclose(y, [-1e12], rtol=1e-9)
+
+
+def test_a_program_without_rows_is_a_linear_system():
+    P, q = jnp.array([[2.0, 1.0], [1.0, 3.0]]), jnp.array([1.0, -2.0])
+    none = (jnp.zeros((0, 2)), jnp.zeros(0), jnp.zeros(0))
+    (x, y), info = quadratic_program.solve(P, q, *none)
+    assert int(info.status) == Status.CONVERGED
+    assert y.shape == (0,)
+    np.testing.assert_allclose(P @ x, -q, atol=1e-9)

@@ -146,3 +146,16 @@ def test_a_sweep_is_traced_once():
     for rate in (0.1, 0.2, 0.3):
         counted(rate)
     assert count == 1
+
+
+@pytest.mark.parametrize("rule", [adam, adamw, nadam], ids=lambda rule: rule.__name__[-5:])
+def test_a_decay_of_0_999_is_not_1_in_bfloat16(rule):
+    found = []
+    for dtype in (jnp.bfloat16, jnp.float32):
+        params, grads = (jnp.full(3, value, dtype) for value in (1.0, 0.5))
+        state = rule.init(params)
+        for _ in range(3):
+            updates, state = rule.step(state, grads, params, learning_rate=0.1)
+        assert updates.dtype == dtype
+        found.append(updates.astype(jnp.float32))
+    np.testing.assert_allclose(*found, rtol=0.02)

@@ -1,9 +1,9 @@
-"""Derivatives to the last digit from values at a complex step.
+"""Derivatives from values at a complex step: no difference is taken, and no digit lost to it.
 
     f(x + i h) = f(x) + i h f′(x) − h² f″(x) / 2 − …,      f′(x) = Im f(x + i h) / h + O(h²)
 
-Nothing is subtracted, so that nothing cancels: h may be the square root of the smallest normal
-number, whose square is lost in the rounding of anything.
+Nothing is subtracted, so that nothing cancels, and h may be as small as the rounding of x: 2^−k
+near eps |x|, or eps where x is 0. Its square is then lost beside f(x), and h f′ does not underflow.
 
 Source: Squire & Trapp (1998), *SIAM Review* 40(1), eq. 3.
 """
@@ -14,6 +14,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
 from mastery_jax.core.check import checked
+from mastery_jax.numerics.linalg.scale import power_of_two
 
 __all__ = ["jacobian"]
 
@@ -35,7 +36,7 @@ def jacobian(fn: Partial, x: Float[Array, " n"]) -> Float[Array, "... n"]:
         >>> jacobian(Partial(lambda x: (x**2).sum()), jnp.array([1.0, 2.0]))
         Array([2., 4.], dtype=float32)
     """
-    tiny = float(jnp.finfo(x.dtype).tiny) ** 0.5
-    sides = tiny * jnp.eye(len(x), dtype=x.dtype)
-    values = jax.vmap(lambda side: fn(jax.lax.complex(x, side)))(sides)
-    return jnp.moveaxis(values.imag / tiny, 0, -1)
+    step = power_of_two(x) * jnp.finfo(x.dtype).eps
+    values = jax.vmap(lambda side: fn(jax.lax.complex(x, side)))(jnp.diag(step))
+    slopes = values.imag / step.reshape(-1, *[1] * (values.ndim - 1))
+    return jnp.moveaxis(slopes, 0, -1)

@@ -62,7 +62,7 @@ def eigvals(
 ) -> tuple[Complex[Array, " n"], Info]:
     """Find every eigenvalue of a real square matrix. O(n³).
 
-    Differentiable in both modes where eigenvalues are distinct, by perturbation theory and not
+    Differentiable in both modes where eigenvalues are distinct (else NaN), by perturbation and not
     through the iteration: dλ = uᴴ dA v / uᴴv with left and right eigenvectors u and v, which are
     the last singular vectors of A − λI. That costs O(n⁴), all eigenvalues at once.
 
@@ -114,10 +114,13 @@ def _values_jvp(max_steps: int, primals: Any, tangents: Any) -> tuple[Any, Any]:
     with jax.default_matmul_precision("highest"):
         identity = jnp.eye(len(A), dtype=values.dtype)
         shifted = A.astype(values.dtype)[None] - values[:, None, None] * identity[None]
-        U, _, Vh = jnp.linalg.svd(jax.lax.stop_gradient(shifted))
+        U, S, Vh = jnp.linalg.svd(jax.lax.stop_gradient(shifted))
         left, right = U[:, :, -1].conj(), Vh[:, -1, :].conj()
         moved = jnp.einsum("ki,ij,kj->k", left, dA.astype(values.dtype), right)
         moved = moved / (left * right).sum(axis=1)
+    if len(A) > 1:  # of a repeated value, but for rounding, there is no derivative
+        rounding = len(A) * jnp.finfo(A.dtype).eps * jnp.abs(values).max()
+        moved = jnp.where(S[:, -2] > rounding, moved, jnp.nan)
     return out, (moved, jnp.zeros_like(num_steps), jnp.zeros_like(is_done))
 
 

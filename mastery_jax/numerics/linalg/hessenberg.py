@@ -58,7 +58,8 @@ def _reflect(state: State, column: Array) -> tuple[State, None]:
     x = jnp.where(index > column, H[:, column], 0)
     size = jnp.abs(x).max()
     x = x / jnp.where(size > 0, size, 1)
-    is_done = ~((x**2).sum() - x[column + 1] ** 2 > 0)  # nothing stands below, or all is NaN
+    below = jnp.where(index > column + 1, x, 0)
+    is_done = ~((below**2).sum() > 0)  # nothing stands there, or all is NaN
     length = jnp.sqrt(jnp.where(is_done, 1, (x**2).sum()))
     first = x[column + 1]
     v = x.at[column + 1].add(jnp.where(first < 0, -length, length))

@@ -5,7 +5,7 @@
 
 A system is solved by LU factors with partial pivoting, after each row, then each column, is divided
 by the power of two below its largest entry: units are no reason to call a matrix singular, and a
-row in other units gives the same bits. What is left is measured by the reciprocal condition number,
+row times a power of two gives the same bits. What is left is measured by its reciprocal condition,
 
     1 / (|A|₁ |A⁻¹|₁)     from 1 (well conditioned) down to 0 (singular);
 
@@ -25,7 +25,7 @@ from jaxtyping import Array, Float, Int
 
 from mastery_jax.core.check import checked
 from mastery_jax.core.status import Status
-from mastery_jax.numerics.linalg.scale import power_of_two
+from mastery_jax.numerics.linalg.scale import equilibrate
 
 __all__ = ["SVD", "Info", "inverse", "multiply", "solve", "svd", "transpose"]
 
@@ -153,9 +153,7 @@ def svd(A: Float[Array, "m n"]) -> SVD:
 def _solve(A: Array, B: Array) -> tuple[Array, Array, Info]:
     """Return A⁻¹ B, A⁻¹, and how far both can be trusted."""
     eps, identity = jnp.finfo(A.dtype).eps, jnp.eye(len(A), dtype=A.dtype)
-    rows = power_of_two(jnp.abs(A).max(axis=1))[:, None]
-    columns = power_of_two(jnp.abs(A / rows).max(axis=0))[None, :]
-    scaled = A / rows / columns
+    scaled, rows, columns = equilibrate(A)
     with jax.default_matmul_precision("highest"):
         both = jnp.linalg.solve(scaled, jnp.append(B / rows, identity, axis=1))
         Z, inverted = jnp.split(both, [B.shape[1]], axis=1)

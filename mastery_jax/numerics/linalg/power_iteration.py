@@ -27,6 +27,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from mastery_jax.core import loop
 from mastery_jax.core.check import Scalar, checked
 from mastery_jax.core.status import Status
+from mastery_jax.numerics.linalg.scale import power_of_two
 
 __all__ = ["Info", "Pairs", "State", "init", "solve", "step"]
 
@@ -87,7 +88,9 @@ def step(state: State, A: Float[Array, "n n"], *, rtol: Scalar = 1e-6) -> tuple[
         The next vectors, and ``Info`` of those that were given: RUNNING, CONVERGED or NOT_FINITE.
     """
     nothing = jnp.zeros((0, len(A)), A.dtype)
-    return _step(state, A=A, found=_Found(nothing, nothing), rtol=rtol)
+    unit = power_of_two(jnp.abs(A).max())
+    state, info = _step(state, A=A / unit, found=_Found(nothing, nothing), rtol=rtol)
+    return state, info._replace(value=unit * info.value, residual=unit * info.residual)
 
 
 @partial(jax.jit, static_argnames=("num_pairs", "max_steps"))
@@ -115,7 +118,8 @@ def solve(
     Returns:
         The pairs, and an ``Info`` whose fields have one entry a pair: CONVERGED; OUT_OF_STEPS,
         where two eigenvalues have about the same size, or are a complex pair, and for every pair
-        after such a one, whose deflation is not exact; NOT_FINITE.
+        after such a one, whose deflation is not exact; NOT_FINITE. A small residual bounds the
+        error of a value; its vector is off by the residual over the distance to other values.
 
     Raises:
         ValueError: A is not square, or has not that many eigenvalues.
@@ -130,7 +134,8 @@ def solve(
         raise ValueError(
             f"power_iteration.solve: num_pairs is {num_pairs}, not from 1 to the {len(A)} rows of A"
         )
-    fixed = jax.lax.stop_gradient(A)
+    unit = power_of_two(jnp.abs(A).max())
+    fixed = jax.lax.stop_gradient(A / unit)
     nothing = jnp.zeros((num_pairs, len(A)), A.dtype)
     slots = (jnp.arange(num_pairs), jax.random.split(key, num_pairs))
     hyper = {"A": fixed, "rtol": jax.lax.stop_gradient(rtol), "max_steps": max_steps}
@@ -138,9 +143,14 @@ def solve(
     is_whole = jnp.cumprod(info.status == Status.CONVERGED).astype(bool)
     status = jnp.where(is_whole, info.status, jnp.maximum(info.status, Status.OUT_OF_STEPS))
     with jax.default_matmul_precision("highest"):
-        values, vectors = jax.vmap(partial(_implicit, A))(info.value, found.right)
-    info = info._replace(value=values, is_done=is_whole, status=status.astype(jnp.int32))
-    return Pairs(values=values, vectors=vectors.T), info
+        values, vectors = jax.vmap(partial(_implicit, A / unit))(info.value, found.right)
+    info = info._replace(
+        value=unit * values,
+        residual=unit * info.residual,
+        is_done=is_whole,
+        status=status.astype(jnp.int32),
+    )
+    return Pairs(values=unit * values, vectors=vectors.T), info
 
 
 def _pair(

@@ -45,7 +45,7 @@ class Info(NamedTuple):
 
     num_steps: Int[Array, ""]  # sweeps
     asymmetry: Float[Array, ""]  # largest |A − Aᵀ| / 2 over largest |A|
-    is_done: Bool[Array, ""]  # every off-diagonal entry is 0
+    is_done: Bool[Array, ""]  # status is CONVERGED: every off-diagonal entry is 0
     status: Int[Array, ""]  # core.status.Status
 
 
@@ -94,13 +94,14 @@ def eigh(A: Float[Array, "n n"], *, max_steps: int | None = None) -> tuple[State
     max_steps = 30 * len(A) if max_steps is None else max_steps
     size = jnp.abs(A).max()
     is_finite = jnp.isfinite(size)
-    asymmetry = jnp.abs(A - A.T).max() / 2 / jnp.where(size > 0, size, 1)
+    asymmetry = jnp.abs(A / 2 - A.T / 2).max() / jnp.where(size > 0, size, 1)
     with jax.default_matmul_precision("highest"):
-        values, vectors, num_steps, is_done = _decompose((A + A.T) / 2, max_steps)
+        values, vectors, num_steps, is_done = _decompose(A / 2 + A.T / 2, max_steps)
     is_done = is_finite & (is_done > 0)
     status = jnp.where(is_done, Status.CONVERGED, Status.OUT_OF_STEPS)
     status = jnp.where(asymmetry > jnp.sqrt(jnp.finfo(A.dtype).eps), Status.BAD_INPUT, status)
     status = jnp.where(is_finite, status, Status.NOT_FINITE).astype(jnp.int32)
+    is_done = status == Status.CONVERGED
     values, vectors = (jnp.where(is_finite, x, jnp.nan) for x in (values, vectors))
     info = Info(num_steps.astype(jnp.int32), asymmetry, is_done, status)
     return State(values=values, vectors=vectors), info
@@ -130,8 +131,10 @@ def _decompose_jvp(max_steps: int, primals: Any, tangents: Any) -> tuple[Any, An
     with jax.default_matmul_precision("highest"):
         turned = vectors.T @ dA @ vectors
         gaps = values[None, :] - values[:, None] + jnp.eye(len(A), dtype=A.dtype)
-        # An eigenvector of a repeated value has no derivative: 0/0 and x/0 both become NaN.
-        ratio = turned * (1 - jnp.eye(len(A), dtype=A.dtype)) / jnp.where(gaps == 0, jnp.nan, gaps)
+        # An eigenvector of a value that is repeated, but for rounding, has no derivative.
+        is_equal = jnp.abs(gaps) <= len(A) * jnp.finfo(A.dtype).eps * jnp.abs(values).max()
+        is_equal &= ~jnp.eye(len(A), dtype=bool)
+        ratio = turned * (1 - jnp.eye(len(A), dtype=A.dtype)) / jnp.where(is_equal, jnp.nan, gaps)
         moved = (jnp.diagonal(turned), vectors @ ratio)
     return out, (*moved, jnp.zeros_like(num_steps), jnp.zeros_like(is_done))
 

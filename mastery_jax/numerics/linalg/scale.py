@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from mastery_jax.core.check import checked
 
-__all__ = ["power_of_two"]
+__all__ = ["equilibrate", "power_of_two"]
 
 
 @jax.jit
@@ -33,3 +33,13 @@ def power_of_two(x: Float[Array, "..."]) -> Float[Array, "..."]:
     _, exponent = jnp.frexp(size)
     is_plain = (size > 0) & jnp.isfinite(size)
     return jnp.where(is_plain, jnp.ldexp(jnp.ones_like(size), exponent - 1), 1)
+
+
+def equilibrate(A: Array) -> tuple[Array, Array, Array]:
+    """Return A with rows, then columns, near 1 in size, and the powers of two they are divided by.
+
+    O(m n). The rows' powers are a column, the columns' a row, so that A is the product of all.
+    """
+    rows = power_of_two(jnp.abs(A).max(axis=1))[:, None]
+    columns = power_of_two(jnp.abs(A / rows).max(axis=0))[None, :]
+    return A / rows / columns, rows, columns

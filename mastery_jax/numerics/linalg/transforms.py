@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mastery_jax.core.check import checked
+from mastery_jax.numerics.linalg.scale import power_of_two
 
 __all__ = ["apply", "homogeneous", "reflection", "rotation", "rotation_about", "scaling", "shear"]
 
@@ -53,7 +54,7 @@ def rotation_about(axis: Float[Array, "3"], angle: Float[Array, ""]) -> Float[Ar
         >>> turn.round(3) @ jnp.array([1.0, 0.0, 0.0])
         Array([0., 1., 0.], dtype=float32)
     """
-    unit = axis / jnp.sqrt((axis**2).sum())
+    unit = _unit(axis)
     identity = jnp.eye(3, dtype=axis.dtype)
     across = jnp.cross(unit[None, :], identity).T  # column j is k × e_j
     c, s = jnp.cos(angle), jnp.sin(angle)
@@ -118,7 +119,7 @@ def reflection(normal: Float[Array, " n"]) -> Float[Array, "n n"]:
         Array([[ 1.,  0.],
                [ 0., -1.]], dtype=float32)
     """
-    unit = normal / jnp.sqrt((normal**2).sum())
+    unit = _unit(normal)
     return jnp.eye(len(normal), dtype=normal.dtype) - 2 * unit[:, None] * unit[None, :]
 
 
@@ -174,3 +175,9 @@ def apply(matrix: Float[Array, "k k"], points: Float[Array, "m n"]) -> Float[Arr
             return points @ matrix.T
         mapped = jnp.append(points, jnp.ones_like(points[:, :1]), axis=1) @ matrix.T
     return mapped[:, :-1] / mapped[:, -1:]
+
+
+def _unit(v: Array) -> Array:
+    """Return v at length 1, whatever its length was; NaN for 0."""
+    v = v / power_of_two(jnp.abs(v).max())
+    return v / jnp.sqrt((v**2).sum())

@@ -88,7 +88,7 @@ def solve(
             rtol=jnp.asarray(hyper[1], zeros.dtype),
         )
     num_steps = num_steps.astype(jnp.int32)
-    return lasso.conclude(state.z, moments, alpha, l1_ratio, rtol, num_steps)
+    return lasso.conclude(state.z, moments, alpha, l1_ratio, rtol, num_steps, max_steps)
 
 
 def _step(

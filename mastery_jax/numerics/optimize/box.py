@@ -43,8 +43,8 @@ def clip(x: jax.Array, bounds: Bounds | None) -> jax.Array:
 
 
 def projected(x: jax.Array, gradient: jax.Array, bounds: Bounds | None) -> jax.Array:
-    """Return x − clip(x − ∇f), which is zero at a minimum in the box."""
-    return gradient if bounds is None else x - clip(x - gradient, bounds)
+    """Return x − clip(x − ∇f), which is zero at a minimum in the box; nothing cancels here."""
+    return gradient if bounds is None else jnp.clip(gradient, x - bounds.upper, x - bounds.lower)
 
 
 def held(x: jax.Array, gradient: jax.Array, bounds: Bounds | None) -> tuple[jax.Array, jax.Array]:

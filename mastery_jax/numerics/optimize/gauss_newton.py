@@ -69,7 +69,8 @@ def minimize(
         for a start without finite residuals and derivatives.
 
     Raises:
-        ValueError: ``residuals`` does not return a vector, or fewer residuals than parameters.
+        ValueError: ``max_steps`` < 1; ``residuals`` does not return a vector, or fewer residuals
+            than parameters.
 
     Example:
         >>> def circle(points, x):
@@ -79,6 +80,7 @@ def minimize(
         >>> x.round(3), bool(info.is_done)
         (Array([1., 1., 2.], dtype=float32), True)
     """
+    objective.require_at_least("gauss_newton.minimize", 1, max_steps=max_steps)
     size = objective.require_vector("gauss_newton.minimize", residuals, x)
     if size < len(x):
         raise ValueError(
@@ -149,11 +151,12 @@ def _step(
 
 
 def _solve(jacobian: Array, target: Array) -> tuple[Array, Array]:
-    """Solve by QR factors; say whether their diagonal shows a matrix that has lost rank."""
+    """Solve by QR factors; say whether their singular values show that rank is lost."""
     norms = jnp.sqrt(jnp.sum(jacobian**2, axis=0))
     norms = jnp.where(norms == 0, 1, norms)
     with jax.default_matmul_precision("highest"):
         Q, R = jnp.linalg.qr(jacobian / norms[None, :])
         step = jax.scipy.linalg.solve_triangular(R, target @ Q) / norms
-    rounding = len(target) * jnp.finfo(target.dtype).eps
-    return step, ~(jnp.abs(jnp.diagonal(R)).min() > rounding)
+    # Rounding adds up like a random walk over the rows, not in proportion to their number.
+    rounding = len(R) * len(target) ** 0.5 * jnp.finfo(target.dtype).eps
+    return step, ~(jnp.linalg.svd(R, compute_uv=False).min() > rounding)

@@ -49,8 +49,8 @@ class Problem(NamedTuple):
 def is_convex(problem: Problem) -> Array:
     """Say whether P is positive semidefinite, up to rounding. O(n³)."""
     P = problem.P
-    size = jnp.abs(P).max() + jnp.finfo(P.dtype).tiny
-    slack = jnp.sqrt(jnp.finfo(P.dtype).eps) * size
+    size = jnp.abs(P).max()
+    slack = 10 * len(P) * jnp.finfo(P.dtype).eps * jnp.where(size > 0, size, 1)
     return ~jnp.isnan(jnp.linalg.cholesky(P + slack * jnp.eye(len(P), dtype=P.dtype))).any()
 
 
@@ -63,7 +63,7 @@ def scale(problem: Problem) -> tuple[Problem, tuple[Array, Array, Array]]:
 
     def step(carry: tuple[Any, ...]) -> tuple[tuple[Any, ...], None]:
         P, A, d, e = carry
-        columns = jnp.maximum(jnp.abs(P).max(axis=0), jnp.abs(A).max(axis=0))
+        columns = jnp.maximum(jnp.abs(P).max(axis=0), jnp.abs(A).max(axis=0, initial=0))
         by_x, by_row = _root(columns), _root(jnp.abs(A).max(axis=1))
         P = P * by_x[:, None] * by_x[None, :]
         A = A * by_row[:, None] * by_x[None, :]
@@ -92,13 +92,20 @@ def residuals(problem: Problem, x: Array, y: Array) -> tuple[Array, Array]:
     """Return the largest violation of a bound, and the largest entry of P x + q + Aᵀy."""
     P, q, A, lower, upper = problem
     reached = A @ x
-    primal = jnp.maximum(jnp.maximum(lower - reached, reached - upper).max(), 0)
+    primal = jnp.maximum(lower - reached, reached - upper).max(initial=0)
     return primal, _largest(P @ x + q + A.T @ y)
 
 
-def judge(problem: Problem, it: Any, tolerances: Any) -> tuple[Array, Array]:
-    """Return an iterate's status, and the factor that would balance its residuals. O(n² + m n)."""
-    P, q, A, lower, upper = problem
+def judge(
+    problem: Problem, scaled: Problem, scaling: Any, state: Any, tolerances: Any
+) -> tuple[Array, Array]:
+    """Return an iterate's status, and the factor that would balance its residuals. O(n² + m n).
+
+    Residuals are in the units of the problem. Proofs are judged where it is scaled, since there
+    every row and column is about 1: a small number in large units is no proof of anything.
+    """
+    P, q, A, _, _ = problem
+    it = unscale(state, scaling)
     atol, rtol = tolerances
     reached, curve, pull = A @ it.x, P @ it.x, A.T @ it.y
     primal, dual = _largest(reached - it.z), _largest(curve + q + pull)
@@ -106,21 +113,31 @@ def judge(problem: Problem, it: Any, tolerances: Any) -> tuple[Array, Array]:
     dual_size = jnp.maximum(jnp.maximum(_largest(curve), _largest(pull)), _largest(q))
     is_solved = (primal <= atol + rtol * primal_size) & (dual <= atol + rtol * dual_size)
 
-    small_y, small_x = rtol * _largest(it.dy), rtol * _largest(it.dx)
-    support = _times(upper, jnp.maximum(it.dy, 0)) + _times(lower, jnp.minimum(it.dy, 0))
-    is_infeasible = (_largest(A.T @ it.dy) <= small_y) & (support.sum() <= -small_y)
-    along = A @ it.dx
-    stays = (jnp.isinf(upper) | (along <= small_x)) & (jnp.isinf(lower) | (along >= -small_x))
-    falls = (_largest(P @ it.dx) <= small_x) & ((q * it.dx).sum() <= -small_x)
-    is_unbounded = stays.all() & falls
-
-    status = jnp.where(is_unbounded & (small_x > 0), Status.UNBOUNDED, Status.RUNNING)
-    status = jnp.where(is_infeasible & (small_y > 0), Status.INFEASIBLE, status)
+    status = jnp.where(_is_unbounded(scaled, state.dx, rtol), Status.UNBOUNDED, Status.RUNNING)
+    status = jnp.where(_is_infeasible(scaled, state.dy, rtol), Status.INFEASIBLE, status)
     status = jnp.where(is_solved, Status.CONVERGED, status)
     status = jnp.where(jnp.isfinite(primal + dual), status, Status.NOT_FINITE)
     tiny = jnp.finfo(primal.dtype).tiny
     ratio = (primal / (primal_size + tiny) + tiny) / (dual / (dual_size + tiny) + tiny)
     return status, jnp.sqrt(ratio)
+
+
+def _is_infeasible(scaled: Problem, v: Array, rtol: Array) -> Array:
+    """Say whether Aᵀv = 0 and the bounds along v contradict each other."""
+    small = rtol * _largest(v)
+    support = _times(scaled.upper, jnp.maximum(v, 0)) + _times(scaled.lower, jnp.minimum(v, 0))
+    contradicts = support.sum() <= -rtol * jnp.abs(support).sum()
+    return (_largest(scaled.A.T @ v) <= small) & contradicts & (support.sum() < 0)
+
+
+def _is_unbounded(scaled: Problem, v: Array, rtol: Array) -> Array:
+    """Say whether P v = 0, q falls along v, and v points into the bounds."""
+    P, q, A, lower, upper = scaled
+    small, along = rtol * _largest(v), A @ v
+    stays = (jnp.isinf(upper) | (along <= small)) & (jnp.isinf(lower) | (along >= -small))
+    is_flat = _largest(P @ v) <= small * _largest(P)
+    fall = (q * v).sum()
+    return stays.all() & is_flat & (fall <= -small * _largest(q)) & (fall < 0)
 
 
 def active(problem: Problem, x: Array, z: Array, y: Array) -> tuple[Array, Array]:
@@ -130,7 +147,10 @@ def active(problem: Problem, x: Array, z: Array, y: Array) -> tuple[Array, Array
 
 
 def polish(problem: Problem, x: Array, z: Array, y: Array) -> tuple[Array, Array]:
-    """Solve for the active rows of an iterate, three times; keep what is better. O((n + m)³)."""
+    """Solve for the active rows of an iterate, three times; keep what is better. O((n + m)³).
+
+    The problem is the scaled one: else what is better would depend on units.
+    """
     P, q, A, lower, upper = problem
 
     def step(carry: tuple[Array, Array, Array]) -> tuple[tuple[Array, Array, Array], None]:
@@ -139,7 +159,7 @@ def polish(problem: Problem, x: Array, z: Array, y: Array) -> tuple[Array, Array
         is_active = at_lower | at_upper
         bound = jnp.where(at_lower, lower, jnp.where(at_upper, upper, 0))
         new_x, new_y = _solve(P, A, is_active, -q, bound)
-        wrong = jnp.where(lower == upper, 0, jnp.where(at_lower, new_y, -new_y)).max()
+        wrong = jnp.where(lower == upper, 0, jnp.where(at_lower, new_y, -new_y)).max(initial=0)
         new = jnp.maximum(jnp.maximum(*residuals(problem, new_x, new_y)), wrong)
         is_better = new <= jnp.maximum(*residuals(problem, x, y))
         new_z = jnp.where(is_active, bound, A @ new_x)
@@ -176,16 +196,28 @@ def _solve(P: Array, A: Array, is_active: Array, slope: Array, bound: Array) -> 
     rows = jnp.where(is_active[:, None], A, 0)
     idle = jnp.diag(jnp.where(is_active, 0, 1).astype(P.dtype))
     matrix = jnp.block([[P, rows.T], [rows, -idle]])
+    sizes = jax.lax.stop_gradient(_balance(matrix))
+    matrix = matrix * sizes[:, None] * sizes[None, :]
     signs = jnp.append(jnp.ones(n, P.dtype), -jnp.ones(m, P.dtype))
     shift = jnp.sqrt(jnp.finfo(P.dtype).eps) * signs
     factor = jax.scipy.linalg.lu_factor(matrix + jnp.diag(shift))
-    target = jnp.append(slope, jnp.where(is_active, bound, 0))
+    target = sizes * jnp.append(slope, jnp.where(is_active, bound, 0))
 
     def refine(v: Array) -> tuple[Array, None]:
         return v + jax.scipy.linalg.lu_solve(factor, target - matrix @ v), None
 
     v, _ = loop.scan(refine, jnp.zeros_like(target), num_steps=6)
+    v = sizes * v
     return v[:n], v[n:]
+
+
+def _balance(matrix: Array) -> Array:
+    """Return factors that make the rows and columns of a symmetric matrix about 1 in size."""
+
+    def step(sizes: Array) -> tuple[Array, None]:
+        return sizes * _root(jnp.abs(matrix * sizes[:, None] * sizes[None, :]).max(axis=0)), None
+
+    return loop.scan(step, jnp.ones(len(matrix), matrix.dtype), num_steps=10)[0]
 
 
 def _root(sizes: Array) -> Array:
@@ -197,4 +229,4 @@ def _times(bound: Array, amount: Array) -> Array:
 
 
 def _largest(v: Array) -> Array:
-    return jnp.abs(v).max()
+    return jnp.abs(v).max(initial=0)

@@ -52,6 +52,7 @@ class _State(NamedTuple):
     step: Float[Array, " n"]  # p
     slope: Float[Array, ""]  # of the merit along p
     penalty: Float[Array, ""]  # ρ
+    steepest: Float[Array, ""]  # the largest slope of c so far: what its units are
     t: Float[Array, ""]  # of p, to try next
     num_steps: Int[Array, ""]
     num_evals: Int[Array, ""]
@@ -64,6 +65,7 @@ class _Step(NamedTuple):
     residual: Float[Array, ""]
     has_full_rank: Array
     is_stuck: Array  # c cannot be lowered from here, to first order
+    steepest: Float[Array, ""]
 
 
 @partial(jax.jit, static_argnames=("max_steps",))
@@ -98,7 +100,8 @@ def minimize(
         returned, be it a maximum.
 
     Raises:
-        ValueError: ``fn`` does not return one number, or ``constraints`` no vector of at most n.
+        ValueError: ``max_steps`` < 1; ``fn`` does not return one number, or ``constraints`` no
+            vector of at most n.
 
     Example:
         >>> def cost(x):
@@ -110,6 +113,7 @@ def minimize(
         (Array([-1., -1.], dtype=float32), Array([0.5], dtype=float32))
     """
     where = "lagrange.minimize"
+    objective.require_at_least(where, 1, max_steps=max_steps)
     objective.require_number(where, fn, x)
     size = objective.require_vector(where, constraints, x)
     if size > len(x):
@@ -144,6 +148,7 @@ def _start(x: Array, size: int) -> _State:
         step=jnp.zeros_like(x),
         slope=zero,
         penalty=zero,
+        steepest=zero,
         t=zero,
         num_steps=count - 1,
         num_evals=count,
@@ -166,7 +171,7 @@ def _step(
     noise = 10 * jnp.finfo(x.dtype).eps * jnp.maximum(jnp.abs(before), jnp.abs(value))
     enough = before + C1 * state.t * state.slope + noise
     is_in = is_first | (is_finite & (_merit(trial, state.multipliers, state.penalty) <= enough))
-    new = _newton(trial, jacobian, given, gtol)
+    new = _newton(trial, jacobian, given, gtol, state.steepest)
     penalty, slope = _penalty(trial, new, state.penalty)
     next_t = jnp.where(is_in, 1, state.t / 2)
     num_steps = state.num_steps + is_in.astype(jnp.int32)
@@ -189,6 +194,7 @@ def _step(
         step=new.step,
         slope=slope,
         penalty=penalty,
+        steepest=new.steepest,
         t=next_t,
         num_steps=num_steps,
         num_evals=state.num_evals + 1,
@@ -213,7 +219,9 @@ def _penalty(point: _Point, new: _Step, penalty: Array) -> tuple[Array, Array]:
     return penalty, slope - penalty * square
 
 
-def _newton(point: _Point, A: Array, given: tuple[Partial, Partial], gtol: Array) -> _Step:
+def _newton(
+    point: _Point, A: Array, given: tuple[Partial, Partial], gtol: Array, steepest: Array
+) -> _Step:
     """Find the step from a point, in the basis of the right singular vectors of A."""
     fn, constraints = given
     size, dim = A.shape
@@ -238,10 +246,11 @@ def _newton(point: _Point, A: Array, given: tuple[Partial, Partial], gtol: Array
         residual = jnp.abs(point.gradient + fitted @ finite).max()
         uphill = jnp.abs(point.constraint @ finite).max()
     off = jnp.abs(point.constraint).max()
-    is_stuck = uphill <= jnp.cbrt(rounding) * off * jnp.maximum(singular[0], 1)
+    steepest = jnp.maximum(steepest, singular[0])
+    is_stuck = uphill <= jnp.cbrt(rounding) * off * steepest
     is_near = jnp.maximum(residual, off) <= gtol
     new = jnp.where(is_near, fitted, new)
-    return _Step(p @ Vt, new, jnp.maximum(residual, off), has.all(), is_stuck)
+    return _Step(p @ Vt, new, jnp.maximum(residual, off), has.all(), is_stuck, steepest)
 
 
 def _within(H: Array, target: Array, is_free: Array) -> Array:

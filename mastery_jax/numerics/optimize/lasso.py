@@ -212,13 +212,15 @@ def conclude(
     l1_ratio: Any,
     rtol: Any,
     num_steps: Array,
+    max_steps: int,
 ) -> tuple[State, Info]:
     """Return the model, differentiable, and how far it is from the best."""
     weights = differentiable(weights, moments, *split(alpha, l1_ratio, moments))
     objective, gap = duality_gap(weights, moments, alpha=alpha, l1_ratio=l1_ratio)
     alpha, ratio = (jnp.asarray(number, gap.dtype) for number in (alpha, l1_ratio))
     is_close = gap <= jnp.asarray(rtol, gap.dtype) * moments.square
-    status = jnp.where(is_close, Status.CONVERGED, Status.OUT_OF_STEPS)
+    status = jnp.where(num_steps < max_steps, Status.STALLED, Status.OUT_OF_STEPS)
+    status = jnp.where(is_close, Status.CONVERGED, status)
     status = jnp.where(jnp.isfinite(gap), status, Status.NOT_FINITE)
     is_allowed = (alpha > 0) & (ratio > 0) & (ratio <= 1) & (moments.total > 0)
     status = jnp.where(is_allowed, status, Status.BAD_INPUT).astype(jnp.int32)

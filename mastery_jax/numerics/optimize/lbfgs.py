@@ -93,7 +93,8 @@ def minimize(
         that cross.
 
     Raises:
-        ValueError: ``fn`` does not return one number of the dtype of ``x``; ``memory`` < 1.
+        ValueError: ``max_steps`` < 1; ``fn`` does not return one number of the dtype of ``x``;
+            ``memory`` < 1.
 
     Example:
         >>> def bowl(center, x):
@@ -104,6 +105,7 @@ def minimize(
     """
     if memory < 1:
         raise ValueError(f"lbfgs.minimize: memory is {memory}, not at least 1")
+    objective.require_at_least("lbfgs.minimize", 1, max_steps=max_steps)
     objective.require_number("lbfgs.minimize", fn, x)
     bounds = box.make(lower, upper, x)
     search, still = implicit.stop((fn, bounds))

@@ -22,6 +22,7 @@ from jaxtyping import Array, Float, Int
 from mastery_jax.core import loop
 from mastery_jax.core.check import Scalar, checked
 from mastery_jax.core.status import Status
+from mastery_jax.numerics.linalg.scale import power_of_two
 from mastery_jax.numerics.optimize import ending, implicit, objective, report, trust_region
 
 __all__ = ["covariance", "minimize"]
@@ -38,6 +39,7 @@ class _State(NamedTuple):
     step: Float[Array, " n"]  # p, to try next
     promised: Float[Array, ""]  # fall of |r|² by the model
     radius: Float[Array, ""]  # Δ
+    unit: Float[Array, ""]  # a power of two near the first r: squares of r/unit are all finite
     num_steps: Int[Array, ""]
     num_evals: Int[Array, ""]
     status: Int[Array, ""]
@@ -77,7 +79,8 @@ def minimize(
         and derivatives; BAD_INPUT for a factor that is not positive.
 
     Raises:
-        ValueError: ``residuals`` does not return a vector, or fewer residuals than parameters.
+        ValueError: ``max_steps`` < 1; ``residuals`` does not return a vector, or fewer residuals
+            than parameters.
 
     Example:
         >>> def decay(t, y, x):
@@ -87,6 +90,7 @@ def minimize(
         >>> x.round(3), bool(info.is_done)
         (Array([2. , 0.5], dtype=float32), True)
     """
+    objective.require_at_least("levenberg_marquardt.minimize", 1, max_steps=max_steps)
     num_residuals = objective.require_vector("levenberg_marquardt.minimize", residuals, x)
     if num_residuals < len(x):
         raise ValueError(
@@ -106,6 +110,7 @@ def minimize(
         step=zeros,
         promised=jnp.zeros_like(far),
         radius=far,
+        unit=jnp.ones_like(far),
         num_steps=count - 1,
         num_evals=count,
         status=jnp.where(far > 0, Status.RUNNING, Status.BAD_INPUT).astype(jnp.int32),
@@ -119,8 +124,8 @@ def minimize(
     return found, ending.describe(
         cost,
         found,
-        value=jnp.sum(state.residual**2) / 2,
-        gradient_norm=jnp.abs(slope).max(),
+        value=state.unit * (state.unit * jnp.sum(state.residual**2)) / 2,
+        gradient_norm=state.unit * (state.unit * jnp.abs(slope).max()),
         num_steps=state.num_steps,
         num_evals=state.num_evals,
         status=state.status,
@@ -148,13 +153,15 @@ def covariance(residuals: Partial, x: Float[Array, " n"]) -> Float[Array, "n n"]
             f"levenberg_marquardt.covariance: {size} residuals leave nothing to estimate their "
             f"scale by, beside {len(x)} parameters"
         )
-    jacobian = jax.jacfwd(residuals)(x)
+    jacobian, residual = objective.linearize(residuals, x)
+    unit = power_of_two(jnp.abs(residual).max())
+    jacobian, residual = jacobian / unit, residual / unit
     scale = _norms(jacobian)
     with jax.default_matmul_precision("highest"):
         factor = jnp.linalg.qr(jacobian / scale[None, :], mode="r")
         identity = jnp.eye(len(x), dtype=x.dtype)
         half = jax.scipy.linalg.solve_triangular(factor, identity) / scale[:, None]
-        return jnp.sum(residuals(x) ** 2) / (size - len(x)) * (half @ half.T)
+        return jnp.sum(residual**2) / (size - len(x)) * (half @ half.T)
 
 
 def _step(
@@ -164,6 +171,8 @@ def _step(
     trial, is_first = state.x + state.step, state.num_evals == 0
     jacobian, residual = objective.linearize(fn, trial)
     is_finite = jnp.isfinite(residual).all() & jnp.isfinite(jacobian).all()
+    unit = jnp.where(is_first, power_of_two(jnp.abs(residual).max()), state.unit)
+    residual, jacobian = residual / unit, jacobian / unit
     before, after = jnp.sum(state.residual**2), jnp.sum(residual**2)
     fall = jnp.where(is_finite, 1 - after / _nonzero(before), -1)
     promised = state.promised / _nonzero(before)
@@ -195,7 +204,17 @@ def _step(
     )
     num_steps = state.num_steps + is_in.astype(jnp.int32)
     state = _State(
-        x, residual, jacobian, scale, step, promised_next, radius, num_steps, num_evals, status
+        x=x,
+        residual=residual,
+        jacobian=jacobian,
+        scale=scale,
+        step=step,
+        promised=promised_next,
+        radius=radius,
+        unit=unit,
+        num_steps=num_steps,
+        num_evals=num_evals,
+        status=status,
     )
     return state, verdict
 
@@ -217,7 +236,8 @@ def _model(residual: Array, jacobian: Array, scale: Array, radius: Array) -> tup
 
 def _norms(matrix: Array) -> Array:
     """Return the length of every column, 1 for a column of zeros; or the length of a vector."""
-    length = jnp.sqrt(jnp.sum(matrix**2, axis=0))
+    size = power_of_two(jnp.abs(matrix).max(axis=0))
+    length = size * jnp.sqrt(jnp.sum((matrix / jnp.expand_dims(size, 0)) ** 2, axis=0))
     return _nonzero(length) if matrix.ndim == 2 else length
 
 

@@ -75,7 +75,7 @@ def backtracking(
         its domain.
 
     Raises:
-        ValueError: ``fn`` does not return one number of the dtype of ``x``.
+        ValueError: ``max_evals`` < 2; ``fn`` does not return one number of the dtype of ``x``.
 
     Example:
         >>> def bowl(x):
@@ -84,6 +84,7 @@ def backtracking(
         >>> t, info.value, info.num_evals  # 1, 1/2 and 1/4 go too far
         (Array(0.125, dtype=float32), Array(0., dtype=float32), Array(5, dtype=int32))
     """
+    objective.require_at_least("line_search.backtracking", 2, max_evals=max_evals)
     objective.require_number("line_search.backtracking", fn, x)
     given = implicit.stop((fn, x, direction))
     first_t, part, c = objective.numbers(x, step_size, shrink, c1)
@@ -132,7 +133,7 @@ def strong_wolfe(
         does not go down or an option out of its domain.
 
     Raises:
-        ValueError: ``fn`` does not return one number of the dtype of ``x``.
+        ValueError: ``max_evals`` < 2; ``fn`` does not return one number of the dtype of ``x``.
 
     Example:
         >>> def bowl(x):
@@ -141,6 +142,7 @@ def strong_wolfe(
         >>> t.round(4), info.num_evals
         (Array(0.125, dtype=float32), Array(3, dtype=int32))
     """
+    objective.require_at_least("line_search.strong_wolfe", 2, max_evals=max_evals)
     objective.require_number("line_search.strong_wolfe", fn, x)
     given = implicit.stop((fn, x, direction))
     first_t, fall, left = objective.numbers(x, step_size, c1, c2)

@@ -73,7 +73,7 @@ def minimize(
         for a value of −∞; BAD_INPUT for a radius that is not positive.
 
     Raises:
-        ValueError: ``fn`` does not return one number of the dtype of ``x``.
+        ValueError: ``max_steps`` < 1; ``fn`` does not return one number of the dtype of ``x``.
 
     Example:
         >>> def saddle(x):
@@ -82,6 +82,7 @@ def minimize(
         >>> jnp.abs(x).round(3), bool(info.is_done)
         (Array([0., 1.], dtype=float32), True)
     """
+    objective.require_at_least("newton.minimize", 1, max_steps=max_steps)
     objective.require_number("newton.minimize", fn, x)
     search = implicit.stop(fn)
     first_radius, tol = objective.numbers(x, radius, gtol)

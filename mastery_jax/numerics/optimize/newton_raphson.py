@@ -21,6 +21,7 @@ from jaxtyping import Array, Float, Int
 from mastery_jax.core import loop
 from mastery_jax.core.check import Scalar, checked
 from mastery_jax.core.status import Status
+from mastery_jax.numerics.linalg.scale import equilibrate
 from mastery_jax.numerics.optimize import ending, implicit, objective, report
 
 __all__ = ["solve"]
@@ -63,11 +64,12 @@ def solve(
     Returns:
         The point where the equations are best met, and Info, in which ``value`` is |F|² / 2 and
         ``gradient_norm`` the largest |F_i|: CONVERGED; OUT_OF_STEPS; SINGULAR where J has no
-        inverse in the dtype; STALLED where no shorter step lowers |F|; DIVERGED where a step is
-        longer than the dtype can add to x; NOT_FINITE for a start without finite F and J.
+        inverse in the dtype; STALLED where no shorter step lowers |F|; DIVERGED where a step that
+        is longer than the dtype can add to x did not lower it; NOT_FINITE for a start without
+        finite F and J.
 
     Raises:
-        ValueError: ``fn`` does not return n numbers of the dtype of ``x``.
+        ValueError: ``max_steps`` < 1; ``fn`` does not return n numbers of the dtype of ``x``.
 
     Example:
         >>> def circle_and_line(radius, x):
@@ -76,6 +78,7 @@ def solve(
         >>> x.round(4), bool(info.is_done)
         (Array([1.4142, 1.4142], dtype=float32), True)
     """
+    objective.require_at_least("newton_raphson.solve", 1, max_steps=max_steps)
     objective.require_vector("newton_raphson.solve", fn, x, len(x))
     search, still = implicit.stop((fn, x))
     relative, absolute = objective.numbers(x, rtol, atol)
@@ -104,7 +107,8 @@ def _step(state: _State, *, fn: Partial, tol: Array, limit: int) -> tuple[_State
     enough = (1 - 2 * C1 * state.t) * jnp.sum(state.residual**2)
     is_in = is_first | (is_finite & (jnp.sum(residual**2) <= enough))
     step, is_singular = _solve(jacobian, -residual)
-    is_far = jnp.abs(step).max() * jnp.finfo(step.dtype).eps > jnp.maximum(jnp.abs(trial).max(), 1)
+    moved = jnp.abs(state.t * state.step).max()
+    is_far = moved * jnp.finfo(step.dtype).eps > jnp.maximum(jnp.abs(state.x).max(), 1)
     next_t = jnp.where(is_in, 1, state.t / 2)
     num_steps, num_evals = state.num_steps + is_in.astype(jnp.int32), state.num_evals + 1
     status, verdict = ending.decide(
@@ -112,7 +116,7 @@ def _step(state: _State, *, fn: Partial, tol: Array, limit: int) -> tuple[_State
         (
             (num_evals > limit, Status.OUT_OF_STEPS),
             (next_t < jnp.finfo(step.dtype).eps, Status.STALLED),
-            (is_in & is_far, Status.DIVERGED),
+            (~is_in & is_far, Status.DIVERGED),
             (is_in & is_singular, Status.SINGULAR),
             (is_in & (jnp.abs(residual).max() <= tol), Status.CONVERGED),
             (is_first & ~is_finite, Status.NOT_FINITE),
@@ -132,9 +136,14 @@ def _step(state: _State, *, fn: Partial, tol: Array, limit: int) -> tuple[_State
 
 
 def _solve(matrix: Array, target: Array) -> tuple[Array, Array]:
-    """Solve by LU factors; say whether their diagonal shows a matrix without inverse."""
-    factors = jax.scipy.linalg.lu_factor(matrix)
+    """Solve by LU factors; say whether their diagonal shows a matrix without inverse.
+
+    Units of equations and variables are taken out first: they are no reason to call it that.
+    """
+    scaled, rows, columns = equilibrate(matrix)
+    factors = jax.scipy.linalg.lu_factor(scaled)
     pivots = jnp.abs(jnp.diagonal(factors[0]))
     rounding = len(target) * jnp.finfo(target.dtype).eps * pivots.max()
     with jax.default_matmul_precision("highest"):
-        return jax.scipy.linalg.lu_solve(factors, target), ~(pivots.min() > rounding)
+        step = jax.scipy.linalg.lu_solve(factors, target / rows[:, 0]) / columns[0]
+    return step, ~(pivots.min() > rounding)

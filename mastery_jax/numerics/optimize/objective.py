@@ -7,7 +7,15 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
 
-__all__ = ["gradient", "half_square", "linearize", "numbers", "require_number", "require_vector"]
+__all__ = [
+    "gradient",
+    "half_square",
+    "linearize",
+    "numbers",
+    "require_at_least",
+    "require_number",
+    "require_vector",
+]
 
 
 def gradient(fn: Partial, x: jax.Array) -> jax.Array:
@@ -52,6 +60,17 @@ def require_vector(where: str, fn: Partial, x: jax.Array, size: int | None = Non
     """
     wanted = "a vector" if size is None else f"a vector of {size}"
     return _require(where, fn, x, (size,), wanted)[0]
+
+
+def require_at_least(where: str, least: int, **budget: int) -> None:
+    """Insist that a budget, given by its name, is enough to begin with.
+
+    Raises:
+        ValueError: it is not.
+    """
+    for name, value in budget.items():
+        if value < least:
+            raise ValueError(f"{where}: {name} is {value}, not at least {least}")
 
 
 def _require(

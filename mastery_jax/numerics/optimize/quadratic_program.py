@@ -30,7 +30,7 @@ from jaxtyping import Array, Bool, Float, Int
 from mastery_jax.core import loop
 from mastery_jax.core.check import Scalar, checked
 from mastery_jax.core.status import Status
-from mastery_jax.numerics.optimize import kkt
+from mastery_jax.numerics.optimize import kkt, objective
 
 __all__ = ["Info", "State", "solve"]
 
@@ -109,6 +109,9 @@ def solve(
         positive semidefinite. Unless it converged, x and the multipliers are those of the last
         step.
 
+    Raises:
+        ValueError: ``max_steps`` < 1.
+
     Example:
         >>> state, info = solve(  # the point of x₀ + x₁ = 1, x ≥ 0 that is nearest to (2, 0)
         ...     jnp.eye(2),
@@ -120,21 +123,23 @@ def solve(
         >>> jnp.abs(state.x).round(4), state.multipliers.round(4)
         (Array([1., 0.], dtype=float32), Array([ 1.,  0., -1.], dtype=float32))
     """
+    objective.require_at_least("quadratic_program.solve", 1, max_steps=max_steps)
     given = kkt.Problem((P + P.T) / 2, q, A, lower, upper)
     with jax.default_matmul_precision("highest"):
         fixed = jax.lax.stop_gradient(given)
         tolerances = tuple(jnp.asarray(t, P.dtype) for t in jax.lax.stop_gradient((atol, rtol)))
-        found, verdict, num_steps, scaling = _iterate(fixed, tolerances, max_steps)
-        x, z, y, dx, dy, _ = kkt.unscale(found, scaling)
-        x, y = kkt.polish(fixed, x, z, y)
-        x, y = kkt.differentiable(given, x, y, kkt.active(fixed, x, A @ x, y))
+        found, verdict, num_steps, scaled, scaling = _iterate(fixed, tolerances, max_steps)
+        x, y = kkt.polish(scaled, found.x, found.z, found.y)
+        rows = kkt.active(scaled, x, scaled.A @ x, y)
+        x, _, y, dx, dy, _ = kkt.unscale(found._replace(x=x, y=y), scaling)
+        x, y = kkt.differentiable(given, x, y, rows)
         primal, dual = kkt.residuals(given, x, y)
-        objective = (x * (given.P @ x)).sum() / 2 + (q * x).sum()
+        value = (x * (given.P @ x)).sum() / 2 + (q * x).sum()
     status = jnp.where(jnp.isfinite(primal + dual), verdict.status, Status.NOT_FINITE)
     status = jnp.where(kkt.is_convex(fixed) & (lower <= upper).all(), status, Status.BAD_INPUT)
     status = status.astype(jnp.int32)
     info = Info(
-        objective=objective,
+        objective=value,
         primal_residual=jax.lax.stop_gradient(primal),
         dual_residual=jax.lax.stop_gradient(dual),
         certificate=_direction(dy, status == Status.INFEASIBLE),
@@ -153,7 +158,7 @@ def _iterate(problem: kkt.Problem, tolerances: Any, max_steps: int) -> tuple[Any
     start = _Iterate(
         nought_x, nought_y, nought_y, nought_x, nought_y, jnp.asarray(0.1, problem.q.dtype)
     )
-    return *loop.until(
+    found = loop.until(
         _epoch,
         start,
         max_steps=-(-max_steps // BETWEEN),
@@ -161,7 +166,8 @@ def _iterate(problem: kkt.Problem, tolerances: Any, max_steps: int) -> tuple[Any
         scaled=scaled,
         scaling=scaling,
         tolerances=tolerances,
-    ), scaling
+    )
+    return *found, scaled, scaling
 
 
 def _epoch(
@@ -186,7 +192,7 @@ def _epoch(
         return _Iterate(x, z, y, x - it.x, y - it.y, it.rho), None
 
     state, _ = loop.scan(step, state, num_steps=BETWEEN)
-    status, balance = kkt.judge(problem, kkt.unscale(state, scaling), tolerances)
+    status, balance = kkt.judge(problem, scaled, scaling, state, tolerances)
     rho = jnp.clip(state.rho * balance, 1e-6, 1e6)
     is_far = (balance > 5) | (balance < 0.2)
     return state._replace(rho=jnp.where(is_far, rho, state.rho)), _Verdict(
@@ -195,5 +201,5 @@ def _epoch(
 
 
 def _direction(change: Array, is_one: Array) -> Array:
-    length = jnp.abs(change).max()
+    length = jnp.abs(change).max(initial=0)
     return jnp.where(is_one, change / jnp.where(length > 0, length, 1), 0)

@@ -27,7 +27,8 @@ def apply(
     """Return one tree for each result of ``rule(*leaves, *numbers)``. O(size).
 
     Args:
-        rule: Takes one leaf of each tree, then the numbers in the dtype of the first leaf.
+        rule: Takes one leaf of each tree, then the numbers, all in the dtype of the first leaf;
+            leaves of less than 32 bits, in which 0.999 is 1, are widened for it.
         *trees: Of one structure.
         numbers: Hyperparameters. Traced.
 
@@ -36,6 +37,12 @@ def apply(
         ({'w': Array([3., 3.], dtype=float32)}, {'w': Array([4., 4.], dtype=float32)})
     """
     columns, rebuild = zip(*map(jax.tree.flatten, trees), strict=True)
-    rows = zip(*columns, strict=True)
-    done = [rule(*row, *(jnp.asarray(n, row[0].dtype) for n in numbers)) for row in rows]
+    done = [_apply(rule, row, numbers) for row in zip(*columns, strict=True)]
     return tuple(rebuild[0].unflatten(column) for column in zip(*done, strict=True))
+
+
+def _apply(rule: Callable[..., tuple[Array, ...]], row: tuple[Array, ...], numbers: Any) -> Any:
+    dtype = row[0].dtype
+    wide = dtype if jnp.finfo(dtype).bits >= 32 else jnp.result_type(float)
+    results = rule(*(jnp.asarray(x, wide) for x in (*row, *numbers)))
+    return tuple(result.astype(dtype) for result in results)

@@ -60,14 +60,26 @@ def centered(values: Array, chunk: Array, plan: chunks.Plan) -> tuple[Array, Arr
     """
     first = chunk.astype(jnp.uint32) * plan.size
     count = jnp.minimum(jnp.uint32(plan.num_points) - first, plan.size)
-    if plan.num_points % plan.size == 0:  # every chunk is full
-        total = chunks.block_sum(values)
-        return total, values - (total / plan.size)[..., None], count
-    counts = jnp.arange(plan.size, dtype=jnp.uint32) < count
-    counts = jnp.expand_dims(counts, range(values.ndim - 1))
-    total = chunks.block_sum(jnp.where(counts, values, 0))
+    if plan.num_points % plan.size == 0:
+        return *_full(values), count
+    # A branch, and not a mask on every chunk: that costs more than most integrands.
+    total, deviations = jax.lax.cond(
+        count == plan.size, lambda: _full(values), lambda: _partial(values, count)
+    )
+    return total, deviations, count
+
+
+def _full(values: Array) -> tuple[Array, Array]:
+    total = chunks.block_sum(values)
+    return total, values - (total / values.shape[-1])[..., None]
+
+
+def _partial(values: Array, count: Array) -> tuple[Array, Array]:
+    is_one = jnp.arange(values.shape[-1], dtype=jnp.uint32) < count
+    is_one = jnp.expand_dims(is_one, range(values.ndim - 1))
+    total = chunks.block_sum(jnp.where(is_one, values, 0))
     mean = total / count.astype(values.dtype)
-    return total, jnp.where(counts, values - mean[..., None], 0), count
+    return total, jnp.where(is_one, values - mean[..., None], 0)
 
 
 def merge(a: Moments, b: Moments) -> Moments:

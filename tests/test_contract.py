@@ -7,12 +7,16 @@ from tests.contract import (
     LAWS,
     grad_equals_finite_difference,
     jit_equals_eager,
+    keeps_dtype,
     unexplained,
     vmap_equals_loop,
 )
 
-# Cases of some ten CPU-seconds and more, and the laws that take most of them: make test-full.
-DEAR_LAWS = (jit_equals_eager, grad_equals_finite_difference, vmap_equals_loop)
+# What make test leaves to make test-full: the one law that compiles operation by operation, which
+# takes as long as all the others; two more laws of cases of some ten CPU-seconds and more, and a
+# third where a case takes a minute.
+DEAR_LAWS = (grad_equals_finite_difference, vmap_equals_loop)
+DEAREST = {"batch.ask", "one_point.ask", "surrogate.fit", "thompson.ask"}
 DEAR = {
     "antithetic.integrate",
     "batch.ask",
@@ -60,7 +64,9 @@ DEAR = {
 def pair(law, case):
     """Keep the laws of a case on one worker: they share its compiled programs."""
     marks = [pytest.mark.xdist_group(case.name)]
-    if case.name in DEAR and law in DEAR_LAWS:
+    is_dear = case.name in DEAR and law in DEAR_LAWS
+    is_dearest = case.name in DEAREST and law is keeps_dtype
+    if law is jit_equals_eager or is_dear or is_dearest:
         marks.append(pytest.mark.slow)
     return pytest.param(law, case, id=f"{case.name}-{law.__name__}", marks=marks)
 
@@ -77,4 +83,4 @@ def test_every_exemption_has_a_reason():
 def test_names_are_unique_and_known():
     names = [case.name for case in CASES]
     assert len(names) == len(set(names))
-    assert set(names) >= DEAR
+    assert set(names) >= DEAR | DEAREST

@@ -12,7 +12,6 @@ import doctest
 import math
 import pathlib
 import re
-import runpy
 import shlex
 from typing import NamedTuple
 
@@ -26,27 +25,13 @@ from mastery_jax import cli
 from mastery_jax.workflow import config, launch
 from serving.app import create_app
 from serving.settings import Settings
+from tests.pages import DOCS, FENCE, ROOMS, ROOT, TEXTS, name_of
 
-ROOT = pathlib.Path(__file__).parents[1]
-DOCS = ROOT / "docs"
-ROOMS = [
-    page for page in sorted(DOCS.glob("*.md")) if page.name not in ("README.md", "BENCHMARKS.md")
-]
-ALGORITHMS = ("core", "numerics", "probability", "inference", "learning", "networks")
-TEXTS = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
-PICTURES = sorted(DOCS.glob("pictures/*.png"))
-DRAWN = runpy.run_path(str(DOCS / "pictures.py"))["PICTURES"]
-
-FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+LONG = ("bayesopt", "choosing", "inference", "probability", "quadrature")  # half a minute each
 INLINE = re.compile(r"(?<!`)`(mastery [^`]+)`(?!`)")
-LINK = re.compile(r"\]\((?!\w+:)(?P<path>[^)#\s]*)(?:#(?P<part>[^)\s]*))?\)")
 SHOWN = "# -> "
 VARYING = {"processing_time", "timestamp", "request_id"}  # of an answer; shown, not compared
 JSON = {"null": None, "true": True, "false": False}
-
-
-def name_of(path):
-    return str(path.relative_to(ROOT))
 
 
 class Block(NamedTuple):
@@ -207,8 +192,13 @@ def commands(block):
     return [part.split("\n", 1) for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]]
 
 
+def page_of(path):
+    marks = [pytest.mark.slow] if path.stem in LONG else []
+    return pytest.param(path, id=name_of(path), marks=marks)
+
+
 @pytest.mark.engine
-@pytest.mark.parametrize("page", [ROOT / "README.md", *ROOMS], ids=name_of)
+@pytest.mark.parametrize("page", [page_of(path) for path in (ROOT / "README.md", *ROOMS)])
 def test_a_page_is_true(page, reader):
     for block in blocks(page):
         reader.follow(block)
@@ -236,44 +226,6 @@ def parse(name, words):
     if name in ("run", "sweep"):
         load = {"run": config.load, "sweep": config.load_sweep}[name]
         load(context.params["config"], context.params["changes"])
-
-
-@pytest.mark.parametrize("text", TEXTS, ids=name_of)
-def test_links_lead_somewhere(text):
-    for found in LINK.finditer(FENCE.sub("", text.read_text())):
-        target = (text.parent / found["path"]).resolve() if found["path"] else text
-        assert target.exists(), found[0]
-        if found["part"]:
-            titles = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
-            slugs = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
-            assert found["part"] in slugs, found[0]
-
-
-def test_every_page_is_in_the_index():
-    index = (DOCS / "README.md").read_text()
-    assert [page for page in ROOMS if f"({page.name})" not in index] == []
-
-
-@pytest.mark.parametrize("room", ALGORITHMS)
-def test_a_page_names_every_module_of_its_room(room):
-    for path in (ROOT / "mastery_jax" / room).rglob("[!_]*.py"):
-        page = next(p for at in path.parents if (p := DOCS / f"{at.name}.md").exists())
-        assert f"(../{name_of(path)})" in page.read_text()
-
-
-@pytest.mark.parametrize("picture", PICTURES, ids=lambda path: path.stem)
-def test_a_picture_is_small_and_shown(picture):
-    assert picture.stat().st_size < 60_000
-    assert any(f"(pictures/{picture.name})" in page.read_text() for page in ROOMS)
-
-
-@pytest.mark.slow
-@pytest.mark.engine
-@pytest.mark.parametrize("draw", DRAWN, ids=lambda draw: draw.__name__)
-def test_a_picture_can_be_drawn_again(draw, tmp_path):
-    draw(tmp_path / "again.png")
-    assert (tmp_path / "again.png").stat().st_size < 60_000
-    assert DOCS / f"pictures/{draw.__name__}.png" in PICTURES
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,7 @@ def test_more_than_there_is_room_for_is_bad_input_and_loses_nothing():
     assert info.status == Status.BAD_INPUT
 
 
+@pytest.mark.slow
 def test_any_acquisition_may_choose():
     state = told([1.0, 0.2, 1.0, 0.5, 0.8])
     for chosen in (
@@ -138,6 +139,7 @@ def test_any_acquisition_may_choose():
         assert 0.05 < x[0] < 0.45
 
 
+@pytest.mark.slow
 def test_a_batch_and_thompson_draw_apart_and_within():
     state = told([1.0, 0.2, 1.0, 0.2, 1.0])  # two valleys
     together, _ = batch.ask(jax.random.key(0), state, num_points=2, num_starts=1)

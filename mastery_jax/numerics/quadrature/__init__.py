@@ -10,5 +10,6 @@ refinement       the search of gauss_kronrod, for a pool of integrals
 variable_change  where nodes lie when an end is infinite
 product_grid     a Gauss rule on every axis of a box or of a normal vector
 sparse_grid      Smolyak's grids, for up to some twenty dimensions
+choosing         which method suits an integrand, and why
 monte_carlo      random and quasi-random points
 """

@@ -11,5 +11,6 @@ variable_change  where nodes lie when an end is infinite
 product_grid     a Gauss rule on every axis of a box or of a normal vector
 sparse_grid      Smolyak's grids, for up to some twenty dimensions
 choosing         which method suits an integrand, and why
+energy           what an integral costs in joules, and the best that so many buy
 monte_carlo      random and quasi-random points
 """

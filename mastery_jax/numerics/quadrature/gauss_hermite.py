@@ -103,7 +103,7 @@ def expectation(
 
     def by(count: int) -> Array:
         x, weights = nodes(count)
-        x, probs = jnp.asarray(math.sqrt(2) * x, dtype), weights / math.sqrt(math.pi)
-        return report.weighted(fn, mean + scale * x, jnp.asarray(probs, dtype))
+        x, probs = report.cast((math.sqrt(2) * x, weights / math.sqrt(math.pi)), dtype)
+        return report.weighted(fn, mean + scale * x, probs)
 
     return report.judge_pair(by, num_nodes, is_bad=is_bad, rtol=rtol, atol=atol)

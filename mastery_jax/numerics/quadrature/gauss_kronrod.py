@@ -106,10 +106,12 @@ def integrate(
     Under ``vmap`` on a CPU each integral takes only the cuts that it needs. Differentiable in both
     modes and to any order with respect to the data in ``fn`` and to both ends; the error has no
     derivative. A derivative is as exact as these intervals make it: refined for f, not for ∂f/∂p.
+    By an end at which f is infinite it is the largest number of the dtype.
 
     Args:
         fn: The integrand: one number to a number, or to an array, whose entries are integrated.
-        lower: Where to start; −∞ and ∞ are places too. Traced.
+        lower: Where to start; −∞ and ∞ are places too, seen from where x is about 1: bring x to
+            such a unit, or what lies far from there is missed. Traced.
         upper: Where to end; below ``lower`` the sign turns. Traced.
         breakpoints: Where the integrand jumps, bends or is infinite, between the ends, any order.
         num_nodes: Of one interval: 15 or 21, or any odd number from 5. Static.
@@ -235,10 +237,15 @@ def _integral_jvp(settings: tuple[int, int], primals: Any, tangents: Any) -> Any
     if any(moves):
         points = list(itertools.compress(leaves, moves))
         slope = slope + jax.jvp(total, (points,), (list(itertools.compress(moved, moves)),))[1]
+    where = variable_change.frame(fixed[1], fixed[2], fixed[3][0])[0]
+    middle, _ = variable_change.abscissae((found.left[0] + found.right[0]) / 2, where)
+    largest = jnp.finfo(out[0].dtype).max
     for end, tangent, turn in ((upper, tangents[2], 1), (lower, tangents[1], -1)):
         if not isinstance(tangent, SymbolicZero):
             inside = jnp.isfinite(end)
-            value = jnp.asarray(fn(jnp.where(inside, end, 0)), out[0].dtype)
+            value = jnp.asarray(fn(jnp.where(inside, end, middle)), out[0].dtype)
+            # Where f is infinite, a number: times a tangent of 0 it must be 0.
+            value = jnp.where(jnp.isinf(value), jnp.sign(value) * largest, value)
             slope = slope + jnp.where(inside, turn * value, 0) * tangent
     none = np.zeros(out[2].shape, jax.dtypes.float0)
     return out, (slope, jnp.zeros_like(out[1]), none, none)

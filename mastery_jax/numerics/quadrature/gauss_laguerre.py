@@ -52,8 +52,8 @@ def nodes(num_nodes: int, alpha: float = 0.0) -> tuple[Any, Any]:
     """
     if num_nodes < 1:
         raise ValueError(f"gauss_laguerre.nodes: num_nodes is {num_nodes}, not at least 1")
-    if not alpha > -1:
-        raise ValueError(f"gauss_laguerre.nodes: alpha is {alpha}, not above -1")
+    if not -1 < alpha <= 170:  # Γ(1 + α) is a number
+        raise ValueError(f"gauss_laguerre.nodes: alpha is {alpha}, not above -1 and at most 170")
     k = np.arange(num_nodes)
     off = np.sqrt(k[1:] * (k[1:] + alpha))
     x = np.linalg.eigvalsh(np.diag(2 * k + 1 + alpha) + np.diag(off, 1) + np.diag(off, -1))
@@ -120,7 +120,7 @@ def integrate(
     is_bad = ~(jnp.isfinite(lower) & (rate > 0) & jnp.isfinite(rate))
 
     def by(count: int) -> Array:
-        x, weights = (jnp.asarray(part, dtype) for part in nodes(count))
+        x, weights = report.cast(nodes(count), dtype)
         return report.weighted(fn, lower + x / rate, weights) / rate
 
     return report.judge_pair(by, num_nodes, is_bad=is_bad, rtol=rtol, atol=atol)

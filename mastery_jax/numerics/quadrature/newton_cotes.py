@@ -106,6 +106,10 @@ def integrate_samples(
         >>> integrate_samples(x, x * x, rule="simpson")
         Array(9., dtype=float32)
     """
+    if rule not in ("trapezoid", "simpson"):
+        raise ValueError(
+            f"newton_cotes.integrate_samples: rule is {rule!r}, not 'trapezoid' or 'simpson'"
+        )
     least = 3 if rule == "simpson" else 2
     if len(x) < least:
         raise ValueError(f"newton_cotes.integrate_samples: x has {len(x)} samples, not {least}")

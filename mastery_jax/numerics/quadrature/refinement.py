@@ -28,7 +28,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from mastery_jax.core import loop
 from mastery_jax.core.status import Status
-from mastery_jax.numerics.quadrature import variable_change
+from mastery_jax.numerics.quadrature import report, variable_change
 from mastery_jax.numerics.quadrature.variable_change import Frame
 
 __all__ = ["Found", "search"]
@@ -78,7 +78,9 @@ def _apply(fn: Partial, x: Array, *, is_batched: tuple[bool, ...]) -> Array:
     axes = [0 if batched else None for batched in is_batched]
 
     def one(leaves: list[Any], x: Array) -> Array:
-        return jnp.asarray(rebuild.unflatten(leaves)(x), x.dtype)
+        y = jnp.asarray(rebuild.unflatten(leaves)(x))
+        report.require_real("gauss_kronrod", y)
+        return y.astype(x.dtype)
 
     return jax.vmap(jax.vmap(one, in_axes=(axes, 0)), in_axes=(None, 0))(leaves, x)
 

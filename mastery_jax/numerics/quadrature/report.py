@@ -17,7 +17,18 @@ from jaxtyping import Array, Float, Int
 from mastery_jax.core.check import Scalar
 from mastery_jax.core.status import Status
 
-__all__ = ["Bound", "Spread", "dtype_of", "judge", "judge_pair", "normal", "tolerance", "weighted"]
+__all__ = [
+    "Bound",
+    "Spread",
+    "cast",
+    "dtype_of",
+    "judge",
+    "judge_pair",
+    "normal",
+    "require_real",
+    "tolerance",
+    "weighted",
+]
 
 
 class Bound(NamedTuple):
@@ -49,13 +60,40 @@ def weighted(fn: Partial, nodes: Any, weights: Any) -> Any:
 
     Weights of several rules are columns; their sums come along a leading axis.
     """
-    y = jax.vmap(lambda x: jnp.asarray(fn(x), weights.dtype))(nodes)
+    y = jax.vmap(lambda x: jnp.asarray(fn(x)))(nodes)
+    require_real("quadrature", y)
+    y = y.astype(weights.dtype)
     w = weights.reshape(*weights.shape, *[1] * (y.ndim - 1))
     return (w * y.reshape(len(y), *[1] * (weights.ndim - 1), *y.shape[1:])).sum(axis=0)
 
 
+def cast(rule: tuple[Any, Any], dtype: Any) -> tuple[Array, Array]:
+    """Return the nodes and weights of a rule of NumPy, less those whose weight the dtype loses.
+
+    There f may overflow, and 0 times ∞ is no number.
+    """
+    is_seen = rule[1] >= float(jnp.finfo(dtype).tiny)
+    x, weights = (jnp.asarray(part[is_seen], dtype) for part in rule)
+    return x, weights
+
+
+def require_real(where: str, value: Any) -> None:
+    """Insist that an integrand's value, or its shape, is real.
+
+    Raises:
+        ValueError: it is complex.
+    """
+    if jnp.issubdtype(value.dtype, jnp.complexfloating):
+        raise ValueError(
+            f"{where}: fn(x) is {value.dtype}, not real: integrate its real and imaginary part, "
+            "stacked in an array"
+        )
+
+
 def normal(mean: Any, cov: Any) -> tuple[Callable[[Any], Any], Any]:
     """Return the map of standard normal points (n, d) to N(mean, cov); whether there is none."""
+    # Its derivative supposes that both triangles move; only the lower one is read.
+    cov = jnp.tril(cov) + jnp.tril(cov, -1).T
     with jax.default_matmul_precision("highest"):
         factor = jnp.linalg.cholesky(cov, symmetrize_input=False)
 

@@ -55,7 +55,7 @@ def make(*, dim: int, level: int, basis: Basis) -> tuple[Any, Any]:
         raise ValueError(f"sparse_grid.make: level is {level}, not at least 1")
     rules = [_rule(basis, one) for one in range(level + 1)]
     known = np.unique(np.concatenate([x for x, _ in rules]).round(13))
-    index = [np.searchsorted(known, x.round(13)).astype(np.int16) for x, _ in rules]
+    index = [np.searchsorted(known, x.round(13)).astype(np.int32) for x, _ in rules]
     value = np.zeros(len(known))
     for at, (x, _) in zip(index, rules, strict=True):
         value[at] = x
@@ -87,7 +87,7 @@ def num_points(*, dim: int, level: int, basis: Basis) -> int:
         >>> num_points(dim=20, level=3, basis="clenshaw_curtis")
         40402
     """
-    sizes = [len(_rule(basis, one)[0]) for one in range(level + 1)]
+    sizes = [_size(basis, one) for one in range(level + 1)]
     counts = [1] + [0] * level  # points of all grids whose levels add up to each total
     for _ in range(dim):
         counts = [
@@ -205,21 +205,26 @@ def _grid(verb: str, dim: int, level: int, basis: Basis, max_points: int) -> tup
     return points, np.stack([weights[:, 0], weights[:, 0] - weights[:, 1]], axis=1)
 
 
+def _size(basis: Basis, level: int) -> int:
+    """Return how many nodes the rule of a level has."""
+    return (2**level + 1 if level else 1) if basis == "clenshaw_curtis" else 2 * level + 1
+
+
 def _rule(basis: Basis, level: int) -> tuple[Any, Any]:
     if basis == "gauss_legendre":
         return gauss_legendre.nodes(2 * level + 1)
     if basis == "gauss_hermite":
         x, weights = gauss_hermite.nodes(2 * level + 1)
         return math.sqrt(2) * x, weights / math.sqrt(math.pi)
-    n = 2**level if level else 0
+    n = _size(basis, level) - 1
     if n == 0:
         return np.zeros(1), np.full(1, 2.0)
-    angle = np.pi * np.arange(n + 1) / n
-    k = np.arange(1, n // 2 + 1)
-    terms = np.where(k == n // 2, 1, 2) / (4 * k**2 - 1) * np.cos(2 * angle[:, None] * k)
-    weights = 2 / n * (1 - terms.sum(axis=1))
+    k = np.arange(n // 2 + 1)
+    means = np.zeros(n + 1)  # of cos(j angle) over the half circle: 0 for odd j
+    means[::2] = 2 / (1 - 4 * k**2)
+    weights = np.fft.irfft(means, 2 * n)[: n + 1] * 2
     weights[[0, -1]] /= 2
-    x = np.cos(angle)
+    x = np.cos(np.pi * np.arange(n + 1) / n)
     return (x - x[::-1]) / 2, weights
 
 

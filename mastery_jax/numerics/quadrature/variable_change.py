@@ -94,7 +94,12 @@ def total(
     share = jnp.where(is_finite, (x - fixed(low)) / width, (where.direction < 0).astype(x.dtype))
     x = x + shift * (1 - share) + stretch * share
     slope = slope * (1 + jnp.where(is_finite, (stretch - shift) / width, 0))
-    mass = jnp.where(is_used, half, 0)[:, None] * weights[None] * slope
+    # An interval of no width, which is one, still grows with its ends.
+    moved = ((upper - fixed(upper)) - (lower - fixed(lower))) / 2
+    grows = jnp.arange(len(starts), dtype=jnp.int32) == 0
+    grows &= fixed(lower == upper) & jnp.isfinite(fixed(lower))
+    half = jnp.where(is_used, half, 0) + jnp.where(grows, moved, 0)
+    mass = half[:, None] * weights[None] * slope
     return report.weighted(fn, x.reshape(-1), mass.reshape(-1))
 
 

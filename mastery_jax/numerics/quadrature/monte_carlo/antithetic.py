@@ -69,7 +69,7 @@ def integrate(
         raise ValueError(
             f"antithetic.integrate: num_samples is {num_samples}, not even and at least 4"
         )
-    each = 2 * unit_cube.bytes_each(fn, lower)
+    each = 2 * unit_cube.bytes_each("antithetic.integrate", fn, lower)
     plan = chunks.plan(
         "antithetic.integrate", num_samples // 2, bytes_each=each, max_bytes=max_bytes
     )

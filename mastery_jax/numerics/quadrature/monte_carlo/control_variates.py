@@ -38,7 +38,8 @@ class Info(NamedTuple):
 
 class _Sums(NamedTuple):
     values: chunks.Sum  # of f and h
-    products: chunks.Sum  # of their deviations
+    products: chunks.Sum  # of their deviations, over the units
+    units: Array  # powers of two, of f and h; 0 where nothing deviates
 
 
 @partial(jax.jit, static_argnames=("num_samples", "generator", "max_bytes", "mesh"))
@@ -95,21 +96,21 @@ def integrate(
     if jax.eval_shape(fn, lower).shape:
         raise ValueError("control_variates.integrate: fn(x) is an array, not a number")
     both = Partial(_both, fn, controls)
-    each = (num_controls + 2) * unit_cube.bytes_each(both, lower)
+    each = (num_controls + 2) * unit_cube.bytes_each("control_variates.integrate", both, lower)
     plan = chunks.plan(
         "control_variates.integrate", num_samples, bytes_each=each, max_bytes=max_bytes
     )
     # A chunk's mean costs a degree of freedom of the covariance, the regression m more.
     freedom = max(num_samples - plan.num_chunks - num_controls, 1)
 
-    def run(is_infinite: bool) -> tuple[Array, Array]:
+    def run(is_infinite: bool) -> tuple[Array, Array, Array]:
         part = partial(_part, plan=plan, generator=generator, is_infinite=is_infinite)
         data = (key, both, lower, upper)
         found = chunks.reduce(part, _merge, data, plan=plan, mesh=mesh)
-        values, products = ((each.high + each.low)[0] for each in found)
-        return values / num_samples, products / freedom
+        values, products = ((each.high + each.low)[0] for each in found[:2])
+        return values / num_samples, products / freedom, found.units[0]
 
-    means, cov = unit_cube.split(lower, upper, run)
+    means, cov, units = unit_cube.split(lower, upper, run)
     # Scaled to correlations, so that controls of any unit are told from dependent ones.
     scale = jax.lax.stop_gradient(moments.error_of(jnp.diag(cov)[1:]))
     correlation = cov[1:, 1:] / jnp.where(scale > 0, scale, 1)[:, None] / scale[None, :]
@@ -117,9 +118,10 @@ def integrate(
     smallest = jnp.linalg.eigvalsh(jax.lax.stop_gradient(_known(correlation)))[0]
     is_singular = ~(smallest > 10 * num_controls * jnp.finfo(lower.dtype).eps)
     coefficients = jnp.where(is_singular, jnp.nan, coefficients)
-    estimate = means[0] - (coefficients * (means[1:] - integrals)).sum()
     explained = (coefficients * cov[1:, 0]).sum()
-    std_error = moments.error_of((cov[0, 0] - explained) / num_samples)
+    std_error = units[0] * moments.error_of((cov[0, 0] - explained) / num_samples)
+    coefficients = coefficients * (units[0] / jnp.where(units[1:] > 0, units[1:], 1))
+    estimate = means[0] - (coefficients * (means[1:] - integrals)).sum()
     status = unit_cube.ending(lower, upper, means, cov)
     is_fine = status == Status.CONVERGED
     status = jnp.where(is_fine & is_singular, Status.SINGULAR, status).astype(jnp.int32)
@@ -152,9 +154,17 @@ def _part(
     unit = counter_hash.to_unit(digits, lower.dtype)
     values = unit_cube.evaluate(fn, unit, lower, upper, is_infinite=is_infinite)
     total, deviations, _ = moments.centered(values, chunk, plan)
+    units = moments.unit_of(deviations)
+    deviations = deviations / jnp.where(units > 0, units, 1)[:, None]
     products = chunks.block_sum(deviations[:, None] * deviations[None, :])
-    return _Sums(chunks.exact(total), chunks.exact(products))
+    return _Sums(chunks.exact(total), chunks.exact(products), units)
 
 
 def _merge(a: _Sums, b: _Sums) -> _Sums:
-    return _Sums(chunks.add(a.values, b.values), chunks.add(a.products, b.products))
+    units = jnp.maximum(a.units, b.units)
+
+    def products(part: _Sums) -> chunks.Sum:
+        ratio = moments.ratio(part.units, units)
+        return moments.grown(part.products, ratio[:, None] * ratio[None, :])
+
+    return _Sums(chunks.add(a.values, b.values), chunks.add(products(a), products(b)), units)

@@ -49,7 +49,8 @@ class Info(NamedTuple):
 
 class _Sums(NamedTuple):
     ratios: moments.Moments  # r
-    products: chunks.Sum  # of w, w², w r, r²
+    products: chunks.Sum  # of w, w², w r, r², over the units
+    units: Array  # powers of two, of w and r; 0 where all are
     tail: Array  # the largest w, in falling order
     num_holes: Array  # samples where q is zero and f is not
 
@@ -104,18 +105,18 @@ def integrate(
         (True, 1)
     """
     where = "importance.integrate"
-    if jax.eval_shape(fn, lower).shape:
+    if unit_cube.value_of(where, fn, lower).shape:
         raise ValueError(f"{where}: fn(x) is an array, not a number")
     sample_key, probe_key = jax.random.split(key)
     low, high = jnp.minimum(lower, upper), jnp.maximum(lower, upper)
     data = (fn, log_density, low, high)
     plan = _plan(where, sample, sample_key, num_samples, max_bytes)
     sums = _sums(sample_key, sample, _inside, data, plan=plan, mesh=mesh)
-    total, squares = (each.high + each.low for each in sums.ratios)
+    total, squares = (each.high + each.low for each in sums.ratios[:2])
     sign = jnp.where(upper < lower, -1, 1).prod().astype(lower.dtype)
     estimate = sign * total / num_samples
     variance = squares / (num_samples - plan.num_chunks)
-    std_error = moments.error_of(variance / num_samples)
+    std_error = sums.ratios.unit * moments.error_of(variance / num_samples)
     digits = jax.random.bits(probe_key, (len(lower), num_probes), jnp.uint32)
     probes, _ = unit_cube.rational(counter_hash.to_unit(digits, lower.dtype), low, high)
     seen = jax.vmap(partial(_inside, data), in_axes=1)(probes)[2]
@@ -185,8 +186,13 @@ def expectation(
     data = (fn, log_density, log_target, shift, center)
     sums = _sums(sample_key, sample, _weighted, data, plan=plan, mesh=mesh)
     weight, weight2, crossed, squared = sums.products.high + sums.products.low
-    off = (sums.ratios.total.high + sums.ratios.total.low) / weight
-    std_error = moments.error_of(squared - 2 * off * crossed + off**2 * weight2) / weight
+    of_weight, of_ratio = jnp.where(sums.units > 0, sums.units, 1)
+    total = (sums.ratios.total.high + sums.ratios.total.low) / of_ratio
+    off = total / weight
+    variance = squared - 2 * off * crossed + off**2 * weight2
+    off, std_error = (
+        of_ratio / of_weight * each for each in (off, moments.error_of(variance) / weight)
+    )
     is_finite = jnp.isfinite(off) & jnp.isfinite(std_error)
     status = jnp.where(is_finite, Status.CONVERGED, Status.NOT_FINITE)
     is_missing = is_finite & (sums.num_holes > 0)
@@ -197,13 +203,22 @@ def expectation(
 def _inside(data: Any, x: Array) -> tuple[Array, Array, Array]:
     """Return f/q at a point, its size as weight, and whether q is zero where f is not."""
     fn, log_density, low, high = data
-    value = jnp.where(((x >= low) & (x <= high)).all(), fn(x), 0)
+    is_inside = ((x >= low) & (x <= high)).all()
+    # Elsewhere fn may have no value, and no slope.
+    value = jnp.where(is_inside, fn(jnp.where(is_inside, x, _middle(low, high))), 0)
     log_q = log_density(x)
     is_hole = (log_q == -jnp.inf) & (value != 0)
     # An integrand of zero needs no proposal.
     is_used = ~is_hole & (value != 0)
     ratio = value * jnp.where(is_used, jnp.exp(-jnp.where(is_used, log_q, 0)), 0)
     return ratio, jnp.abs(ratio), is_hole
+
+
+def _middle(low: Array, high: Array) -> Array:
+    """Return a point inside of a box."""
+    from_low, from_high = jnp.isfinite(low), jnp.isfinite(high)
+    beside = jnp.where(from_low, low + 1, jnp.where(from_high, high - 1, 0))
+    return jnp.where(from_low & from_high, low + (high - low) / 2, beside)
 
 
 def _weighted(data: Any, x: Array) -> tuple[Array, Array, Array]:
@@ -237,13 +252,14 @@ def _sums(
         total, deviations, count = moments.centered(r, chunk, plan)
         counts = jnp.arange(plan.size, dtype=jnp.uint32) < count
         r, w = jnp.where(counts, r, 0), jnp.where(counts, w, 0)
-        products = chunks.block_sum(jnp.stack([w, w * w, w * r, r * r]))
+        units = moments.unit_of(jnp.stack([w, r]))
+        v, s = jnp.stack([w, r]) / jnp.where(units > 0, units, 1)[:, None]
+        products = chunks.block_sum(jnp.stack([v, v * v, v * s, s * s]))
         some = jnp.pad(w, (0, max(0, longest + 1 - plan.size)))
         return _Sums(
-            moments.Moments(
-                chunks.exact(total), chunks.exact(chunks.block_sum(jnp.square(deviations)))
-            ),
+            moments.of(total, deviations),
             chunks.exact(products),
+            units,
             jax.lax.top_k(some, longest + 1)[0],
             (counts & is_hole).sum(dtype=jnp.int32),
         )
@@ -254,9 +270,16 @@ def _sums(
 
 def _merge(a: _Sums, b: _Sums) -> _Sums:
     tail = jax.lax.top_k(jnp.concatenate([a.tail, b.tail]), len(a.tail))[0]
+    units = jnp.maximum(a.units, b.units)
+
+    def products(part: _Sums) -> chunks.Sum:
+        w, r = moments.ratio(part.units, units)
+        return moments.grown(part.products, jnp.stack([w, w * w, w * r, r * r]))
+
     return _Sums(
         moments.merge(a.ratios, b.ratios),
-        chunks.add(a.products, b.products),
+        chunks.add(products(a), products(b)),
+        units,
         tail,
         a.num_holes + b.num_holes,
     )

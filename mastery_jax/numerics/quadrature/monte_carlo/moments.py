@@ -2,7 +2,9 @@
 
     mean = Σ v / n,     σ² = Σ_c Σ_{i in c} (v_i − mean_c)² / (n − chunks),     error = σ / √n
 
-Deviations are from the mean of their own chunk: no cancellation, and σ² is unbiased.
+Deviations are from the mean of their own chunk: no cancellation, and σ² is unbiased. Squares are
+those of deviations over a power of two near the largest, so that no unit of v is too small for them
+or too large.
 
 Source: Chan, Golub & LeVeque (1983), *Amer. Statist.* 37, 242 (pairwise variances); Owen (2013),
 *Monte Carlo theory, methods and examples*, section 2.3.
@@ -16,16 +18,18 @@ import jax.numpy as jnp
 from jax import Array
 from jax.sharding import Mesh
 
+from mastery_jax.numerics.linalg.scale import power_of_two
 from mastery_jax.numerics.quadrature.monte_carlo import chunks
 
-__all__ = ["Moments", "average", "centered", "error_of", "merge"]
+__all__ = ["Moments", "average", "centered", "error_of", "grown", "merge", "of", "ratio", "unit_of"]
 
 
 class Moments(NamedTuple):
     """Of some values."""
 
     total: chunks.Sum
-    squares: chunks.Sum  # of deviations from the chunk's mean
+    squares: chunks.Sum  # of deviations from the chunk's mean, over the unit
+    unit: Array  # a power of two, of v; 0 where nothing deviates
 
 
 def average(
@@ -43,14 +47,28 @@ def average(
     def part(data: Any, series: Array, chunk: Array) -> Moments:
         del series
         total, deviations, _ = centered(values(data, chunk), chunk, plan)
-        return Moments(chunks.exact(total), chunks.exact(chunks.block_sum(jnp.square(deviations))))
+        return of(total, deviations)
 
     found = jax.tree.map(
         lambda leaf: leaf[0], chunks.reduce(part, merge, data, plan=plan, mesh=mesh)
     )
-    total, squares = (each.high + each.low for each in found)
+    total, squares = (each.high + each.low for each in found[:2])
     n = plan.num_points
-    return total / n, error_of(squares / (n - plan.num_chunks) / n)
+    return total / n, found.unit * error_of(squares / (n - plan.num_chunks) / n)
+
+
+def of(total: Array, deviations: Array) -> Moments:
+    """Return a chunk's part, from its sum and its deviations."""
+    unit = unit_of(deviations)
+    scaled = deviations / jnp.where(unit > 0, unit, 1)[..., None]
+    squares = chunks.block_sum(jnp.square(scaled))
+    return Moments(chunks.exact(total), chunks.exact(squares), unit)
+
+
+def unit_of(values: Array) -> Array:
+    """Return the power of two near the largest of the last axis; 0 where all are."""
+    largest = jax.lax.stop_gradient(jnp.abs(values).max(axis=-1))
+    return jnp.where(largest > 0, power_of_two(largest), 0)
 
 
 def centered(values: Array, chunk: Array, plan: chunks.Plan) -> tuple[Array, Array, Array]:
@@ -84,7 +102,19 @@ def _partial(values: Array, count: Array) -> tuple[Array, Array]:
 
 def merge(a: Moments, b: Moments) -> Moments:
     """Add two parts."""
-    return Moments(chunks.add(a.total, b.total), chunks.add(a.squares, b.squares))
+    unit = jnp.maximum(a.unit, b.unit)
+    squares = (grown(m.squares, jnp.square(ratio(m.unit, unit))) for m in (a, b))
+    return Moments(chunks.add(a.total, b.total), chunks.add(*squares), unit)
+
+
+def grown(sum_: chunks.Sum, factor: Array) -> chunks.Sum:
+    """Return a sum in another unit; the factor is a power of two."""
+    return chunks.Sum(sum_.high * factor, sum_.low * factor)
+
+
+def ratio(unit: Array, other: Array) -> Array:
+    """Return a unit over another that is at least as large; both may be 0."""
+    return unit / jnp.where(other > 0, other, 1)
 
 
 def error_of(variance: Array) -> Array:

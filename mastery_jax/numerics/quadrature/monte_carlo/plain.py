@@ -64,7 +64,7 @@ def integrate(
     """
     if num_samples < 2:
         raise ValueError(f"plain.integrate: num_samples is {num_samples}, not at least 2")
-    each = unit_cube.bytes_each(fn, lower)
+    each = unit_cube.bytes_each("plain.integrate", fn, lower)
     plan = chunks.plan("plain.integrate", num_samples, bytes_each=each, max_bytes=max_bytes)
 
     def run(is_infinite: bool) -> tuple[Array, Array]:

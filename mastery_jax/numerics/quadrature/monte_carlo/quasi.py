@@ -104,7 +104,9 @@ def integrate(
     plan = chunks.plan(
         "quasi.integrate",
         each,
-        bytes_each=unit_cube.bytes_each(fn, lower, copies=1 if points == "lattice" else 3),
+        bytes_each=unit_cube.bytes_each(
+            "quasi.integrate", fn, lower, copies=1 if points == "lattice" else 3
+        ),
         max_bytes=max_bytes,
         num_series=copies,
         is_binary=True,
@@ -125,7 +127,10 @@ def integrate(
 
     replicates = unit_cube.split(lower, upper, run)
     estimate = replicates.mean(axis=0)
-    std_error = moments.error_of(replicates.var(axis=0, ddof=1) / copies)
+    apart = jnp.moveaxis(replicates - estimate[None], 0, -1)
+    unit = moments.unit_of(apart)
+    squares = jnp.square(apart / jnp.where(unit > 0, unit, 1)[..., None]).sum(axis=-1)
+    std_error = unit * moments.error_of(squares / (copies - 1) / copies)
     half_width = float(stdtrit(copies - 1, 0.975)) * std_error
     status = unit_cube.ending(lower, upper, estimate, std_error)
     return estimate, Info(std_error, half_width, replicates, jnp.int32(num_samples), status)

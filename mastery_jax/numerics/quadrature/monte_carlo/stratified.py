@@ -68,7 +68,7 @@ def integrate(
     """
     if num_samples < 2:
         raise ValueError(f"stratified.integrate: num_samples is {num_samples}, not at least 2")
-    each = 2 * unit_cube.bytes_each(fn, lower)
+    each = 2 * unit_cube.bytes_each("stratified.integrate", fn, lower)
     cells = _per_axis(num_samples // 2, len(lower))
     count = cells ** len(lower)
     plan = chunks.plan("stratified.integrate", count, bytes_each=each, max_bytes=max_bytes)
@@ -94,13 +94,12 @@ def integrate(
                 jnp.where(counts, (one + two) / 2, 0),
                 jnp.where(counts, (one - two) / 2, 0),
             )
-            sums = (chunks.block_sum(mean), chunks.block_sum(jnp.square(half)))
-            return moments.Moments(*map(chunks.exact, sums))
+            return moments.of(chunks.block_sum(mean), half)
 
         data = (key, fn, lower, upper)
         found = chunks.reduce(part, moments.merge, data, plan=plan, mesh=mesh)
-        total, squares = ((each.high + each.low)[0] for each in found)
-        return total / count, moments.error_of(squares) / count
+        total, squares = ((each.high + each.low)[0] for each in found[:2])
+        return total / count, found.unit[0] * (moments.error_of(squares) / count)
 
     estimate, std_error = unit_cube.split(lower, upper, run)
     status = unit_cube.ending(lower, upper, estimate, std_error)

@@ -22,8 +22,9 @@ from jax import Array
 from jax.tree_util import Partial
 
 from mastery_jax.core.status import Status
+from mastery_jax.numerics.quadrature import report
 
-__all__ = ["affine", "bytes_each", "ending", "evaluate", "rational", "split"]
+__all__ = ["affine", "bytes_each", "ending", "evaluate", "rational", "split", "value_of"]
 
 
 def split(lower: Array, upper: Array, run: Callable[[bool], Any]) -> Any:
@@ -49,7 +50,10 @@ def evaluate(fn: Partial, unit: Array, lower: Array, upper: Array, *, is_infinit
     points, volume = to_box(unit, lower, upper)
     values = jax.vmap(fn, in_axes=1, out_axes=-1)(points)
     values = jnp.asarray(values, lower.dtype)
-    return values * jnp.expand_dims(volume, range(values.ndim - volume.ndim))
+    volume = jnp.expand_dims(volume, range(values.ndim - volume.ndim))
+    if is_infinite:  # where |dx/du| overflows, a value that underflows counts as 0
+        volume = jnp.where((values == 0) & jnp.isinf(volume), 0, volume)
+    return values * volume
 
 
 def affine(unit: Array, lower: Array, upper: Array) -> tuple[Array, Array]:
@@ -81,8 +85,29 @@ def ending(lower: Array, upper: Array, *found: Array) -> Array:
     return jnp.where(is_nothing.any(), Status.BAD_INPUT, status).astype(jnp.int32)
 
 
-def bytes_each(fn: Partial, lower: Array, *, copies: int = 3) -> int:
-    """Return what one point takes: digits, coordinates and values, some copies while they form."""
+def value_of(where: str, fn: Partial, lower: Array) -> jax.ShapeDtypeStruct:
+    """Return the shape of an integrand's value.
+
+    Raises:
+        ValueError: it is complex, or the dtype of the bounds, such as half precision, ends too soon.
+    """
+    largest = float(jnp.finfo(lower.dtype).max)
+    if largest < 2**31:
+        raise ValueError(
+            f"{where}: lower is {lower.dtype}, whose numbers end at {largest:g}, not of a dtype "
+            "that holds sums over all points"
+        )
+    value = jax.eval_shape(fn, lower)
+    report.require_real(where, value)
+    return value
+
+
+def bytes_each(where: str, fn: Partial, lower: Array, *, copies: int = 3) -> int:
+    """Return what one point takes: digits, coordinates and values, some copies while they form.
+
+    Raises:
+        ValueError: as ``value_of``.
+    """
     itemsize = lower.dtype.itemsize
-    value = math.prod(jax.eval_shape(fn, lower).shape)
+    value = math.prod(value_of(where, fn, lower).shape)
     return copies * (len(lower) * (4 + itemsize) + value * itemsize)

@@ -117,20 +117,22 @@ def integrate(
         return loop.scan(step, start, key=key, num_steps=num_iterations, rates=rates)
 
     state, found = unit_cube.split(lower, upper, run)
-    estimates, variances = (each[num_warmup:] for each in found)
+    estimates, errors = (each[num_warmup:] for each in found)
     # Iterations that saw no variance at all agree exactly, or say nothing.
-    is_exact = variances.max() == 0
-    weights = 1 / jnp.where(is_exact, 1, jnp.where(variances > 0, variances, jnp.inf))
+    is_exact = errors.max() == 0
+    least = jax.lax.stop_gradient(jnp.where(errors > 0, errors, jnp.inf).min())
+    least = jnp.where(is_exact, 1, least)
+    weights = jnp.where(errors > 0, least / jnp.where(errors > 0, errors, 1), 0) ** 2
+    weights = jnp.where(is_exact, 1, jnp.where(jnp.isnan(errors), jnp.nan, weights))
     estimate = (weights * estimates).sum() / weights.sum()
-    std_error = jnp.where(is_exact, 0, moments.error_of(1 / weights.sum()))
+    std_error = jnp.where(is_exact, 0, least * moments.error_of(1 / weights.sum()))
     freedom = num_iterations - num_warmup - 1
-    chi2 = (weights * jnp.square(estimates - estimate)).sum() / freedom
+    chi2 = (weights * jnp.square((estimates - estimate) / least)).sum() / freedom
     half = jnp.asarray(freedom / 2, lower.dtype)
     probability = gammaincc(half, jax.lax.stop_gradient(half * chi2))
     status = unit_cube.ending(lower, upper, estimate, std_error)
     is_at_odds = (status == Status.CONVERGED) & (probability < 1e-4)
     status = jnp.where(is_at_odds, Status.DIVERGED, status).astype(jnp.int32)
-    errors = moments.error_of(variances)
     info = Info(
         std_error, chi2, probability, estimates, errors, state, jnp.int32(num_samples), status
     )
@@ -148,8 +150,9 @@ def _iterate(
     generator: counter_hash.Generator,
     is_infinite: bool,
 ) -> tuple[State, tuple[Array, Array]]:
-    """Sample once; return the adapted state, and the estimate and its variance."""
+    """Sample once; return the adapted state, and the estimate and its standard error."""
     fn, lower, upper = problem
+    state = jax.lax.stop_gradient(state)  # where points lie is no part of a derivative
     num_dims, cubes = len(lower), len(state.shares)
     counts, cube = _allocate(state.shares, num_points)
     digits = counter_hash.digits(key, shape=(num_dims, num_points), generator=generator)
@@ -158,6 +161,8 @@ def _iterate(
     y = (corner.astype(lower.dtype) + inside) / per_axis
     unit, jacobian, bins = _map(state.edges, y)
     values = jacobian * unit_cube.evaluate(fn, unit, lower, upper, is_infinite=is_infinite)
+    size = moments.unit_of(values)
+    values = values / jnp.where(size > 0, size, 1)
 
     def total(each: Array) -> Array:
         return jax.ops.segment_sum(each, cube, cubes, indices_are_sorted=True)
@@ -176,7 +181,7 @@ def _iterate(
     is_usable = jnp.isfinite(edges).all() & jnp.isfinite(shares).all() & (spread.sum() > 0)
     adapted = State(edges, shares)
     adapted = jax.tree.map(lambda new, old: jnp.where(is_usable, new, old), adapted, state)
-    return adapted, (estimate, variance)
+    return adapted, (size * estimate, size * moments.error_of(variance))
 
 
 def _allocate(shares: Array, num_points: int) -> tuple[Array, Array]:
@@ -220,7 +225,7 @@ def _refine(edges: Array, bins: Array, weight: Array, damping: Array) -> Array:
 def _check(
     fn: Partial, lower: Array, num_samples: int, iterations: int, warmup: int, bins: int
 ) -> None:
-    if jax.eval_shape(fn, lower).shape:
+    if unit_cube.value_of("vegas.integrate", fn, lower).shape:
         raise ValueError("vegas.integrate: fn(x) is an array, not a number")
     if bins < 2:
         raise ValueError(f"vegas.integrate: num_bins is {bins}, not at least 2")

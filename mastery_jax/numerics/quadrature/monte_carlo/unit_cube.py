@@ -89,7 +89,7 @@ def value_of(where: str, fn: Partial, lower: Array) -> jax.ShapeDtypeStruct:
     """Return the shape of an integrand's value.
 
     Raises:
-        ValueError: it is complex, or the dtype of the bounds, such as half precision, ends too soon.
+        ValueError: it is complex, or bounds are of a dtype that ends too soon, as half precision.
     """
     largest = float(jnp.finfo(lower.dtype).max)
     if largest < 2**31:

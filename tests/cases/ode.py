@@ -72,7 +72,9 @@ def one_step(field, y, start, end, *, method, **given):
     powers = [[y[0], y[1]], [0, s * y[0] * end], [r * end**2 / 2, 0], [0, s * r * end**3 / 6]]
     if method == "dopri5":
         powers.append([0, 0])
-    coefs = np.array([powers, np.zeros_like(powers)])
+    still = np.zeros_like(powers)
+    still[0] = np.sum(powers, axis=0)  # the rows that no step has used stay at the end
+    coefs = np.array([powers, still])
     path = dense.Path(start, end, np.array([start, end]), np.array([end, 0]), coefs)
     return path, (1, 0, 8, 1, True)
 

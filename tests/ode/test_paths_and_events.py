@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jax.tree_util import Partial
 
 from mastery_jax.core.status import Status
-from mastery_jax.numerics.ode import dense, dopri5, event
+from mastery_jax.numerics.ode import dense, dopri5, event, rodas4
 from tests.ode.fields import ANIMAL_FIELD, ANIMALS, exact, fall, pole, spring
 
 ZERO = jnp.array(0.0)
@@ -136,7 +136,7 @@ def test_an_event_at_the_start_has_not_happened():
         (dense.solve, {"method": "rk4"}, "dense.solve: method is 'rk4', not one of"),
         (event.solve, {"method": "rk4"}, "event.solve: method is 'rk4', not one of"),
         (event.solve, {"direction": "left"}, "event.solve: direction is 'left', not one of"),
-        (event.solve, {"event": SPRING}, "event.solve: event returns .* not one number"),
+        (event.solve, {"event": SPRING}, "event.solve: event returns .* not one float"),
         (event.solve, {"max_steps": 0}, "event.solve: max_steps is 0, not at least 1"),
     ],
 )
@@ -144,3 +144,79 @@ def test_what_is_wrong_is_refused(fn, options, said):
     given = ({"event": PLACE} if fn is event.solve else {}) | options
     with pytest.raises(ValueError, match=f"^{said}"):
         fn(SPRING, jnp.array([0.0, 1.0]), ZERO, jnp.array(1.0), **given)
+
+
+def fall_from(adjoint, level):
+    ends = ZERO.astype(level.dtype), jnp.asarray(5.0, level.dtype)
+    field = Partial(lambda t, y: jnp.stack([y[1], -9.81 + 0 * t]))
+    start = jnp.stack([level, 0 * level])
+    options = {"event": PLACE, "adjoint": adjoint, "rtol": 1e-9, "atol": 1e-9}
+    t, y, _ = event.solve(field, start, *ends, **options)
+    return jnp.stack([t, y[1]])
+
+
+@pytest.mark.parametrize(
+    ("adjoint", "second"),
+    [("forward", lambda fn: jax.jacfwd(jax.jacfwd(fn))), ("direct", jax.hessian)],
+)
+def test_the_time_of_an_event_has_curvature(adjoint, second):
+    """A fall from h takes √(2h/g) and ends at −√(2gh)."""
+    with jax.enable_x64(True):
+        bent = second(lambda h: fall_from(adjoint, h))(jnp.asarray(10.0))
+    time, speed = np.sqrt(20 / 9.81), -np.sqrt(20 * 9.81)
+    np.testing.assert_allclose(bent, [-time / 400, -speed / 400], rtol=1e-8)
+
+
+def test_an_event_that_jumps_has_a_time_and_no_slope():
+    def sign(t, y):
+        return jnp.where(y[0] > 0, 1.0, -1.0)
+
+    def hit(level):
+        start = jnp.stack([level, 0 * level])
+        return event.solve(
+            Partial(fall, 9.81), start, ZERO, jnp.array(5.0), event=Partial(sign), adjoint="forward"
+        )
+
+    t, _, info = hit(jnp.array(1.0))
+    assert info.is_done
+    np.testing.assert_allclose(t, np.sqrt(2 / 9.81), rtol=1e-5)
+    assert not np.isfinite(jax.jacfwd(lambda level: hit(level)[0])(jnp.array(1.0)))
+    whole = Partial(lambda t, y: jnp.where(y[0] > 0, 1, -1))
+    with pytest.raises(ValueError, match=r"event.solve: event returns .*int32.* not one float"):
+        event.solve(SPRING, jnp.array([1.0, 0.0]), ZERO, jnp.array(5.0), event=whole)
+
+
+@pytest.mark.parametrize("solver", [dopri5, rodas4])
+@pytest.mark.parametrize("adjoint", ["direct", "backsolve"])
+def test_at_one_time_the_state_is_what_was_given(solver, adjoint):
+    def first(y, times):
+        return solver.solve(SPRING, y, times, adjoint=adjoint)[0][-1, 0]
+
+    of_y, of_times = jax.grad(first, (0, 1))(jnp.array([1.0, 0.0]), jnp.zeros(1))
+    np.testing.assert_array_equal(of_y, [1.0, 0.0])
+    np.testing.assert_array_equal(of_times, [0.0])
+
+
+@pytest.mark.parametrize("solver", [dopri5, rodas4])
+def test_a_march_of_no_length_moves_with_its_ends(solver):
+    decay = Partial(lambda t, y: -2 * y)
+
+    def last(times):
+        return solver.solve(decay, jnp.ones(1), times, adjoint="forward")[0][-1, 0]
+
+    np.testing.assert_allclose(jax.jacfwd(last)(jnp.zeros(2)), [2.0, -2.0], rtol=1e-6)
+
+
+def test_a_path_of_no_step_is_where_it_began_and_bad_input_is_nowhere():
+    ends = ZERO, jnp.array(1.0)
+    path, info = dense.solve(Partial(lambda t, y: y * jnp.nan), jnp.ones(1), *ends)
+    assert info.status == Status.NOT_FINITE
+    np.testing.assert_array_equal(dense.evaluate(path, ZERO), [1.0])
+    path, info = dense.solve(SPRING, jnp.array([1.0, 0.0]), *ends, atol=0.0)
+    assert info.status == Status.BAD_INPUT
+    assert np.isnan(dense.evaluate(path, ZERO)).all()
+
+
+def test_times_are_of_the_dtype_of_the_state():
+    with pytest.raises(ValueError, match=r"dopri5.solve: times are float32, not bfloat16 as y is"):
+        dopri5.solve(SPRING, jnp.ones(2, jnp.bfloat16), jnp.array([0.0, 1.0]))

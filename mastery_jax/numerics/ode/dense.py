@@ -16,6 +16,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
 from mastery_jax.core.check import Scalar, checked
+from mastery_jax.core.status import Status
 from mastery_jax.numerics.ode import adaptive, dopri5, rodas4, trajectory
 
 __all__ = ["Path", "choose", "evaluate", "solve"]
@@ -108,12 +109,15 @@ def solve(
         seen=log,
     )
     is_used = jnp.arange(max_steps, dtype=log.size.dtype) < log.size
+    still = jnp.zeros(like.shape, like.dtype).at[0].set(walk.y)
+    still = jnp.where(walk.status == Status.BAD_INPUT, jnp.nan, still)
+    is_row = is_used & (walk.status != Status.BAD_INPUT)
     path = Path(
         start=start,
         end=walk.t,
         t=jnp.where(is_used, log.t, walk.t),
         step_size=jnp.where(is_used, log.step_size, 0),
-        coefs=jnp.where(is_used.reshape(-1, *([1] * like.ndim)), log.kept, 0),
+        coefs=jnp.where(is_row.reshape(-1, *([1] * like.ndim)), log.kept, still[None]),
     )
     return path, adaptive.count(options.method, walk)
 

@@ -4,8 +4,9 @@
 
 The crossing is seen by a change of sign from the beginning of a step to its end, and found by
 bisection of the step's polynomial. The path is then solved once more up to there, and one step of
-Newton's brings t* onto the root of that path, with the derivatives of the implicit function
-theorem; δy is the tangent of the state with time held.
+Newton's brings t* onto the root of that path. Derivatives are those of the implicit function
+theorem, of any order in forward mode, and forward over reverse; δy is the tangent of the state with
+time held.
 
 Source: Shampine & Thompson (2000), *Event location for ordinary differential equations*,
 Computers & Mathematics with Applications 39; Krantz & Parks (2013), *The Implicit Function
@@ -17,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
@@ -28,6 +30,19 @@ from mastery_jax.numerics.ode import adaptive, dense, trajectory
 __all__ = ["solve"]
 
 _DIRECTIONS = ("any", "up", "down")
+
+
+class _Static(NamedTuple):
+    options: trajectory.Options
+    direction: str
+
+
+class _Given(NamedTuple):
+    field: Partial
+    y: Any
+    ends: tuple[Any, Any]
+    event: Partial
+    tolerance: adaptive.Tolerance
 
 
 class _Seen(NamedTuple):
@@ -72,12 +87,13 @@ def solve(
     Returns:
         The time, the state, and ``Info`` of both marches. Unless its status is CONVERGED, the
         time, the state and their slopes are NaN: INFEASIBLE, where nothing happened until
-        ``end``; NOT_FINITE, where the path only touches zero, or the event is NaN; the others as
-        of ``dopri5``. Two changes of sign within one step are not seen.
+        ``end``; NOT_FINITE, where the event is NaN; the others as of ``dopri5``. An event that
+        jumps, or is flat where it crosses zero, has a time, whose slopes are no finite numbers.
+        Two changes of sign within one step are not seen.
 
     Raises:
         ValueError: an option is unknown, max_steps is below 1, the field returns what is not like
-            y, or the event what is not one number.
+            y, or the event what is not one float.
 
     Example:
         >>> fall = Partial(lambda gravity, t, y: jnp.stack([y[1], -gravity]), jnp.array(9.81))
@@ -94,25 +110,104 @@ def solve(
     options = trajectory.Options("event.solve", chosen, max_steps, adjoint)
     trajectory.insist(options, field, y, jnp.stack([start, end]))
     value = jax.eval_shape(event, start, y)
-    if getattr(value, "shape", None) != ():
-        raise ValueError(f"event.solve: event returns {value}, not one number")
+    if getattr(value, "shape", None) != () or not jnp.issubdtype(value.dtype, jnp.floating):
+        raise ValueError(f"event.solve: event returns {value}, not one float")
     tolerance = adaptive.Tolerance(jnp.asarray(rtol, y.dtype), jnp.asarray(atol, y.dtype))
-    given = jax.lax.stop_gradient((field, y, (start, end), event, tolerance))
-    located, info = _locate(options, direction, *given)
-    again = trajectory.follow(options, field, y, jnp.stack([start, located]), rtol=rtol, atol=atol)
-    return _correct(field, event, located, info, again)
+    given = _Given(field, y, (start, end), event, tolerance)
+    ways = {"direct": _pulled, "backsolve": _pulled, "forward": _pushed}
+    return ways[adjoint](_Static(options, direction), given)
 
 
-def _locate(
-    options: trajectory.Options,
-    direction: str,
-    field: Partial,
-    y: Any,
-    ends: Any,
-    event: Partial,
-    tolerance: adaptive.Tolerance,
-) -> tuple[Any, adaptive.Info]:
-    """Return the time of the first crossing, as the polynomial of its step has it."""
+def _find(static: _Static, given: _Given) -> tuple[Any, Any, adaptive.Info]:
+    """Return the time, the state and what they cost, without derivatives."""
+    options = static.options._replace(adjoint="forward")
+    located, reach, info = _locate(static, given)
+    y, cost = _reach(options, given, located)
+    slope, rate = _speed(given, located, y)
+    late = -given.event(located, y) / rate
+    # A jump has no root to go to, and a flat event one that is far.
+    is_near = (rate != 0) & (jnp.abs(late) <= jnp.abs(reach))
+    late = jnp.where(is_near, late, 0)
+    status = jnp.where(info.status == Status.CONVERGED, cost.status, info.status)
+    valid = _valid(status, located)
+    both = adaptive.Info(
+        num_steps=info.num_steps + cost.num_steps,
+        num_rejected=info.num_rejected + cost.num_rejected,
+        num_evals=info.num_evals + cost.num_evals,
+        status=status.astype(jnp.int32),
+        is_done=status == Status.CONVERGED,
+    )
+    return (located + late) * valid, (y + slope * late) * valid, both
+
+
+_pushed = jax.custom_jvp(_find, nondiff_argnums=(0,))
+
+
+@_pushed.defjvp
+def _push(static: _Static, primals: tuple[_Given], tangents: tuple[_Given]) -> Any:
+    (given,), (moved,) = primals, tangents
+    # By the rule that is being defined, so that derivatives of it are right as well.
+    t, y, info = _pushed(static, given)
+    options = static.options._replace(adjoint="forward")
+
+    def held(given: _Given) -> tuple[Any, Any]:
+        y = _reach(options, given, t)[0]
+        return given.event(t, y), y
+
+    _, (off, dy) = jax.jvp(held, (given,), (moved,))
+    slope, rate = _speed(given, t, y)
+    dt = -off / rate * _valid(info.status, t)
+    none = jax.tree.map(lambda leaf: np.zeros(leaf.shape, jax.dtypes.float0), info)
+    return (t, y, info), (dt, dy + slope * dt, none)
+
+
+_pulled = jax.custom_vjp(_pushed, nondiff_argnums=(0,))
+
+
+def _remember(static: _Static, given: _Given) -> Any:
+    t, y, info = _pushed(static, given)
+    return (t, y, info), (given, t, y, info.status)
+
+
+def _pull(static: _Static, kept: Any, slopes: Any) -> tuple[_Given]:
+    given, t, y, status = kept
+    of_t, of_y, _ = slopes
+
+    def held(given: _Given) -> tuple[Any, Any]:
+        y = _reach(static.options, given, t)[0]
+        return given.event(t, y), y
+
+    slope, rate = _speed(given, t, y)
+    off = -(of_t + (of_y * slope).sum()) / rate * _valid(status, t)
+    return jax.vjp(held, given)[1]((off, of_y))
+
+
+_pulled.defvjp(_remember, _pull)
+
+
+def _reach(options: trajectory.Options, given: _Given, t: Any) -> tuple[Any, adaptive.Info]:
+    """Return the state at a time, and what it cost."""
+    rtol, atol = given.tolerance
+    times = jnp.stack([given.ends[0], t])
+    ys, info = trajectory.follow(options, given.field, given.y, times, rtol=rtol, atol=atol)
+    return ys[-1], info
+
+
+def _speed(given: _Given, t: Any, y: Any) -> tuple[Any, Any]:
+    """Return y' and the event's rate along the path."""
+    slope = given.field(t, y)
+    return slope, jax.jvp(given.event, (t, y), (jnp.ones_like(t), slope))[1]
+
+
+def _valid(status: Any, like: Any) -> Any:
+    """Return 1, or NaN where nothing was found: it multiplies."""
+    return jnp.where(status == Status.CONVERGED, jnp.ones_like(like), jnp.nan)
+
+
+def _locate(static: _Static, given: _Given) -> tuple[Any, Any, adaptive.Info]:
+    """Return the first crossing as the polynomial of its step has it, and how long that step is."""
+    options, direction = static
+    field, y, ends, event, tolerance = given
     start, end = ends
     step = options.method.step
 
@@ -152,33 +247,9 @@ def _locate(
     missed = jnp.where(walk.status == Status.CONVERGED, unseen, walk.status)
     status = jnp.where(seen.has_crossed, walk.status, missed).astype(jnp.int32)
     located = jnp.where(status == Status.CONVERGED, seen.t + s * seen.step_size, start)
-    return located, adaptive.count(options.method, walk._replace(status=status))
+    return located, seen.step_size, adaptive.count(options.method, walk._replace(status=status))
 
 
 def _crosses(direction: str, before: Any, after: Any) -> Any:
     is_up, is_down = (before < 0) & (after >= 0), (before > 0) & (after <= 0)
     return {"any": is_up | is_down, "up": is_up, "down": is_down}[direction]
-
-
-def _correct(field: Partial, event: Partial, located: Any, info: Any, again: Any) -> Any:
-    """Bring the time onto the root of the path that was solved up to it."""
-    ys, cost = again
-    y = ys[-1]
-    slope = field(located, y)
-    _, rate = jax.jvp(event, (located, y), (jnp.ones_like(located), slope))
-    late = -event(located, y) / jax.lax.stop_gradient(rate)
-    t, y = located + late, y + slope * late
-    status = jnp.where(info.status == Status.CONVERGED, cost.status, info.status)
-    is_lost = (status == Status.CONVERGED) & ~jnp.isfinite(jax.lax.stop_gradient(t))
-    status = jnp.where(is_lost, Status.NOT_FINITE, status).astype(jnp.int32)
-    is_done = status == Status.CONVERGED
-    # It multiplies, so that what is NaN has slopes that are.
-    valid = jnp.where(is_done, jnp.ones_like(t), jnp.nan)
-    both = adaptive.Info(
-        num_steps=info.num_steps + cost.num_steps,
-        num_rejected=info.num_rejected + cost.num_rejected,
-        num_evals=info.num_evals + cost.num_evals,
-        status=status,
-        is_done=is_done,
-    )
-    return t * valid, y * valid, both

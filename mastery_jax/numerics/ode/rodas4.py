@@ -119,7 +119,8 @@ def _step(field: Any, t: Any, y: Any, slope: Any, step_size: Any) -> adaptive.Tr
         value = flat(t + node * h, x + _mix(row, parts)) if parts else slope.reshape(-1)
         rhs = value + _mix(couplings, parts) / h + slant * h * drift
         parts.append(jnp.where(is_still, 0, jax.scipy.linalg.lu_solve(factors, rhs)))
-    after = x + _mix((*_STAGES[-1], 1.0), parts)
+    # Of a step that is still, too, the end moves with its length.
+    after = x + jnp.where(is_still, step_size * slope.reshape(-1), _mix((*_STAGES[-1], 1.0), parts))
     bend, twist = (_mix(weights, parts) for weights in _BETWEEN)
     coefs = (x, after - x + bend, twist - bend, -twist)
     end = t + step_size

@@ -89,6 +89,8 @@ def insist_on_path(name: str, field: Partial, y: Any, times: Any) -> None:
     """Refuse what no method can follow, in the name of the function that was called."""
     if not len(times):
         raise ValueError(f"{name}: times is empty")
+    if times.dtype != y.dtype:
+        raise ValueError(f"{name}: times are {times.dtype}, not {y.dtype} as y is")
     slope = jax.eval_shape(field, times[0], y)
     if getattr(slope, "shape", None) != y.shape or slope.dtype != y.dtype:
         raise ValueError(f"{name}: field returns {slope}, not what is like y, {jax.typeof(y)}")
@@ -102,6 +104,9 @@ def follow(
     floats, others, rebuild = sensitivity.split(field)
     tolerance = adaptive.Tolerance(jnp.asarray(rtol, y.dtype), jnp.asarray(atol, y.dtype))
     given = _Given(floats, others, y, times, tolerance)
+    if len(times) == 1:  # nothing moves; the march says whether its input is bad
+        ys, info = _forward(_Static(options, rebuild), jax.lax.stop_gradient(given))
+        return y[None] + 0 * ys, info
     ways = {"direct": _direct, "backsolve": _backsolve, "forward": _forward}
     return ways[options.adjoint](_Static(options, rebuild), given)
 

@@ -220,3 +220,29 @@ def test_a_path_of_no_step_is_where_it_began_and_bad_input_is_nowhere():
 def test_times_are_of_the_dtype_of_the_state():
     with pytest.raises(ValueError, match=r"dopri5.solve: times are float32, not bfloat16 as y is"):
         dopri5.solve(SPRING, jnp.ones(2, jnp.bfloat16), jnp.array([0.0, 1.0]))
+
+
+def pulse(t, y):
+    return jnp.exp(-(((t - 50) / 0.5) ** 2)) - 0 * y
+
+
+@pytest.mark.parametrize("solver", [dopri5, rodas4])
+def test_no_step_is_longer_than_it_may_be(solver):
+    times, start = jnp.array([0.0, 100.0]), jnp.zeros(1)
+    assert abs(solver.solve(Partial(pulse), start, times)[0][-1, 0]) < 1e-3
+    ys, _ = solver.solve(Partial(pulse), start, times, max_step_size=0.5)
+    np.testing.assert_allclose(ys[-1], np.sqrt(np.pi) / 2, rtol=1e-3)
+    _, info = solver.solve(Partial(pulse), start, times, max_step_size=0.0)
+    assert info.status == Status.BAD_INPUT
+
+
+def test_an_event_within_a_long_step_is_seen_by_shorter_ones():
+    dip = Partial(lambda t, y: jnp.abs(t - 5.3) - 0.2)
+    still = Partial(lambda t, y: 0 * y)
+    ends = ZERO, jnp.array(10.0)
+    _, _, info = event.solve(still, jnp.ones(1), *ends, event=dip)
+    assert info.status == Status.INFEASIBLE
+    t, _, _ = event.solve(still, jnp.ones(1), *ends, event=dip, max_step_size=0.1)
+    np.testing.assert_allclose(t, 5.1, rtol=1e-5)
+    path, _ = dense.solve(still, jnp.ones(1), *ends, max_step_size=0.5)
+    assert path.step_size.max() <= 0.5

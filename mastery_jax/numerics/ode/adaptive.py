@@ -20,7 +20,18 @@ from jaxtyping import Array, Bool, Int
 from mastery_jax.core import loop
 from mastery_jax.core.status import Status
 
-__all__ = ["Info", "Method", "Stride", "Tolerance", "Trial", "Walk", "at", "count", "march"]
+__all__ = [
+    "Info",
+    "Method",
+    "Stride",
+    "Tolerance",
+    "Trial",
+    "Walk",
+    "at",
+    "count",
+    "march",
+    "tolerance",
+]
 
 
 class Info(NamedTuple):
@@ -55,6 +66,7 @@ class Tolerance(NamedTuple):
 
     rtol: Any  # of |y|
     atol: Any  # unit of y
+    max_step_size: Any  # unit of time
 
 
 class Stride(NamedTuple):
@@ -117,6 +129,11 @@ def march(
     return walk._replace(status=status.astype(jnp.int32)), seen
 
 
+def tolerance(y: Any, rtol: Any, atol: Any, max_step_size: Any) -> Tolerance:
+    """Return what was asked for, in the dtype of the state."""
+    return Tolerance(*(jnp.asarray(number, y.dtype) for number in (rtol, atol, max_step_size)))
+
+
 def count(method: Method, walk: Walk) -> Info:
     """Return what a march cost; its first step is chosen by two calls of the field."""
     num_evals = 2 + method.num_evals * walk.num_steps
@@ -148,7 +165,7 @@ def _begin(method: Method, field: Any, y: Any, ends: Any, tolerance: Tolerance) 
     second = (0.01 / jnp.where(is_still, 1.0, fastest)) ** (1 / method.order)
     second = jnp.where(is_still, jnp.maximum(1e-6, 1e-3 * first), second)
     is_bad = ~(jnp.isfinite(start) & jnp.isfinite(end) & jnp.isfinite(y).all())
-    is_bad |= ~((tolerance.rtol > 0) & (tolerance.atol > 0))
+    is_bad |= ~((tolerance.rtol > 0) & (tolerance.atol > 0) & (tolerance.max_step_size > 0))
     is_lost = ~jnp.isfinite(slope).all()
     status = jnp.where(is_lost, Status.NOT_FINITE, Status.RUNNING)
     return Walk(
@@ -166,8 +183,9 @@ def _begin(method: Method, field: Any, y: Any, ends: Any, tolerance: Tolerance) 
 def _try(method: Method, field: Any, walk: Walk, ends: Any, tolerance: Tolerance) -> Any:
     """Return a stride, and the size of its error."""
     start, end = ends
-    is_last = walk.step_size >= jnp.abs(end - walk.t)
-    signed = jnp.where(end < start, -walk.step_size, walk.step_size)
+    longest = jnp.minimum(walk.step_size, tolerance.max_step_size.astype(walk.t.dtype))
+    is_last = longest >= jnp.abs(end - walk.t)
+    signed = jnp.where(end < start, -longest, longest)
     step_size = jnp.where(is_last, end - walk.t, signed)
     trial = method.step(field, walk.t, walk.y, walk.slope, step_size)
     scale = tolerance.atol + tolerance.rtol * jnp.maximum(jnp.abs(walk.y), jnp.abs(trial.y))

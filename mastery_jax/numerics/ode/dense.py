@@ -7,6 +7,7 @@ Of degree 4 by ``dopri5`` and 3 by ``rodas4``. Times need not be known before th
 Source: Hairer, Nørsett & Wanner (1993), *Solving Ordinary Differential Equations I*, section II.6.
 """
 
+import math
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -56,6 +57,7 @@ def solve(
     method: Literal["dopri5", "rodas4"] = "dopri5",
     rtol: Scalar = 1e-4,
     atol: Scalar = 1e-6,
+    max_step_size: Scalar = math.inf,
     max_steps: int = 256,
 ) -> tuple[Path, adaptive.Info]:
     """Follow a field from ``start`` to ``end``, and keep every step. O(steps + max_steps).
@@ -70,6 +72,8 @@ def solve(
         method: ``rodas4`` where the field is stiff. Static.
         rtol: Error a step may make, as a part of |y|; > 0. Traced.
         atol: Error it may make besides, unit of y; > 0. Traced.
+        max_step_size: What no step may be longer than, unit of time: a pulse that is shorter than a
+            step may be passed unseen. > 0. Traced.
         max_steps: Steps that may be tried, and rows of the path. Static.
 
     Returns:
@@ -89,7 +93,7 @@ def solve(
     options = trajectory.Options("dense.solve", choose("dense.solve", method), max_steps, "forward")
     times = jnp.stack([start, end])
     trajectory.insist(options, field, y, times)
-    tolerance = adaptive.Tolerance(jnp.asarray(rtol, y.dtype), jnp.asarray(atol, y.dtype))
+    tolerance = adaptive.tolerance(y, rtol, atol, max_step_size)
 
     def keep(stride: adaptive.Stride) -> Array:
         return jnp.stack(stride.trial.coefs)

@@ -10,6 +10,7 @@ Source: Dormand & Prince (1980), *Journal of Computational and Applied Mathemati
 polynomial: Hairer, Nørsett & Wanner (1993), *Solving Ordinary Differential Equations I*, II.6.
 """
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal
@@ -53,6 +54,7 @@ def solve(
     *,
     rtol: Scalar = 1e-4,
     atol: Scalar = 1e-6,
+    max_step_size: Scalar = math.inf,
     max_steps: int = 4096,
     adjoint: Literal["direct", "backsolve", "forward"] = "direct",
 ) -> tuple[Float[Array, "time *state"], adaptive.Info]:
@@ -64,6 +66,8 @@ def solve(
         times: Rising, or falling: then time runs back.
         rtol: Error a step may make, as a part of |y|; > 0. Traced.
         atol: Error it may make besides, unit of y; > 0. Traced.
+        max_step_size: What no step may be longer than, unit of time: a pulse that is shorter than a
+            step may be passed unseen. > 0. Traced.
         max_steps: Steps that may be tried, in all. Reverse mode by ``direct`` reserves memory for
             as many states. Static.
         adjoint: What a derivative is. ``direct``: reverse mode through the steps that were taken,
@@ -89,7 +93,8 @@ def solve(
         (0.135, 6)
     """
     options = trajectory.Options("dopri5.solve", METHOD, max_steps, adjoint)
-    return trajectory.follow(options, field, y, times, rtol=rtol, atol=atol)
+    tolerance = adaptive.tolerance(y, rtol, atol, max_step_size)
+    return trajectory.follow(options, field, y, times, tolerance)
 
 
 def _step(field: Any, t: Any, y: Any, slope: Any, step_size: Any) -> adaptive.Trial:

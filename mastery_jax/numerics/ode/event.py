@@ -13,6 +13,7 @@ Computers & Mathematics with Applications 39; Krantz & Parks (2013), *The Implic
 Theorem*, theorem 1.3.1.
 """
 
+import math
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -66,6 +67,7 @@ def solve(
     method: Literal["dopri5", "rodas4"] = "dopri5",
     rtol: Scalar = 1e-4,
     atol: Scalar = 1e-6,
+    max_step_size: Scalar = math.inf,
     max_steps: int = 4096,
     adjoint: Literal["direct", "backsolve", "forward"] = "direct",
 ) -> tuple[Float[Array, ""], Float[Array, "*state"], adaptive.Info]:
@@ -81,6 +83,8 @@ def solve(
         method: ``rodas4`` where the field is stiff. Static.
         rtol: Error a step may make, as a part of |y|; > 0. Traced.
         atol: Error it may make besides, unit of y; > 0. Traced.
+        max_step_size: What no step may be longer than, unit of time: a pulse that is shorter than a
+            step may be passed unseen. > 0. Traced.
         max_steps: Steps that may be tried, each of the two times. Static.
         adjoint: As of ``dopri5``. Static.
 
@@ -112,7 +116,7 @@ def solve(
     value = jax.eval_shape(event, start, y)
     if getattr(value, "shape", None) != () or not jnp.issubdtype(value.dtype, jnp.floating):
         raise ValueError(f"event.solve: event returns {value}, not one float")
-    tolerance = adaptive.Tolerance(jnp.asarray(rtol, y.dtype), jnp.asarray(atol, y.dtype))
+    tolerance = adaptive.tolerance(y, rtol, atol, max_step_size)
     given = _Given(field, y, (start, end), event, tolerance)
     ways = {"direct": _pulled, "backsolve": _pulled, "forward": _pushed}
     return ways[adjoint](_Static(options, direction), given)
@@ -187,9 +191,8 @@ _pulled.defvjp(_remember, _pull)
 
 def _reach(options: trajectory.Options, given: _Given, t: Any) -> tuple[Any, adaptive.Info]:
     """Return the state at a time, and what it cost."""
-    rtol, atol = given.tolerance
     times = jnp.stack([given.ends[0], t])
-    ys, info = trajectory.follow(options, given.field, given.y, times, rtol=rtol, atol=atol)
+    ys, info = trajectory.follow(options, given.field, given.y, times, given.tolerance)
     return ys[-1], info
 
 

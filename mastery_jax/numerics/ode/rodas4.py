@@ -11,6 +11,7 @@ Source: Hairer & Wanner (1996), *Solving Ordinary Differential Equations II*, se
 code RODAS, method 1.
 """
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal
@@ -67,6 +68,7 @@ def solve(
     *,
     rtol: Scalar = 1e-4,
     atol: Scalar = 1e-6,
+    max_step_size: Scalar = math.inf,
     max_steps: int = 4096,
     adjoint: Literal["direct", "backsolve", "forward"] = "direct",
 ) -> tuple[Float[Array, "time *state"], adaptive.Info]:
@@ -78,6 +80,8 @@ def solve(
         times: Rising, or falling: then time runs back.
         rtol: Error a step may make, as a part of |y|; > 0. Traced.
         atol: Error it may make besides, unit of y; > 0. Traced.
+        max_step_size: What no step may be longer than, unit of time: a pulse that is shorter than a
+            step may be passed unseen. > 0. Traced.
         max_steps: Steps that may be tried, in all. Static.
         adjoint: As of ``dopri5``. ``backsolve`` is of little use here: what decays forwards grows
             backwards. Static.
@@ -97,7 +101,8 @@ def solve(
         (Array([0.541], dtype=float32), True)
     """
     options = trajectory.Options("rodas4.solve", METHOD, max_steps, adjoint)
-    return trajectory.follow(options, field, y, times, rtol=rtol, atol=atol)
+    tolerance = adaptive.tolerance(y, rtol, atol, max_step_size)
+    return trajectory.follow(options, field, y, times, tolerance)
 
 
 def _step(field: Any, t: Any, y: Any, slope: Any, step_size: Any) -> adaptive.Trial:

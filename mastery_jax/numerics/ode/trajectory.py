@@ -97,12 +97,11 @@ def insist_on_path(name: str, field: Partial, y: Any, times: Any) -> None:
 
 
 def follow(
-    options: Options, field: Partial, y: Any, times: Any, *, rtol: Any, atol: Any
+    options: Options, field: Partial, y: Any, times: Any, tolerance: adaptive.Tolerance
 ) -> tuple[Any, adaptive.Info]:
     """Return the states at ``times``, and what they cost."""
     insist(options, field, y, times)
     floats, others, rebuild = sensitivity.split(field)
-    tolerance = adaptive.Tolerance(jnp.asarray(rtol, y.dtype), jnp.asarray(atol, y.dtype))
     given = _Given(floats, others, y, times, tolerance)
     if len(times) == 1:  # nothing moves; the march says whether its input is bad
         ys, info = _forward(_Static(options, rebuild), jax.lax.stop_gradient(given))

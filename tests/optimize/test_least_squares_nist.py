@@ -177,3 +177,22 @@ def test_a_rank_is_not_read_off_a_diagonal():
     assert least < n**1.5 * np.finfo(float).eps < np.abs(np.diag(kahan)).min()
     _, info = gauss_newton.minimize(Partial(line, kahan, np.ones(n)), jnp.zeros(n))
     assert info.status == Status.SINGULAR
+
+
+def step_up(t, y, p):
+    return p[0] / (1 + jnp.exp(-p[1] * (t - p[2]))) + p[3] - y
+
+
+@pytest.mark.parametrize("width", [np.float32, np.float64])
+def test_a_start_where_nearly_nothing_has_a_slope_is_left(width):
+    """Columns of J grow by 18 decades on the way; MINPACK ends on a plateau."""
+    t = np.linspace(0, 10, 40)
+    y = 3 / (1 + np.exp(-1.2 * (t - 4))) + 0.5 + 0.05 * np.cos(17 * t)
+    fn = Partial(step_up, width(t), width(y))
+    near, _ = levenberg_marquardt.minimize(fn, jnp.array([3.0, 1.0, 4.0, 0.5], width))
+    for start in (30.0, 50.0):
+        x, info = levenberg_marquardt.minimize(fn, jnp.array([1.0, 1.0, start, 0.0], width))
+        assert info.status == Status.CONVERGED
+        assert info.gradient_norm < 1e-3
+        if start < 50:
+            np.testing.assert_allclose(x, near, rtol=2e-3)

@@ -173,36 +173,35 @@ def _step(
     is_finite = jnp.isfinite(residual).all() & jnp.isfinite(jacobian).all()
     unit = jnp.where(is_first, power_of_two(jnp.abs(residual).max()), state.unit)
     residual, jacobian = residual / unit, jacobian / unit
-    before, after = jnp.sum(state.residual**2), jnp.sum(residual**2)
-    fall = jnp.where(is_finite, 1 - after / _nonzero(before), -1)
-    promised = state.promised / _nonzero(before)
+    square = _nonzero(jnp.sum(state.residual**2))
+    fall = jnp.where(is_finite, 1 - jnp.sum(residual**2) / square, -1)
+    promised = state.promised / square
     ratio = jnp.where(promised > 0, fall / _nonzero(promised), 0)
     is_in = is_first | (is_finite & (ratio >= LEAST))
     new, old = (trial, residual, jacobian), state[:3]
     x, residual, jacobian = (jnp.where(is_in, a, b) for a, b in zip(new, old, strict=True))
     norms = _norms(jacobian)
     scale = jnp.maximum(state.scale, jnp.where(jnp.isfinite(norms), norms, 0))
-    length, size = _norms(state.scale * state.step), _norms(scale * x)
-    radius = jnp.where(ratio <= POOR, jnp.where(is_finite, 0.25, 0.1) * length, state.radius)
-    radius = jnp.where(ratio >= GOOD, jnp.maximum(state.radius, 2 * length), radius)
+    size = _norms(scale * x)
     at_first = state.radius * jnp.where(size > 0, size, 1)
-    radius = jnp.where(is_first, at_first, radius)
+    radius = jnp.where(is_first, at_first, _radius(state, scale, ratio, is_finite))
     step, promised_next = _model(residual, jacobian, scale, radius)
     slopes = jnp.abs(jnp.sum(jacobian * residual[:, None], axis=0))
     cosine = (slopes / (norms * _nonzero(_norms(residual)))).max()
     ftol, xtol, gtol = tols
     is_flat = (jnp.abs(fall) <= ftol) & (promised <= ftol) & (ratio <= 2) & ~is_first
-    num_evals = state.num_evals + 1
+    num_evals, num_steps = state.num_evals + 1, state.num_steps + is_in.astype(jnp.int32)
+    has_moved = num_steps > 0
     status, verdict = ending.decide(
         state.status,
         (
             (num_evals > limit, Status.OUT_OF_STEPS),
-            (radius <= jnp.finfo(x.dtype).eps * size, Status.STALLED),
-            (is_flat | (radius <= xtol * size) | (cosine <= gtol), Status.CONVERGED),
+            (radius <= jnp.maximum(xtol, jnp.finfo(x.dtype).eps) * size, Status.STALLED),
+            # A region that shrank without a step taken has found nothing.
+            (is_flat | (has_moved & (radius <= xtol * size)) | (cosine <= gtol), Status.CONVERGED),
             (is_first & ~is_finite, Status.NOT_FINITE),
         ),
     )
-    num_steps = state.num_steps + is_in.astype(jnp.int32)
     state = _State(
         x=x,
         residual=residual,
@@ -217,6 +216,17 @@ def _step(
         status=status,
     )
     return state, verdict
+
+
+def _radius(state: _State, scale: Array, ratio: Array, is_finite: Array) -> Array:
+    """Return the radius after a step, by how much of what was promised it brought.
+
+    It is in units that may have grown: else a step would seem too short for what x is now.
+    """
+    before, length = _norms(state.scale * state.step), _norms(scale * state.step)
+    wide = state.radius * jnp.where(before > 0, length / _nonzero(before), 1)
+    radius = jnp.where(ratio <= POOR, jnp.where(is_finite, 0.25, 0.1) * length, wide)
+    return jnp.where(ratio >= GOOD, jnp.maximum(wide, 2 * length), radius)
 
 
 def _model(residual: Array, jacobian: Array, scale: Array, radius: Array) -> tuple[Array, Array]:

@@ -120,3 +120,12 @@ def test_values_on_one_point_without_noise_give_nan():
         estimate, variance = bayesian_quadrature.integrate(state)
     assert np.isnan(estimate)
     assert np.isnan(variance)
+
+
+@pytest.mark.parametrize("kernel", [kernels.Matern12, kernels.Matern32, kernels.Matern52])
+def test_a_point_outside_of_the_interval_has_its_mean_too(kernel):
+    box = embedding.Box(jnp.zeros(1), jnp.ones(1))
+    points = jnp.array([[-1.0], [-0.1], [0.3], [2.0]])
+    x = (np.arange(20_000) + 0.5) / 20_000
+    wanted = kernels.cross(kernel(0.5), points, jnp.asarray(x[:, None], jnp.float32)).mean(axis=1)
+    np.testing.assert_allclose(embedding.mean(kernel(0.5), box, points), wanted, rtol=1e-4)

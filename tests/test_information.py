@@ -162,3 +162,12 @@ def test_ksg_refuses_in_a_sentence():
     with pytest.raises(ValueError, match="Y is float64"):
         ksg.mutual_information(x, y[:10])
     assert jnp.isnan(ksg.mutual_information(x * np.nan, y))
+
+
+def test_rare_pairs_and_nearly_equal_tables_are_told_in_float32():
+    rare = jnp.diag(jnp.array([1.0, 1e-22, 1e-22], jnp.float32))
+    np.testing.assert_allclose(information.mutual_information(rare), 1.013e-20, rtol=1e-3)
+    keys = jax.random.split(jax.random.key(0), 200)
+    p = jax.vmap(lambda key: jax.nn.softmax(jax.random.normal(key, (8,))))(keys)
+    q = jax.vmap(lambda row: jax.nn.softmax(jnp.log(row) + 1e-4 * jnp.linspace(0, 1, 8)))(p)
+    assert (jax.vmap(information.js_divergence)(p, q) >= 0).all()

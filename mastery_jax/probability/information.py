@@ -105,7 +105,8 @@ def js_divergence(p: Float[Array, " n"], q: Float[Array, " n"]) -> Float[Array, 
         NaN where either is no distribution. Its square root is a metric.
     """
     middle = (p + q) / 2
-    return _judged((_divergence(p, middle) + _divergence(q, middle)) / 2, p, q)
+    apart = (_divergence(p, middle) + _divergence(q, middle)) / 2
+    return _judged(jnp.maximum(apart, 0), p, q)  # of nearly equal ones, rounding has a sign
 
 
 @jax.jit
@@ -124,8 +125,12 @@ def mutual_information(joint: Float[Array, "n m"]) -> Float[Array, ""]:
         >>> mutual_information(jnp.array([[0.5, 0.0], [0.0, 0.5]])).round(4)
         Array(0.6931, dtype=float32)
     """
-    apart = joint.sum(axis=1)[:, None] * joint.sum(axis=0)[None, :]
-    return _judged(_divergence(joint.ravel(), apart.ravel()), joint.ravel())
+    # By logarithms: a product of two small probabilities may be no number.
+    of_x, of_y, both = (
+        jnp.log(jnp.where(p > 0, p, 1)) for p in (joint.sum(axis=1), joint.sum(axis=0), joint)
+    )
+    shared = jnp.where(joint > 0, joint * (both - of_x[:, None] - of_y[None, :]), 0).sum()
+    return _judged(shared, joint.ravel())
 
 
 @jax.jit

@@ -164,3 +164,20 @@ def test_bad_input_is_named():
         surrogate.tell(state, LOWER, jnp.array(0.0))
     with pytest.raises(ValueError, match=r"batch.ask: num_points is 0, not at least 1"):
         batch.ask(jax.random.key(0), state, num_points=0)
+
+
+def test_before_anything_is_feasible_its_probability_is_climbed():
+    state = surrogate.init(jnp.zeros(1), jnp.ones(1), capacity=8, num_constraints=1)
+    for x in jnp.linspace(0.05, 0.95, 6)[:, None]:
+        state = surrogate.tell(state, x, x[0], constraints=1 + (x - 0.63) ** 2)
+    for ask in (one_point.ask, batch.ask):
+        more = {"num_points": 2} if ask is batch.ask else {}
+        _, info = ask(jax.random.key(0), state, num_searches=1, **SMALL, **more)
+        assert info.status != Status.NOT_FINITE
+        assert np.isfinite(info.search.gradient_norm).all()
+
+
+def test_no_point_is_outside_of_the_box():
+    """In float32 −0.7 + 1 · 0.8 lies above 0.1."""
+    state = surrogate.init(jnp.float32([-0.7]), jnp.float32([0.1]), capacity=8)
+    assert surrogate.to_box(state, jnp.ones((1, 1)))[0] <= state.upper

@@ -131,3 +131,15 @@ def test_bad_input_is_named():
         kernels.gram(kernels.RBF(jnp.ones(3)), jnp.zeros((2, 2)))
     with pytest.raises(ValueError, match="a kernel is tuple, not one of this module"):
         kernels.gram.__wrapped__((1.0,), jnp.zeros((2, 2)))
+
+
+def test_rows_that_are_not_observed_may_hold_anything():
+    X, y = jnp.array([[0.0], [1.0], [jnp.nan]]), jnp.array([0.0, 1.0, jnp.nan])
+    seen = jnp.array([True, True, False])
+
+    def both(length, size):
+        options = {"noise": 0.1, "is_observed": seen[:size]}
+        return marginal_likelihood.log_prob(kernels.RBF(length), X[:size], y[:size], **options)
+
+    for of in (both, jax.grad(both)):
+        np.testing.assert_allclose(of(1.0, 3), of(1.0, 2), rtol=1e-5)

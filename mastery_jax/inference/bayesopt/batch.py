@@ -143,7 +143,8 @@ def _loss(model: surrogate.Model, normals: Array, jitter: Scalar, flat: Array) -
     X = flat.reshape(normals.shape[1], -1)
     mean, cov = gp_regression.predict_joint(model.objective, X)
     cov = cov + jnp.asarray(jitter, cov.dtype) * jnp.eye(len(X), dtype=cov.dtype)
-    worth = log_expected_improvement(normals, mean, cov, model.best)
+    best = jnp.where(model.has_best, model.best, 0)  # else ∞, whose slope is no number
+    worth = log_expected_improvement(normals, mean, cov, best)
     log_feasible = surrogate.log_feasibility(model, X).sum()
     return -(jnp.where(model.has_best, worth, 0) + log_feasible)
 

@@ -129,5 +129,6 @@ def _loss(acquisition: Partial, model: surrogate.Model, x: Array) -> Array:
     """Return minus the worth of one point of the cube."""
     X = x[None, :]
     log_feasible = surrogate.log_feasibility(model, X)
-    worth = acquisition(*gp_regression.predict(model.objective, X), model.best)
+    best = jnp.where(model.has_best, model.best, 0)  # else ∞, whose slope is no number
+    worth = acquisition(*gp_regression.predict(model.objective, X), best)
     return -(jnp.where(model.has_best, worth, 0) + log_feasible)[0]

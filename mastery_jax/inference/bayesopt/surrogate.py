@@ -213,7 +213,8 @@ def log_feasibility(model: Model, X: Float[Array, "m d"]) -> Float[Array, " m"]:
 @checked
 def to_box(state: State, X: Float[Array, "n d"]) -> Float[Array, "n d"]:
     """Return rows on the unit cube as points of the box, whole where they have to be. O(n d)."""
-    points = state.lower[None, :] + X * (state.upper - state.lower)[None, :]
+    lower, upper = state.lower[None, :], state.upper[None, :]
+    points = jnp.clip(lower + X * (upper - lower), lower, upper)  # rounding may leave the box
     return jnp.where(state.is_integer[None, :], jnp.round(points), points)
 
 

@@ -156,8 +156,10 @@ def _interval(kernel: kernels.Kernel, measure: Measure) -> tuple[Array, Array]:
 
 
 def _matern_integrals(kernel: Matern, t: Array) -> tuple[Array, Array]:
-    """Return I(t), the integral of k over distances up to t, and that of I."""
+    """Return I(t), the integral of k over distances up to t, and that of I: odd, and even."""
     scale = jnp.asarray(kernel.lengthscale, t.dtype).reshape(())
+    side = jnp.where(t < 0, -1, 1).astype(t.dtype)
+    t = side * t
     match kernel:
         case kernels.Matern12():
             unit, s = scale, t / scale
@@ -174,7 +176,7 @@ def _matern_integrals(kernel: Matern, t: Array) -> tuple[Array, Array]:
             decay = jnp.exp(-s)
             first = (8 - (8 + 5 * s + s**2) * decay) / 3
             second = 8 / 3 * s - (5 - (5 + 7 / 3 * s + s**2 / 3) * decay)
-    return unit * first, unit**2 * second
+    return side * unit * first, unit**2 * second
 
 
 def _no_closed_form(kernel: kernels.Kernel, measure: Measure) -> ValueError:

@@ -76,6 +76,7 @@ def fit(
     """
     mean = jnp.asarray(mean, X.dtype)
     seen = jnp.ones(len(X), bool) if is_observed is None else is_observed
+    X, y = jnp.where(seen[:, None], X, 0), jnp.where(seen, y, 0)
     covariance = kernels.gram(kernel, X, noise=noise, is_observed=is_observed)
     factor = jnp.linalg.cholesky(covariance)
     weights = cho_solve((factor, True), jnp.where(seen, y - mean, 0))

@@ -159,8 +159,10 @@ def gram(
                [1.2130613, 2.5      ]], dtype=float32)
     """
     eye = jnp.eye(len(X), dtype=X.dtype)
-    matrix = _covariance(kernel, X[:, None, :], X[None, :, :], eye > 0)
     more = jnp.broadcast_to(jnp.asarray(noise, X.dtype), (len(X),))
+    if is_observed is not None:  # else what other rows hold would come into slopes
+        X, more = jnp.where(is_observed[:, None], X, 0), jnp.where(is_observed, more, 0)
+    matrix = _covariance(kernel, X[:, None, :], X[None, :, :], eye > 0)
     matrix = jnp.broadcast_to(matrix, eye.shape) + eye * more[None, :]
     if is_observed is None:
         return matrix

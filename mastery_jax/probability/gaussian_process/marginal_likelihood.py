@@ -86,7 +86,7 @@ def log_prob(
     """
     seen = jnp.ones(len(X), bool) if is_observed is None else is_observed
     covariance = kernels.gram(kernel, X, noise=noise, is_observed=is_observed)
-    residual = jnp.where(seen, y - jnp.asarray(mean, X.dtype), 0)
+    residual = jnp.where(seen, jnp.where(seen, y, 0) - jnp.asarray(mean, X.dtype), 0)
     count = jnp.sum(seen, dtype=X.dtype)
     return _log_density(covariance, residual) - count / 2 * math.log(2 * math.pi)
 

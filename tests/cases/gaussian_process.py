@@ -69,7 +69,9 @@ def fit(kernel, X, y, *, noise, mean, is_observed):
     r = np.where(is_observed, y - mean, 0)
     weights = np.linalg.inv(K) @ r
     factor = np.linalg.cholesky(K)
-    return gp_regression.State(kernel, X * is_observed[:, None], is_observed, np.float64(mean), factor, weights)
+    return gp_regression.State(
+        kernel, X * is_observed[:, None], is_observed, np.float64(mean), factor, weights
+    )
 
 
 def log_prob(kernel, X, y, *, noise, mean, is_observed):

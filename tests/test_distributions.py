@@ -256,3 +256,14 @@ def test_single_precision_stays_single():
         for verb in ("log_prob", "cdf", "quantile"):
             assert getattr(distributions, verb)(params, x, family="gamma").dtype == "float32"
     assert distributions.sample(jax.random.key(0), params, family="gamma").dtype == "float32"
+
+
+def test_quantiles_near_the_median_keep_their_digits_and_slopes():
+    t = {"df": jnp.float32(5), "loc": jnp.float32(0), "scale": jnp.float32(1)}
+    for q in np.float32([0.50001, 0.5001, 0.49, 0.9]):
+        found = distributions.quantile(t, q, family="student_t")
+        np.testing.assert_allclose(found, stats.t.ppf(np.float64(q), 5), rtol=1e-5)
+    for family, slope in (("laplace", 2.0), ("cauchy", np.pi)):
+        params = {"loc": jnp.float32(0), "scale": jnp.float32(1)}
+        of = lambda q, p=params, f=family: distributions.quantile(p, q, family=f)  # noqa: E731
+        np.testing.assert_allclose(jax.grad(of)(jnp.float32(0.5)), slope, rtol=1e-5)

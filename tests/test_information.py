@@ -171,3 +171,8 @@ def test_rare_pairs_and_nearly_equal_tables_are_told_in_float32():
     p = jax.vmap(lambda key: jax.nn.softmax(jax.random.normal(key, (8,))))(keys)
     q = jax.vmap(lambda row: jax.nn.softmax(jnp.log(row) + 1e-4 * jnp.linspace(0, 1, 8)))(p)
     assert (jax.vmap(information.js_divergence)(p, q) >= 0).all()
+
+
+def test_a_variance_below_zero_is_none_even_beside_another():
+    minus = -jnp.ones(1)
+    assert jnp.isnan(information.kl_normal_diagonal(jnp.zeros(1), minus, jnp.zeros(1), 2 * minus))

@@ -131,3 +131,14 @@ def test_the_estimate_moves_with_the_data_as_the_implicit_function_says():
         return maximum_likelihood.fit(Partial(log_density), NORMAL, ys, gtol=1e-10)[0].params["loc"]
 
     np.testing.assert_allclose(jax.grad(loc)(ys), np.full(6, 1 / 6), rtol=1e-6)
+
+
+@pytest.mark.parametrize("c", [1.0, 0.3, 0.7, 1 / 3, 2.1])
+def test_a_direction_of_which_data_say_nothing_is_singular(c):
+    def log_density(theta, y):
+        return -((y - 0.1 * theta[0] - c * theta[1]) ** 2) / 2
+
+    data = jnp.asarray(np.random.default_rng(0).normal(size=30))
+    state, info = maximum_likelihood.fit(Partial(log_density), jnp.zeros(2), data)
+    assert info.status == Status.SINGULAR
+    assert np.isnan(state.std_error).all()

@@ -180,7 +180,8 @@ def kl_normal_diagonal(
         NaN where a variance is negative.
     """
     ratio = var_p / var_q
-    return ((mean_q - mean_p) ** 2 / var_q + ratio - 1 - jnp.log(ratio)).sum() / 2
+    apart = jnp.log(var_p) - jnp.log(var_q)  # each must have one
+    return ((mean_q - mean_p) ** 2 / var_q + ratio - 1 - apart).sum() / 2
 
 
 @jax.jit

@@ -97,8 +97,13 @@ def fit(
     objective = Partial(loss, log_density, data)
     flat, search = lbfgs.minimize(objective, start, gtol=gtol, max_steps=max_steps)
     with jax.default_matmul_precision("highest"):
-        factor = jnp.linalg.cholesky(size * jax.hessian(objective)(flat))
+        information = size * jax.hessian(objective)(flat)
+        unit = jnp.sqrt(jnp.diagonal(information))
+        factor = jnp.linalg.cholesky(information / unit[:, None] / unit[None, :])
         cov = cho_solve((factor, True), jnp.eye(len(flat), dtype=flat.dtype))
+        cov = cov / unit[:, None] / unit[None, :]
+        rounding = 32 * len(flat) * jnp.finfo(flat.dtype).eps
+        cov = jnp.where(jnp.diagonal(factor).min() ** 2 > rounding, cov, jnp.nan)
         if robust:
             scores = jax.jacobian(partial(terms, log_density, data))(flat)
             cov = cov @ (scores.T @ scores) @ cov

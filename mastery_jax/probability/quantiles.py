@@ -1,7 +1,7 @@
 """Quantiles of continuous families that NumPyro leaves to another library, or takes roughly.
 
     gamma    F(x) = P(a, r x)        beta     F(x) = I_x(a, b)
-    Student  P(|T| > t) = I_{ν/(ν + t²)}(ν/2, 1/2)
+    Student  P(|T| > t) = I_{ν/(ν + t²)}(ν/2, 1/2), near the center 1 − I_{t²/(ν + t²)}(1/2, ν/2)
     Cauchy   cot and Laplace  log of the nearer tail, half-normal  erf⁻¹(q): no digit of a small q
              is lost to q − 1/2
 
@@ -54,10 +54,15 @@ def beta_quantile(p: Params, q: Array) -> Array:
 
 def student_t_quantile(p: Params, q: Array) -> Array:
     """Return x with F(x) = q. O(1)."""
-    df, tail = p["df"], 2 * jnp.minimum(q, 1 - q)
+    df, tail, inside = p["df"], 2 * _nearer(q), jnp.abs(2 * q - 1)
+    half = jnp.full_like(df, 0.5)
 
     def rises(t: Array) -> Array:
-        return tail - betainc(df / 2, jnp.full_like(df, 0.5), 1 / (1 + t / df * t))
+        square = t / df * t
+        is_near = square < 1
+        near = betainc(half, df / 2, jnp.where(is_near, square / (1 + square), 0.5)) - inside
+        far = tail - betainc(df / 2, half, jnp.where(is_near, 0.5, 1 / (1 + square)))
+        return jnp.where(is_near, near, far)
 
     distance = jnp.where(tail > 0, _positive_root(rises, q), jnp.inf)
     return p["loc"] + p["scale"] * jnp.where(q < 0.5, -distance, distance)
@@ -65,14 +70,14 @@ def student_t_quantile(p: Params, q: Array) -> Array:
 
 def cauchy_quantile(p: Params, q: Array) -> Array:
     """Return x with F(x) = q. O(1)."""
-    tail = jnp.minimum(q, 1 - q)
+    tail = _nearer(q)
     distance = jnp.where(tail > 0, 1 / jnp.tan(jnp.pi * jnp.where(tail > 0, tail, 0.5)), jnp.inf)
     return p["loc"] + p["scale"] * jnp.where(q < 0.5, -distance, distance)
 
 
 def laplace_quantile(p: Params, q: Array) -> Array:
     """Return x with F(x) = q. O(1)."""
-    distance = -jnp.log(2 * jnp.minimum(q, 1 - q))
+    distance = -jnp.log(2 * _nearer(q))
     return p["loc"] + p["scale"] * jnp.where(q < 0.5, -distance, distance)
 
 
@@ -84,6 +89,11 @@ def half_normal_quantile(p: Params, q: Array) -> Array:
 def weibull_quantile(p: Params, q: Array) -> Array:
     """Return x with F(x) = q. O(1)."""
     return p["scale"] * (-jnp.log1p(-q)) ** (1 / p["concentration"])
+
+
+def _nearer(q: Array) -> Array:
+    """Return the lesser of q and 1 − q; at the median its slope is that from above."""
+    return jnp.where(q < 0.5, q, 1 - q)
 
 
 def _positive_root(rises: Callable[[Array], Array], like: Array) -> Array:

@@ -181,3 +181,14 @@ def test_no_point_is_outside_of_the_box():
     """In float32 −0.7 + 1 · 0.8 lies above 0.1."""
     state = surrogate.init(jnp.float32([-0.7]), jnp.float32([0.1]), capacity=8)
     assert surrogate.to_box(state, jnp.ones((1, 1)))[0] <= state.upper
+
+
+@pytest.mark.parametrize("power", [-100, 100])
+def test_outputs_of_any_unit_are_told_apart(power):
+    asked = []
+    for unit in (1.0, 2.0**power):
+        state = surrogate.init(jnp.zeros(1), jnp.ones(1), capacity=8)
+        for x in jnp.linspace(0.0, 1.0, 6)[:, None]:
+            state = surrogate.tell(state, x, jnp.float32(unit) * (x[0] - 0.3) ** 2)
+        asked.append(one_point.ask(jax.random.key(0), state, num_searches=1, **SMALL)[0])
+    np.testing.assert_allclose(*asked, atol=1e-3)

@@ -28,6 +28,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from mastery_jax.core.check import checked
 from mastery_jax.core.status import Status
 from mastery_jax.inference.bayesopt import acquisition
+from mastery_jax.numerics.linalg.scale import power_of_two
 from mastery_jax.probability.gaussian_process import gp_regression, kernels, marginal_likelihood
 
 __all__ = ["Model", "State", "best", "fit", "init", "log_feasibility", "tell", "to_box", "to_cube"]
@@ -276,6 +277,8 @@ def _standardize(values: Array, *, is_told: Array) -> _Outputs:
     filled = jnp.where(is_good, values, jnp.where(jnp.isfinite(worst), worst, 0))
     count = jnp.maximum(is_told.sum(), 1).astype(values.dtype)
     center = jnp.where(is_told, filled, 0).sum() / count
-    spread = jnp.sqrt(jnp.where(is_told, (filled - center) ** 2, 0).sum() / count)
+    apart = jnp.where(is_told, filled - center, 0)
+    unit = power_of_two(jnp.abs(apart).max())
+    spread = unit * jnp.sqrt(((apart / unit) ** 2).sum() / count)
     scale = jnp.where(spread > 0, spread, 1)
     return _Outputs((filled - center) / scale, center, scale)

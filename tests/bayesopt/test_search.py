@@ -75,7 +75,7 @@ def test_constraints_failures_and_whole_numbers_in_one_search():
     unit = jnp.array([0.1, 1.0])
 
     def fn(x):
-        return jnp.where(x[1] > 0.9, jnp.nan, (x * unit).sum())
+        return jnp.where(x[1] > 0.7, jnp.nan, (x * unit).sum())
 
     state = surrogate.init(
         lower, upper, capacity=24, num_constraints=1, is_integer=jnp.array([True, False])

@@ -224,3 +224,60 @@ def test_what_is_wrong_while_tracing_is_refused(options, said):
     given = {"field": GROWTH, "y": ONE, "times": jnp.array([0.0, 1.0])} | options
     with pytest.raises(ValueError, match=f"^dopri5.solve: {said}"):
         dopri5.solve(**given)
+
+
+@BOTH
+@pytest.mark.parametrize("unit", [2.0**-100, 1e-18, 2.0**60])
+def test_time_is_in_any_unit(module, unit):
+    decay = Partial(lambda unit, t, y: -y / unit, unit)
+    ys, info = module.solve(decay, ONE, jnp.array([0.0, unit]))
+    assert info.is_done
+    np.testing.assert_allclose(ys[-1], np.exp(-1), rtol=1e-3)
+
+
+@BOTH
+@pytest.mark.parametrize("adjoint", ["direct", "backsolve"])
+def test_a_state_of_no_numbers_is_followed(module, adjoint):
+    def last(y, times):
+        ys, info = module.solve(GROWTH, y, times, adjoint=adjoint)
+        return ys.sum(), (ys, info)
+
+    given = jnp.zeros(0), jnp.array([0.0, 0.5, 1.0])
+    slopes, (ys, info) = jax.jit(jax.grad(last, (0, 1), has_aux=True))(*given)
+    assert info.is_done
+    assert ys.shape == (3, 0)
+    assert slopes[0].shape == (0,)
+    np.testing.assert_array_equal(slopes[1], 0)
+
+
+@pytest.mark.parametrize("adjoint", ["direct", "backsolve"])
+def test_each_number_of_a_state_may_have_its_own_atol(adjoint):
+    """The second number decays from a millionth, by more than a loose tolerance would notice."""
+
+    def solve(y, atol):
+        field = Partial(linear, jnp.diag(jnp.array([-1.0, -50.0])))
+        times = jnp.array([0.0, 0.1])
+        ys, info = dopri5.solve(field, y, times, rtol=1e-12, atol=atol, adjoint=adjoint)
+        return ys[-1], info
+
+    with jax.enable_x64(True):
+        y, fine = jnp.array([1.0, 1e-6]), jnp.array([1e-4, 1e-11])
+        (ys, info), (_, coarse) = solve(y, fine), solve(y, 1e-4)
+        assert info.num_steps > coarse.num_steps
+        np.testing.assert_allclose(ys, y * np.exp([-0.1, -5.0]), rtol=1e-4, atol=1e-11)
+        (same, _), (one, _) = solve(y, jnp.full(2, 1e-6)), solve(y, 1e-6)
+        np.testing.assert_array_equal(same, one)
+        slopes = jax.jacrev(lambda y: solve(y, fine)[0])(y)
+        np.testing.assert_allclose(slopes, np.diag(np.exp([-0.1, -5.0])), atol=1e-4)
+        assert solve(y, jnp.array([1e-4, 0.0]))[1].status == Status.BAD_INPUT
+    with pytest.raises(ValueError, match=r"^dopri5.solve: atol is float32\[3\]"):
+        solve(jnp.ones(2), jnp.ones(3))
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_a_stiff_field_is_refused_where_its_jacobian_has_no_factors(dtype):
+    with pytest.raises(ValueError, match=r"^rodas4.solve: y is b?float16, not float32 or float64"):
+        rodas4.solve(GROWTH, jnp.ones(1, dtype), jnp.array([0.0, 1.0], dtype))
+    ys, info = dopri5.solve(GROWTH, jnp.ones(1, dtype), jnp.array([0.0, 1.0], dtype))
+    assert info.is_done
+    np.testing.assert_allclose(ys[-1].astype(jnp.float32), np.e, rtol=0.02)

@@ -136,7 +136,7 @@ def test_an_event_at_the_start_has_not_happened():
         (dense.solve, {"method": "rk4"}, "dense.solve: method is 'rk4', not one of"),
         (event.solve, {"method": "rk4"}, "event.solve: method is 'rk4', not one of"),
         (event.solve, {"direction": "left"}, "event.solve: direction is 'left', not one of"),
-        (event.solve, {"event": SPRING}, "event.solve: event returns .* not one float"),
+        (event.solve, {"event": SPRING}, "event.solve: event returns .* not one float32 as y is"),
         (event.solve, {"max_steps": 0}, "event.solve: max_steps is 0, not at least 1"),
     ],
 )
@@ -167,6 +167,21 @@ def test_the_time_of_an_event_has_curvature(adjoint, second):
     np.testing.assert_allclose(bent, [-time / 400, -speed / 400], rtol=1e-8)
 
 
+def test_the_time_of_an_event_has_a_third_derivative():
+    """A spring let go at x is at 1/2 when cos t = 1/(2x)."""
+
+    def passing(x):
+        half, start = Partial(height, 0.5), jnp.stack([x, 0 * x])
+        ends, tight = (0 * x, 0 * x + 5), {"rtol": 1e-9, "atol": 1e-9}
+        return event.solve(SPRING, start, *ends, event=half, adjoint="forward", **tight)[0]
+
+    def third(fn):
+        return jax.jit(jax.jacfwd(jax.jacfwd(jax.jacfwd(fn))))(jnp.asarray(1.0))
+
+    with jax.enable_x64(True):
+        np.testing.assert_allclose(third(passing), third(lambda x: jnp.arccos(0.5 / x)), rtol=1e-5)
+
+
 def test_an_event_that_jumps_has_a_time_and_no_slope():
     def sign(t, y):
         return jnp.where(y[0] > 0, 1.0, -1.0)
@@ -181,9 +196,20 @@ def test_an_event_that_jumps_has_a_time_and_no_slope():
     assert info.is_done
     np.testing.assert_allclose(t, np.sqrt(2 / 9.81), rtol=1e-5)
     assert not np.isfinite(jax.jacfwd(lambda level: hit(level)[0])(jnp.array(1.0)))
-    whole = Partial(lambda t, y: jnp.where(y[0] > 0, 1, -1))
-    with pytest.raises(ValueError, match=r"event.solve: event returns .*int32.* not one float"):
-        event.solve(SPRING, jnp.array([1.0, 0.0]), ZERO, jnp.array(5.0), event=whole)
+
+
+def test_a_flat_event_that_changes_its_sign_has_a_time():
+    cubed, still = Partial(lambda t, y: (t - 2) ** 3), Partial(lambda t, y: 0 * y + 1)
+    t, _, info = event.solve(still, jnp.zeros(1), ZERO, jnp.array(5.0), event=cubed)
+    assert info.is_done
+    np.testing.assert_allclose(t, 2, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("dtype", "came"), [(int, "int"), (jnp.float16, "float16")])
+def test_an_event_is_a_float_as_the_state_is(dtype, came):
+    sign = Partial(lambda t, y: jnp.where(y[0] > 0, 1, -1).astype(dtype))
+    with pytest.raises(ValueError, match=f"event returns .*{came}.* not one float32 as y is"):
+        event.solve(SPRING, jnp.array([1.0, 0.0]), ZERO, jnp.array(5.0), event=sign)
 
 
 @pytest.mark.parametrize("solver", [dopri5, rodas4])
@@ -195,6 +221,8 @@ def test_at_one_time_the_state_is_what_was_given(solver, adjoint):
     of_y, of_times = jax.grad(first, (0, 1))(jnp.array([1.0, 0.0]), jnp.zeros(1))
     np.testing.assert_array_equal(of_y, [1.0, 0.0])
     np.testing.assert_array_equal(of_times, [0.0])
+    loose = jax.grad(lambda y: solver.solve(SPRING, y, jnp.zeros(1), rtol=0.0)[0].sum())
+    assert jnp.isnan(loose(jnp.array([1.0, 0.0]))).all()
 
 
 @pytest.mark.parametrize("solver", [dopri5, rodas4])
@@ -220,6 +248,8 @@ def test_a_path_of_no_step_is_where_it_began_and_bad_input_is_nowhere():
 def test_times_are_of_the_dtype_of_the_state():
     with pytest.raises(ValueError, match=r"dopri5.solve: times are float32, not bfloat16 as y is"):
         dopri5.solve(SPRING, jnp.ones(2, jnp.bfloat16), jnp.array([0.0, 1.0]))
+    with pytest.raises(ValueError, match=r"dense.solve: end is float32, not float16 as y is"):
+        dense.solve(SPRING, jnp.ones(2, jnp.float16), jnp.zeros((), jnp.float16), jnp.array(1.0))
 
 
 def pulse(t, y):

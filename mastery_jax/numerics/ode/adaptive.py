@@ -10,6 +10,7 @@ Source: Hairer, Nørsett & Wanner (1993), *Solving Ordinary Differential Equatio
 (the first step, the norm), and Hairer & Wanner (1996), volume II, section IV.2 (the PI controller).
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -59,13 +60,14 @@ class Method(NamedTuple):
     step: Callable[..., Trial]  # of (field, t, y, slope there, h)
     order: int  # q: error is O(h^q)
     num_evals: int  # of the field, in one step
+    takes_half: bool  # whether 16 bits will do
 
 
 class Tolerance(NamedTuple):
     """How wrong a step may be."""
 
     rtol: Any  # of |y|
-    atol: Any  # unit of y
+    atol: Any  # unit of y; one number, or one for each of the state
     max_step_size: Any  # unit of time
 
 
@@ -154,18 +156,22 @@ def _begin(method: Method, field: Any, y: Any, ends: Any, tolerance: Tolerance) 
     start, end = ends
     slope = field(start, y)
     scale = tolerance.atol + tolerance.rtol * jnp.abs(y)
-    size, speed = _rms(y / scale), _rms(slope / scale)
+    length = jnp.abs(end - start)
+    guess = 1e-6 * jnp.maximum(1, length)
+    size, speed = _size(y / scale), _size(slope / scale)
     is_flat = (size < 1e-5) | (speed < 1e-5)
-    first = jnp.where(is_flat, 1e-6, 0.01 * size / jnp.where(is_flat, 1.0, speed))
-    first = jnp.minimum(first, jnp.abs(end - start)).astype(start.dtype)
+    first = jnp.where(is_flat, guess, 0.01 * size / jnp.where(is_flat, 1.0, speed))
+    first = jnp.minimum(first, length).astype(start.dtype)
     signed = jnp.where(end < start, -first, first)
-    bend = _rms((field(start + signed, y + signed * slope) - slope) / scale) / first
-    fastest = jnp.maximum(speed, bend)
-    is_still = ~(fastest > 1e-15)
-    second = (0.01 / jnp.where(is_still, 1.0, fastest)) ** (1 / method.order)
-    second = jnp.where(is_still, jnp.maximum(1e-6, 1e-3 * first), second)
+    turn = _size((field(start + signed, y + signed * slope) - slope) / scale)
+    # By logarithms: turn / first need not be a number where time is in a small unit.
+    fastest = jnp.maximum(jnp.log(speed), jnp.log(turn) - jnp.log(first))
+    is_still = ~(fastest > math.log(1e-15))
+    second = jnp.exp((math.log(0.01) - jnp.where(is_still, 0.0, fastest)) / method.order)
+    second = jnp.where(is_still, jnp.maximum(guess, 1e-3 * first), second)
     is_bad = ~(jnp.isfinite(start) & jnp.isfinite(end) & jnp.isfinite(y).all())
-    is_bad |= ~((tolerance.rtol > 0) & (tolerance.atol > 0) & (tolerance.max_step_size > 0))
+    is_bad |= ~((tolerance.rtol > 0) & (tolerance.max_step_size > 0))
+    is_bad |= ~(tolerance.atol > 0).all()
     is_lost = ~jnp.isfinite(slope).all()
     status = jnp.where(is_lost, Status.NOT_FINITE, Status.RUNNING)
     return Walk(
@@ -218,5 +224,13 @@ def _advance(walk: Walk, stride: Stride, error: Any, order: int, is_over: Any) -
     )
 
 
+def _size(x: Any) -> Any:
+    """Return the root of the mean square, without the square of a large number."""
+    largest = jnp.abs(x).max(initial=0)
+    is_unit = (largest >= jnp.finfo(x.dtype).tiny) & (largest < jnp.inf)
+    unit = jnp.where(is_unit, largest, 1)
+    return unit * _rms(x / unit)
+
+
 def _rms(x: Any) -> Any:
-    return jnp.sqrt(jnp.mean(x * x))
+    return jnp.sqrt(jnp.mean(x * x)) if x.size else jnp.zeros((), x.dtype)

@@ -20,13 +20,13 @@ from mastery_jax.core.check import Scalar, checked
 from mastery_jax.core.status import Status
 from mastery_jax.numerics.ode import adaptive, dopri5, rodas4, trajectory
 
-__all__ = ["Path", "choose", "evaluate", "solve"]
+__all__ = ["Path", "choose", "evaluate", "solve", "span"]
 
 _METHODS = {"dopri5": dopri5.METHOD, "rodas4": rodas4.METHOD}
 
 
 class Path(NamedTuple):
-    """A solution, as polynomials; unused rows begin at the end, and are zero."""
+    """A solution, as polynomials; unused rows begin at the end, and stay there."""
 
     start: Float[Array, ""]
     end: Float[Array, ""]  # as far as the march came
@@ -46,6 +46,18 @@ def choose(name: str, method: str) -> adaptive.Method:
     return _METHODS[method]
 
 
+def span(name: str, y: Array, start: Array, end: Array) -> Array:
+    """Return both ends as times.
+
+    Raises:
+        ValueError: one is not of the dtype of y, said in the name of the function that was called.
+    """
+    for label, time in (("start", start), ("end", end)):
+        if time.dtype != y.dtype:
+            raise ValueError(f"{name}: {label} is {time.dtype}, not {y.dtype} as y is")
+    return jnp.stack([start, end])
+
+
 @partial(jax.jit, static_argnames=("method", "max_steps"))
 @checked
 def solve(
@@ -56,7 +68,7 @@ def solve(
     *,
     method: Literal["dopri5", "rodas4"] = "dopri5",
     rtol: Scalar = 1e-4,
-    atol: Scalar = 1e-6,
+    atol: Scalar | Float[Array, "*state"] = 1e-6,
     max_step_size: Scalar = math.inf,
     max_steps: int = 256,
 ) -> tuple[Path, adaptive.Info]:
@@ -71,7 +83,7 @@ def solve(
         end: Time; before ``start`` to go back.
         method: ``rodas4`` where the field is stiff. Static.
         rtol: Error a step may make, as a part of |y|; > 0. Traced.
-        atol: Error it may make besides, unit of y; > 0. Traced.
+        atol: Error it may make besides, unit of y; one number, or one for each of y; > 0. Traced.
         max_step_size: What no step may be longer than, unit of time: a pulse that is shorter than a
             step may be passed unseen. > 0. Traced.
         max_steps: Steps that may be tried, and rows of the path. Static.
@@ -80,8 +92,9 @@ def solve(
         The path, as far as the march came; and ``Info``, with a status as of ``dopri5``.
 
     Raises:
-        ValueError: the method is unknown, max_steps is below 1, or the field returns what is not
-            like y.
+        ValueError: the method is unknown, max_steps is below 1, start or end is not of the dtype
+            of y, y has 16 bits and the method is ``rodas4``, or the field returns what is not like
+            y.
 
     Example:
         >>> path, info = solve(
@@ -91,7 +104,7 @@ def solve(
         0.368
     """
     options = trajectory.Options("dense.solve", choose("dense.solve", method), max_steps, "forward")
-    times = jnp.stack([start, end])
+    times = span("dense.solve", y, start, end)
     trajectory.insist(options, field, y, times)
     tolerance = adaptive.tolerance(y, rtol, atol, max_step_size)
 

@@ -53,7 +53,7 @@ def solve(
     times: Float[Array, " time"],
     *,
     rtol: Scalar = 1e-4,
-    atol: Scalar = 1e-6,
+    atol: Scalar | Float[Array, "*state"] = 1e-6,
     max_step_size: Scalar = math.inf,
     max_steps: int = 4096,
     adjoint: Literal["direct", "backsolve", "forward"] = "direct",
@@ -65,14 +65,15 @@ def solve(
         y: The state at the first time, of any shape.
         times: Rising, or falling: then time runs back.
         rtol: Error a step may make, as a part of |y|; > 0. Traced.
-        atol: Error it may make besides, unit of y; > 0. Traced.
+        atol: Error it may make besides, unit of y; one number, or one for each of y; > 0. Traced.
         max_step_size: What no step may be longer than, unit of time: a pulse that is shorter than a
             step may be passed unseen. > 0. Traced.
         max_steps: Steps that may be tried, in all. Reverse mode by ``direct`` reserves memory for
             as many states. Static.
         adjoint: What a derivative is. ``direct``: reverse mode through the steps that were taken,
             their lengths held. ``backsolve``: reverse mode by the continuous adjoint, solved back
-            to the same tolerance, in memory that steps do not fill. ``forward``: forward mode
+            to the same tolerance (the least of ``atol`` for what is not y), in memory that steps
+            do not fill. ``forward``: forward mode
             (``jax.jvp``, ``jax.jacfwd``), which the others have not. Static.
 
     Returns:
@@ -82,8 +83,8 @@ def solve(
         BAD_INPUT, where times turn, or something given is not finite, or not positive.
 
     Raises:
-        ValueError: there is no time, max_steps is below 1, the adjoint is unknown, or the field
-            returns what is not like y.
+        ValueError: there is no time, times are not of the dtype of y, max_steps is below 1, the
+            adjoint is unknown, or the field returns what is not like y.
 
     Example:
         >>> import jax.numpy as jnp
@@ -117,4 +118,4 @@ def _mix(weights: Sequence[float], slopes: Sequence[Any]) -> Any:
     return sum(w * k for w, k in zip(weights, slopes, strict=True) if w)
 
 
-METHOD = adaptive.Method(step=_step, order=5, num_evals=6)
+METHOD = adaptive.Method(step=_step, order=5, num_evals=6, takes_half=True)

@@ -66,7 +66,7 @@ def solve(
     direction: Literal["any", "up", "down"] = "any",
     method: Literal["dopri5", "rodas4"] = "dopri5",
     rtol: Scalar = 1e-4,
-    atol: Scalar = 1e-6,
+    atol: Scalar | Float[Array, "*state"] = 1e-6,
     max_step_size: Scalar = math.inf,
     max_steps: int = 4096,
     adjoint: Literal["direct", "backsolve", "forward"] = "direct",
@@ -82,7 +82,7 @@ def solve(
         direction: ``up`` is from negative to positive on the way, ``down`` the other one. Static.
         method: ``rodas4`` where the field is stiff. Static.
         rtol: Error a step may make, as a part of |y|; > 0. Traced.
-        atol: Error it may make besides, unit of y; > 0. Traced.
+        atol: Error it may make besides, unit of y; one number, or one for each of y; > 0. Traced.
         max_step_size: What no step may be longer than, unit of time: a pulse that is shorter than a
             step may be passed unseen. > 0. Traced.
         max_steps: Steps that may be tried, each of the two times. Static.
@@ -96,8 +96,9 @@ def solve(
         Two changes of sign within one step are not seen.
 
     Raises:
-        ValueError: an option is unknown, max_steps is below 1, the field returns what is not like
-            y, or the event what is not one float.
+        ValueError: an option is unknown, max_steps is below 1, start or end is not of the dtype
+            of y, y has 16 bits and the method is ``rodas4``, the field returns what is not like y,
+            or the event what is not one float of that dtype.
 
     Example:
         >>> fall = Partial(lambda gravity, t, y: jnp.stack([y[1], -gravity]), jnp.array(9.81))
@@ -112,10 +113,11 @@ def solve(
         raise ValueError(f"event.solve: direction is {direction!r}, not one of {_DIRECTIONS}")
     chosen = dense.choose("event.solve", method)
     options = trajectory.Options("event.solve", chosen, max_steps, adjoint)
-    trajectory.insist(options, field, y, jnp.stack([start, end]))
+    trajectory.insist(options, field, y, dense.span("event.solve", y, start, end))
     value = jax.eval_shape(event, start, y)
-    if getattr(value, "shape", None) != () or not jnp.issubdtype(value.dtype, jnp.floating):
-        raise ValueError(f"event.solve: event returns {value}, not one float")
+    is_one = getattr(value, "shape", None) == () and jnp.issubdtype(value.dtype, jnp.floating)
+    if not is_one or (not value.weak_type and value.dtype != y.dtype):
+        raise ValueError(f"event.solve: event returns {value}, not one {y.dtype} as y is")
     tolerance = adaptive.tolerance(y, rtol, atol, max_step_size)
     given = _Given(field, y, (start, end), event, tolerance)
     ways = {"direct": _pulled, "backsolve": _pulled, "forward": _pushed}

@@ -67,7 +67,7 @@ def solve(
     times: Float[Array, " time"],
     *,
     rtol: Scalar = 1e-4,
-    atol: Scalar = 1e-6,
+    atol: Scalar | Float[Array, "*state"] = 1e-6,
     max_step_size: Scalar = math.inf,
     max_steps: int = 4096,
     adjoint: Literal["direct", "backsolve", "forward"] = "direct",
@@ -79,7 +79,7 @@ def solve(
         y: The state at the first time, of any shape; n numbers in all.
         times: Rising, or falling: then time runs back.
         rtol: Error a step may make, as a part of |y|; > 0. Traced.
-        atol: Error it may make besides, unit of y; > 0. Traced.
+        atol: Error it may make besides, unit of y; one number, or one for each of y; > 0. Traced.
         max_step_size: What no step may be longer than, unit of time: a pulse that is shorter than a
             step may be passed unseen. > 0. Traced.
         max_steps: Steps that may be tried, in all. Static.
@@ -91,8 +91,8 @@ def solve(
         of the Jacobian out.
 
     Raises:
-        ValueError: there is no time, max_steps is below 1, the adjoint is unknown, or the field
-            returns what is not like y.
+        ValueError: there is no time, times are not of the dtype of y, y has 16 bits, max_steps is
+            below 1, the adjoint is unknown, or the field returns what is not like y.
 
     Example:
         >>> relax = Partial(lambda rate, t, y: -rate * (y - jnp.cos(t)), 1000.0)
@@ -141,4 +141,4 @@ def _mix(weights: Sequence[float], parts: Sequence[Any]) -> Any:
     return sum(w * u for w, u in zip(weights, parts, strict=True) if w)
 
 
-METHOD = adaptive.Method(step=_step, order=4, num_evals=6)
+METHOD = adaptive.Method(step=_step, order=4, num_evals=6, takes_half=False)

@@ -77,11 +77,13 @@ class _Progress(NamedTuple):
 
 def insist(options: Options, field: Partial, y: Any, times: Any) -> None:
     """Refuse what can be seen to be wrong before anything is computed."""
-    name, _, max_steps, adjoint = options
+    name, method, max_steps, adjoint = options
     if adjoint not in _ADJOINTS:
         raise ValueError(f"{name}: adjoint is {adjoint!r}, not one of {_ADJOINTS}")
     if max_steps < 1:
         raise ValueError(f"{name}: max_steps is {max_steps}, not at least 1")
+    if not method.takes_half and jnp.finfo(y.dtype).bits < 32:
+        raise ValueError(f"{name}: y is {y.dtype}, not float32 or float64")
     insist_on_path(name, field, y, times)
 
 
@@ -105,7 +107,7 @@ def follow(
     given = _Given(floats, others, y, times, tolerance)
     if len(times) == 1:  # nothing moves; the march says whether its input is bad
         ys, info = _forward(_Static(options, rebuild), jax.lax.stop_gradient(given))
-        return y[None] + 0 * ys, info
+        return y[None] * (1 + 0 * ys), info
     ways = {"direct": _direct, "backsolve": _backsolve, "forward": _forward}
     return ways[options.adjoint](_Static(options, rebuild), given)
 
@@ -262,10 +264,14 @@ def _march_back(static: _Static, kept: Any, slopes: Any) -> tuple[_Given]:
     """Pull slopes back by the continuous adjoint, marched to the same tolerance."""
     given, ys, status, _ = kept
     method, max_steps = static.options.method, static.options.max_steps
+    y, atol = given.y, given.tolerance.atol
 
     def between(field: Any, flat: Any, late: Any, early: Any) -> Any:
-        ends = (late, early)
-        walk, _ = adaptive.march(method, field, flat, ends, given.tolerance, max_steps=max_steps)
+        each = atol
+        if atol.ndim:  # the state comes first, and then what has no number of its own
+            each = jnp.full_like(flat, atol.min(initial=jnp.inf)).at[: y.size].set(atol.reshape(-1))
+        tight, ends = given.tolerance._replace(atol=each), (late, early)
+        walk, _ = adaptive.march(method, field, flat, ends, tight, max_steps=max_steps)
         return jnp.where(walk.status == Status.CONVERGED, walk.y, jnp.nan)
 
     pulled = sensitivity.backsolve(

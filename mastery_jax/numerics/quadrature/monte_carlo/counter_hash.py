@@ -11,8 +11,9 @@ of uniformity and of correlation in tests/quadrature, and is no source of secret
 
 Source: Salmon, Moraes, Dror & Shaw (2011), *Parallel random numbers: as easy as 1, 2, 3*, section 2
 (counter-based generators) and 3.3 (threefry); L'Ecuyer (2017), *History of uniform random number
-generation*, section 4; Knuth (1998), *The Art of Computer Programming* vol. 2, section 6.4 (the
-multiplier 2³²/φ).
+generation*, section 4; Knuth (1998), *The Art of Computer Programming* vol. 3, section 6.4 (the
+multiplier 2³²/φ); Wellons (2018), *hash-prospector* (the other multipliers and the shifts, found by
+search for the least bias of avalanche).
 """
 
 from typing import Literal

@@ -9,7 +9,8 @@ by one random word; ``owen`` permutes each digit by a hash of the digits above i
 
 Source: Sobol (1967), *USSR Comput. Math. Math. Phys.* 7(4), 86; Antonov & Saleev (1979), ibid.
 19(1), 252 (Gray code); Matousek (1998), *J. Complexity* 14, 527 (matrix); Owen (1995), *Randomly
-permuted (t, m, s)-nets*; Burley (2020), *J. Comput. Graph. Tech.* 9(4), 1, section 2 (the hash).
+permuted (t, m, s)-nets*; Burley (2020), *J. Comput. Graph. Tech.* 9(4), 1, section 2 (a hash that
+permutes so), with the multipliers of Vegdahl (2021), *Building a better LK hash*.
 """
 
 from functools import partial

@@ -1,7 +1,7 @@
 """Which method suits an integrand over a box, and how many points it needs.
 
     product grid   n = 2 max_i n_i nodes an axis, n_i from the Chebyshev coefficients of axis i
-    quasi          σ(n) ~ n^−r from two short runs: n with 3 σ(n) ≤ tolerance, and twice as many
+    quasi          σ(n) ~ n^−r from short runs: n with 3 σ(n) ≤ tolerance, and twice as many
     VEGAS+, plain  σ(n) ~ n^−1/2 from one short run, and from the variance
 
 Of even points and, where f is narrow, VEGAS+, that is chosen which needs the fewest.
@@ -32,7 +32,8 @@ __all__ = ["Given", "choose", "larger"]
 MAX_GRID = 20_000  # points of a grid that are not too many
 MAX_UNMERGED = 300_000  # of a sparse grid, before those that are equal are merged
 COPIES = 16  # randomizations of quasi
-SHORT = (COPIES * 32, COPIES * 256)  # points of its short runs
+SHORT = (COPIES * 32, COPIES * 256, COPIES * 2048)  # points of its short runs, as far as needed
+FAR = 16  # times the points of a run that its error is trusted to tell
 ITERATIONS = 10  # of VEGAS+
 VEGAS_SHORT = 20_000
 FALL = 0.1  # what one level is trusted to make of the error of that below
@@ -167,29 +168,32 @@ def _random(given: Given, seen: _Seen) -> tuple[Choice, int]:
         why = f"{shape}: neighbors have nothing in common, so that no even point set gains"
         return _choice(given, seen, "plain", {}, _bounded(count, given.max_evals), why), 0
     key, *keys = jax.random.split(given.key, 3)
-    plans = [_even(given, seen, points, one) for points, one in zip(EVEN, keys, strict=True)]
-    spent = len(EVEN) * sum(SHORT)
+    tried = [_even(given, seen, points, one) for points, one in zip(EVEN, keys, strict=True)]
+    plans, spent = [plan for plan, _ in tried], sum(calls for _, calls in tried)
     if float(found.spread) <= NARROW:
         plans.append(_mapped(given, seen, key))
         spent += VEGAS_SHORT
     return min(plans, key=lambda plan: plan[0])[1], spent
 
 
-def _even(given: Given, seen: _Seen, points: str, key: Any) -> tuple[float, Choice]:
-    """Return how many points of a kind are needed, and that choice."""
+def _even(given: Given, seen: _Seen, points: str, key: Any) -> tuple[tuple[float, Choice], int]:
+    """Return how many points of a kind are needed, that choice, and the calls of the short runs."""
     options: dict[str, Any] = {"points": points, "num_randomizations": COPIES}
     box = given.fn, given.lower, given.upper
-    first, second = (
-        quasi.integrate(one, *box, num_samples=count, **options)
-        for one, count in zip(jax.random.split(key), SHORT, strict=True)
-    )
-    before, after = (float(info.std_error) for _, info in (first, second))
-    fall = before / after if after > 0 and 0 < before < math.inf else 1.0
-    rate = min(max(math.log(fall) / math.log(SHORT[1] / SHORT[0]), 0.4), 2.0)
-    need = 2 * SHORT[1] * max(_excess(given, *second), 1e-9) ** (1 / rate)
+    spent, before, need, rate = 0, math.inf, math.inf, 1.0
+    for one, count in zip(jax.random.split(key, len(SHORT)), SHORT, strict=True):
+        if spent and (need <= FAR * spent or count > given.max_evals // FAR):
+            break
+        run = quasi.integrate(one, *box, num_samples=count, **options)
+        spent += count
+        after = float(run[1].std_error)
+        fall = before / after if after > 0 and 0 < before < math.inf else 1.0
+        rate = min(max(math.log(fall) / math.log(SHORT[1] / SHORT[0]), 0.4), 2.0)
+        need = 2 * count * max(_excess(given, *run), 1e-9) ** (1 / rate)
+        before = after
     count = _power(max(need, SHORT[0]), given.max_evals)
     why = f"{_shape(seen.found)}: the error of {points} points falls like n^−{rate:.2f}"
-    return need, _choice(given, seen, "quasi", options, count, why)
+    return (need, _choice(given, seen, "quasi", options, count, why)), spent
 
 
 def _mapped(given: Given, seen: _Seen, key: Any) -> tuple[float, Choice]:

@@ -170,6 +170,34 @@ def test_breakpoints():
     assert integral(jump, 0.0, 1.0, breakpoints=jnp.array([2.0]))[2] is Status.BAD_INPUT
 
 
+@pytest.mark.parametrize("unit", [1e-9, 1e6])
+def test_ends_at_infinity_are_seen_from_the_unit(unit):
+    def half(p, a):
+        fn = Partial(lambda p, x: jnp.exp(-p * x / unit), p)
+        return gauss_kronrod.integrate(fn, a, jnp.inf, unit=unit)[0] / unit
+
+    start = 0.5 * unit
+    wanted = math.exp(-1) / 2
+    np.testing.assert_allclose(half(2.0, start), wanted, rtol=1e-12)
+    slopes = jax.grad(half, (0, 1))(2.0, start)
+    np.testing.assert_allclose(slopes, [-wanted, -math.exp(-1) / unit], rtol=1e-8)
+
+    def bell(x):
+        return jnp.where(x < unit, 1.0, 2.0) * jnp.exp(-((x / unit) ** 2))
+
+    at = jnp.array([unit])
+    whole = math.sqrt(math.pi) / 2 * (2 + math.erfc(1))
+    for lower, upper, sign in ((-jnp.inf, jnp.inf, 1), (jnp.inf, -jnp.inf, -1)):
+        estimate, _, status = integral(bell, lower, upper, breakpoints=at, unit=unit)
+        assert status is Status.CONVERGED
+        np.testing.assert_allclose(estimate / unit, sign * whole, rtol=1e-12)
+    left, _, _ = integral(bell, -jnp.inf, 0.0, unit=unit)
+    np.testing.assert_allclose(left / unit, math.sqrt(math.pi) / 2, rtol=1e-12)
+    assert integral(jnp.exp, 0.0, 1.0, unit=unit)[0] == integral(jnp.exp, 0.0, 1.0)[0]
+    for wrong in (0.0, -unit, jnp.nan, jnp.inf):
+        assert integral(bell, 0.0, jnp.inf, unit=wrong)[2] is Status.BAD_INPUT
+
+
 def test_entries_of_an_array_are_integrated_together():
     estimate, error, status = integral(lambda x: jnp.stack([jnp.sin(x), x * x]), 0.0, 3.0)
     np.testing.assert_allclose(estimate, [1 - math.cos(3), 9], rtol=1e-12)

@@ -4,8 +4,9 @@
     e = s min(1, (200 |K − G| / s)^1.5),  at least 50 eps h Σ_k w_k |f|,   s = h Σ_k w_k |f − K/2h|
 
 G is Gauss's rule on every second node. The interval with the largest error is cut in two, again
-and again (``refinement``). A half-line is mapped to (0, 1] by x = a ± (1 − t)/t, the whole line to
-(−1, 1) by x = t/(1 − t²). No node lies on an end, so that f may be infinite there.
+and again (``refinement``). A half-line is mapped to (0, 1] by x = a ± u (1 − t)/t, the whole line
+to (−1, 1) by x = u t/(1 − t²), in units u. No node lies on an end, so that f may be infinite
+there.
 
 Derivatives are integrals over the intervals that were found: ∂/∂p ∫ f dx = ∫ ∂f/∂p dx, and f(b)
 and −f(a) for the ends (Leibniz), in both modes and to any order.
@@ -96,6 +97,7 @@ def integrate(
     upper: Scalar,
     *,
     breakpoints: Float[Array, " points"] | None = None,
+    unit: Scalar = 1.0,
     num_nodes: int = 21,
     rtol: Scalar | None = None,
     atol: Scalar = 0.0,
@@ -110,10 +112,11 @@ def integrate(
 
     Args:
         fn: The integrand: one number to a number, or to an array, whose entries are integrated.
-        lower: Where to start; −∞ and ∞ are places too, seen from where x is about 1: bring x to
-            such a unit, or what lies far from there is missed. Traced.
+        lower: Where to start; −∞ and ∞ are places too. Traced.
         upper: Where to end; below ``lower`` the sign turns. Traced.
         breakpoints: Where the integrand jumps, bends or is infinite, between the ends, any order.
+        unit: The length from which an end at infinity is seen, above 0, unit of x: the integrand
+            should live within some thousand of it, or it is missed. Finite ends do without.
         num_nodes: Of one interval: 15 or 21, or any odd number from 5. Static.
         rtol: Relative tolerance, of the largest entry; √eps if not given: 1.5e-8 in double
             precision. Below 50 eps rounding forbids it.
@@ -124,8 +127,8 @@ def integrate(
         The estimate and its ``Bound``. CONVERGED; OUT_OF_STEPS at ``max_intervals``; STALLED where
         rounding ends the search first; DIVERGED where the integral seems not to exist, as of 1/x
         from 0; NOT_FINITE, and NaN, where the integrand is not, on more than single points;
-        BAD_INPUT, and NaN, for an end that is NaN, two ends at the same infinity, or a breakpoint
-        that does not lie between the ends.
+        BAD_INPUT, and NaN, for an end that is NaN, two ends at the same infinity, a breakpoint
+        that does not lie between the ends, or a unit that is not above 0.
 
     Raises:
         ValueError: an even number of nodes, or too few intervals.
@@ -146,7 +149,7 @@ def integrate(
     lower, upper = jnp.asarray(lower, dtype), jnp.asarray(upper, dtype)
     between = jnp.zeros(0, dtype) if breakpoints is None else jnp.asarray(breakpoints, dtype)
     relative = jnp.asarray(jnp.finfo(dtype).eps ** 0.5 if rtol is None else rtol, dtype)
-    limits = (between, relative, jnp.asarray(atol, dtype))
+    limits = (between, jnp.asarray(unit, dtype), relative, jnp.asarray(atol, dtype))
     found = _integral((max_intervals, num_nodes), fn, lower, upper, limits)
     estimate, error, count, status = found
     num_cuts = count - 1 - points
@@ -172,10 +175,10 @@ def search(
     """Return what ``refinement.search`` finds, the sign of the integral, and whether input is bad.
 
     ``settings`` are the most intervals and the nodes of one; ``keep`` asks for the intervals;
-    ``limits`` are breakpoints, rtol and atol, all of one dtype.
+    ``limits`` are breakpoints, unit, rtol and atol, all of one dtype.
     """
-    between, rtol, atol = limits
-    frame, sign, is_bad = variable_change.frame(lower, upper, between)
+    between, unit, rtol, atol = limits
+    frame, sign, is_bad = variable_change.frame(lower, upper, between, unit=unit)
     return _refined(settings, keep)(fn, frame, rtol, atol), sign, is_bad
 
 
@@ -219,6 +222,8 @@ def _integral_jvp(settings: tuple[int, int], primals: Any, tangents: Any) -> Any
     out = _integral(settings, fn, lower, upper, limits)
     fixed = jax.lax.stop_gradient(primals)
     found, sign, _ = search(settings, True, *fixed)
+    between, unit, *_ = fixed[3]
+    rule = nodes(settings[1])
     leaves, rebuild = jax.tree.flatten(fn)
     moved = jax.tree.leaves(tangents[0], is_leaf=lambda leaf: isinstance(leaf, SymbolicZero))
     moves = [not isinstance(tangent, SymbolicZero) for tangent in moved]
@@ -227,17 +232,17 @@ def _integral_jvp(settings: tuple[int, int], primals: Any, tangents: Any) -> Any
         picked = iter(moving)
         here = [next(picked) if m else leaf for leaf, m in zip(leaves, moves, strict=True)]
         ends, intervals = (
-            (lower, upper, fixed[3][0]),
+            (lower, upper, between),
             (found.left, found.right, found.num_intervals),
         )
         fn = rebuild.unflatten(here)
-        return sign * variable_change.total(fn, ends, intervals, rule=nodes(settings[1]))
+        return sign * variable_change.total(fn, ends, intervals, unit=unit, rule=rule)
 
     slope = jnp.zeros_like(out[0])
     if any(moves):
         points = list(itertools.compress(leaves, moves))
         slope = slope + jax.jvp(total, (points,), (list(itertools.compress(moved, moves)),))[1]
-    where = variable_change.frame(fixed[1], fixed[2], fixed[3][0])[0]
+    where = variable_change.frame(fixed[1], fixed[2], between, unit=unit)[0]
     middle, _ = variable_change.abscissae((found.left[0] + found.right[0]) / 2, where)
     largest = jnp.finfo(out[0].dtype).max
     for end, tangent, turn in ((upper, tangents[2], 1), (lower, tangents[1], -1)):

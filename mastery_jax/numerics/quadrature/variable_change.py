@@ -1,7 +1,7 @@
 """Where the nodes of a rule lie, when the ends of an interval may be infinite.
 
-    half-line   x = anchor ± (1 − t)/t,   t in (0, 1]
-    line        x = t/(1 − t²),           t in (−1, 1)
+    half-line   x = anchor ± unit (1 − t)/t,   t in (0, 1]
+    line        x = unit t/(1 − t²),           t in (−1, 1)
 
 Any other interval is left as it is: nodes near an end keep the digits that x has there.
 
@@ -26,23 +26,28 @@ class Frame(NamedTuple):
 
     edges: Float[Array, "... segments"]  # ascending t: the ends, and the breakpoints between
     anchor: Float[Array, "..."]  # the finite end of a half-line, unit of x
-    direction: Float[Array, "..."]  # ±1: where that half-line goes; 0 for other intervals
+    direction: Float[Array, "..."]  # the unit, times ±1: where a half-line goes; 0 if finite
     is_line: Bool[Array, "..."]  # both ends are infinite
 
 
-def frame(lower: Array, upper: Array, between: Array) -> tuple[Frame, Array, Array]:
+def frame(
+    lower: Array, upper: Array, between: Array, *, unit: Array | float = 1.0
+) -> tuple[Frame, Array, Array]:
     """Return where t runs, the sign of the integral, and whether this is no interval at all.
 
-    ``between`` holds breakpoints in x, in any order.
+    ``between`` holds breakpoints in x, in any order; ``unit`` is the length from which an end at
+    infinity is seen.
     """
     low, high = jnp.minimum(lower, upper), jnp.maximum(lower, upper)
     is_from, is_to = jnp.isinf(low), jnp.isinf(high)
     is_line, is_half = is_from & is_to, is_from != is_to
     is_bad = jnp.isnan(low) | ((low == high) & is_from)
+    is_bad |= ~((unit > 0) & (unit < jnp.inf))
     is_bad |= ~((low <= between) & (between <= high) & jnp.isfinite(between)).all()
     anchor = jnp.where(is_half, jnp.where(is_from, high, low), 0)
-    far = 2 * between / (1 + jnp.sqrt(1 + 4 * between * between))
-    near = 1 / (1 + jnp.abs(between - anchor))
+    place, away = between / unit, jnp.abs(between - anchor) / unit
+    far = 2 * place / (1 + jnp.sqrt(1 + 4 * place * place))
+    near = 1 / (1 + away)
     t = jnp.where(is_line, far, jnp.where(is_half, near, between))
     first = jnp.where(is_line, -1, jnp.where(is_half, 0, low))
     last = jnp.where(is_line | is_half, 1, high)
@@ -51,7 +56,9 @@ def frame(lower: Array, upper: Array, between: Array) -> tuple[Frame, Array, Arr
         Frame(
             edges=jnp.where(is_bad, 0, edges),
             anchor=anchor,
-            direction=jnp.where(is_half, jnp.where(is_from, -1, 1), 0).astype(edges.dtype),
+            direction=jnp.where(
+                is_line, unit, jnp.where(is_half, jnp.where(is_from, -unit, unit), 0)
+            ).astype(edges.dtype),
             is_line=is_line & ~is_bad,
         ),
         jnp.where(upper < lower, -1, 1).astype(edges.dtype),
@@ -64,6 +71,7 @@ def total(
     ends: tuple[Array, Array, Array],
     intervals: tuple[Array, Array, Array],
     *,
+    unit: Array,
     rule: Any,
 ) -> Array:
     """Return ∫ f over intervals that were found, as a sum that can be differentiated. O(all nodes).
@@ -74,13 +82,14 @@ def total(
         fn: The integrand.
         ends: Lower and upper end, and the breakpoints.
         intervals: Left ends and right ends in t, and how many of them are in use.
+        unit: As ``frame`` had it.
         rule: Nodes in (−1, 1) and their weights.
     """
     lower, upper, _ = ends
     starts, stops, count = intervals
     fixed = jax.lax.stop_gradient
     low, high = jnp.minimum(lower, upper), jnp.maximum(lower, upper)
-    where, _, _ = fixed(frame(*ends))
+    where, _, _ = fixed(frame(*ends, unit=unit))
     is_used = jnp.arange(len(starts), dtype=jnp.int32) < count
     left = jnp.where(is_used, starts, starts[0])
     half = (jnp.where(is_used, stops, stops[0]) - left) / 2
@@ -106,12 +115,13 @@ def total(
 def abscissae(t: Array, frame: Frame) -> tuple[Array, Array]:
     """Return x(t) and dx/dt: t itself, or the map of an infinite interval.
 
-    half-line   x = anchor ± (1 − t)/t,   t in (0, 1]
-    line        x = t/(1 − t²),           t in (−1, 1)
+    half-line   x = anchor ± unit (1 − t)/t,   t in (0, 1]
+    line        x = unit t/(1 − t²),           t in (−1, 1)
     """
     anchor, direction, is_line = (jnp.broadcast_to(field, t.shape) for field in frame[1:])
-    is_half = direction != 0
+    is_half = (direction != 0) & ~is_line
+    stretch = jnp.where(direction == 0, 1, direction)
     r = 1 / jnp.where(is_line, 1 - t * t, jnp.where(is_half, t, 1))
     far = anchor + direction * (1 - t) * r
-    x = jnp.where(is_half, far, t * r)
-    return x, r * r * jnp.where(is_line, 1 + t * t, 1)
+    x = jnp.where(is_half, far, stretch * t * r)
+    return x, jnp.abs(stretch) * r * r * jnp.where(is_line, 1 + t * t, 1)

@@ -38,7 +38,7 @@ PARAMS = {
 POINTS = np.array([-1.5, -1.0, 0.0, 0.5, 1.0, 2.0, 8.0, 30.0])
 PROBS = np.array([1e-9, 0.2, 0.5, 0.77, 0.999, 1.0])
 NO_CDF, NO_ENTROPY = {"beta_binomial"}, {"binomial", "beta_binomial", "poisson", "gamma_poisson"}
-NO_QUANTILE = NO_CDF | {"gamma_poisson"}
+NO_QUANTILE = NO_CDF
 CATEGORICAL = {"probs": np.array([0.25, 0.0, 0.75])}
 
 

@@ -1,15 +1,18 @@
 """Probabilities, distribution functions, quantiles and draws of counts, exact at probability 0.
 
-    binomial  log p(k) = log n! − log k! − log (n − k)! + k log p + (n − k) log(1 − p)
-              F(k) = I_{1 − p}(n − k, k + 1)
-    Poisson   log p(k) = k log r − log k! − r,                 F(k) = Q(k + 1, r)
-    beta-binomial, gamma-Poisson: those, averaged over a beta's p and a gamma's r
+    binomial  log p(k) = log C(n, k) pᵏ (1 − p)ⁿ⁻ᵏ,           F(k) = I(n − k, k + 1; 1 − p)
+    Poisson   log p(k) = log e⁻ʳ rᵏ / k!,                     F(k) = Q(k + 1, r)
+    gamma-Poisson  p(k) = a/(a + k) C(a + k, k) xᵃ (1 − x)ᵏ,  F(k) = I(a, k + 1; x),  x = r/(1 + r)
+    beta-binomial  p(k) = a b N / (A B n') C(n, k) C(n', a) / C(N, A)
+                   A = k + a,  B = n − k + b,  N = A + B,  n' = a + b
 
-0 log 0 = 0 throughout, and an event of probability 0 has −∞. A quantile Q(u) is between 0 and
-mean + deviation √(u / (1 − u)), Cantelli's inequality, and found there by bisection.
+by ``stirling`` and ``incomplete``; the powers of A/N and B/N that belong to the three C of the
+last cancel. 0 log 0 = 0 throughout, and an event of probability 0 has −∞. A quantile Q(u) is
+between 0 and mean + deviation √(u / (1 − u)), Cantelli's inequality, and found there by bisection.
 
 Source: Johnson, Kemp & Kotz (2005), *Univariate Discrete Distributions*, eq. 3.1, 3.30, 4.1, 4.26,
-5.3 and 6.31; Cantelli (1928), Atti del Congresso Internazionale dei Matematici 6.
+5.3, 5.31 and 6.31; Cantelli (1928), Atti del Congresso Internazionale dei Matematici 6; Loader
+(2000), *Fast and Accurate Computation of Binomial Probabilities*.
 """
 
 from collections.abc import Callable
@@ -17,60 +20,67 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import betainc, gammaincc, gammaln
 from jaxtyping import Array
 
 from mastery_jax.core import loop
+from mastery_jax.probability.incomplete import Tails, beta_tails, gamma_tails
+from mastery_jax.probability.stirling import (
+    binomial_log_term,
+    poisson_log_term,
+    product_difference,
+)
 
 __all__ = [
     "beta_binomial_log_prob",
     "beta_binomial_sample",
-    "binomial_cdf",
     "binomial_log_prob",
     "binomial_quantile",
     "binomial_sample",
-    "categorical_cdf",
+    "binomial_tails",
     "categorical_log_prob",
     "categorical_quantile",
     "categorical_sample",
+    "categorical_tails",
     "gamma_poisson_log_prob",
-    "log_beta",
-    "poisson_cdf",
+    "gamma_poisson_quantile",
+    "gamma_poisson_tails",
     "poisson_log_prob",
     "poisson_quantile",
+    "poisson_tails",
     "with_one_trial",
 ]
 
 Params = dict[str, Array]
 
 
-def log_beta(a: Array, b: Array) -> Array:
-    """Return log B(a, b); jax's own is off by 1e-6 in double precision for b above 8. O(1)."""
-    return gammaln(a) + gammaln(b) - gammaln(a + b)
-
-
 def binomial_log_prob(p: Params, k: Array) -> Array:
     """Return log p(k). O(1)."""
     n, probs = p["total_count"], p["probs"]
-    return _log_ways(n, k) + _times_log(k, probs) + _times_log(n - k, 1 - probs)
+    excess = product_difference(n, probs, k, jnp.ones_like(k))
+    return binomial_log_term(k, n - k, probs, 1 - probs, excess)
 
 
 def beta_binomial_log_prob(p: Params, k: Array) -> Array:
     """Return log p(k). O(1)."""
     n, a, b = p["total_count"], p["concentration1"], p["concentration0"]
-    return _log_ways(n, k) + log_beta(k + a, n - k + b) - log_beta(a, b)
+    rest = n - k
+    hits, misses, total = k + a, rest + b, n + a + b
+    x, y = hits / total, misses / total
+    excess = product_difference(a, rest, b, k) / total
+    terms = binomial_log_term(k, rest, x, y, excess) + binomial_log_term(a, b, x, y, -excess)
+    terms = terms - binomial_log_term(hits, misses, x, y, jnp.zeros_like(excess))
+    return terms + jnp.log(a / hits) + jnp.log(b / misses) + jnp.log(total / (a + b))
 
 
 def poisson_log_prob(p: Params, k: Array) -> Array:
     """Return log p(k). O(1)."""
-    return _times_log(k, p["rate"]) - gammaln(k + 1) - p["rate"]
+    return poisson_log_term(k, p["rate"], p["rate"] - k)
 
 
 def gamma_poisson_log_prob(p: Params, k: Array) -> Array:
     """Return log p(k). O(1)."""
-    a, rate = p["concentration"], p["rate"]
-    ways = gammaln(k + a) - gammaln(k + 1) - gammaln(a)
-    return ways - a * jnp.log1p(1 / rate) - k * jnp.log1p(rate)
+    a, (x, y, excess) = p["concentration"], _odds(p, k)
+    return binomial_log_term(a, k, x, y, excess) - jnp.log1p(k / a)
 
 
 def categorical_log_prob(p: Params, k: Array) -> Array:
@@ -78,21 +88,34 @@ def categorical_log_prob(p: Params, k: Array) -> Array:
     return jnp.log(p["probs"][k.astype(int)])
 
 
-def binomial_cdf(p: Params, k: Array) -> Array:
-    """Return F(k). O(1)."""
-    n = p["total_count"]
+def binomial_tails(p: Params, k: Array) -> Tails:
+    """Return P(X ≤ k) and P(X > k). O(1)."""
+    n, probs = p["total_count"], p["probs"]
     is_last = k >= n
-    return jnp.where(is_last, 1, betainc(jnp.where(is_last, 1, n - k), k + 1, 1 - p["probs"]))
+    rest = jnp.where(is_last, 1, n - k)
+    # (k + 1) (1 − p) − (n − k) p, in which k + 1 need not be a float.
+    excess = product_difference(k, jnp.ones_like(k), rest + k, probs) + (1 - probs)
+    below, above = beta_tails(rest, k + 1, 1 - probs, probs, excess)
+    return Tails(jnp.where(is_last, 1, below), jnp.where(is_last, 0, above))
 
 
-def poisson_cdf(p: Params, k: Array) -> Array:
-    """Return F(k). O(1)."""
-    return gammaincc(k + 1, p["rate"])
+def poisson_tails(p: Params, k: Array) -> Tails:
+    """Return P(X ≤ k) and P(X > k). O(1)."""
+    above, below = gamma_tails(k + 1, p["rate"], p["rate"] - k - 1)
+    return Tails(below, above)
 
 
-def categorical_cdf(p: Params, k: Array) -> Array:
-    """Return F(k). O(classes)."""
-    return jnp.where(jnp.arange(len(p["probs"])) <= k, p["probs"], 0).sum()
+def gamma_poisson_tails(p: Params, k: Array) -> Tails:
+    """Return P(X ≤ k) and P(X > k). O(1)."""
+    x, y, excess = _odds(p, k)
+    return beta_tails(p["concentration"], k + 1, x, y, excess + x)
+
+
+def categorical_tails(p: Params, k: Array) -> Tails:
+    """Return P(X ≤ k) and P(X > k). O(classes)."""
+    is_below = jnp.arange(len(p["probs"])) <= k
+    parts = jnp.where(is_below, p["probs"], 0), jnp.where(is_below, 0, p["probs"])
+    return Tails(*(part.sum() for part in parts))
 
 
 def binomial_quantile(p: Params, q: Array) -> Array:
@@ -100,13 +123,20 @@ def binomial_quantile(p: Params, q: Array) -> Array:
     mean = p["total_count"] * p["probs"]
     bound = jnp.minimum(_at_most(q, mean, mean * (1 - p["probs"])), p["total_count"])
     bound = jnp.where(q < 1, bound, p["total_count"])
-    return _count(lambda k: binomial_cdf(p, k), q, bound)
+    return _count(lambda k: binomial_tails(p, k), q, bound)
 
 
 def poisson_quantile(p: Params, q: Array) -> Array:
     """Return the least k with F(k) ≥ q; infinite for q = 1. O(1)."""
     bound = _at_most(q, p["rate"], p["rate"])
-    return jnp.where(q < 1, _count(lambda k: poisson_cdf(p, k), q, bound), jnp.inf)
+    return jnp.where(q < 1, _count(lambda k: poisson_tails(p, k), q, bound), jnp.inf)
+
+
+def gamma_poisson_quantile(p: Params, q: Array) -> Array:
+    """Return the least k with F(k) ≥ q; infinite for q = 1. O(1)."""
+    mean = p["concentration"] / p["rate"]
+    bound = _at_most(q, mean, mean * (1 + 1 / p["rate"]))
+    return jnp.where(q < 1, _count(lambda k: gamma_poisson_tails(p, k), q, bound), jnp.inf)
 
 
 def categorical_quantile(p: Params, q: Array) -> Array:
@@ -131,10 +161,10 @@ def categorical_sample(key: Array, p: Params, shape: tuple[int, ...]) -> Array:
     return jax.random.categorical(key, jnp.log(p["probs"]), shape=shape)
 
 
-def with_one_trial(fn: Callable[..., Array]) -> Callable[..., Array]:
+def with_one_trial(fn: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function of a binomial as one of its case n = 1."""
 
-    def of_one(*given: Any) -> Array:
+    def of_one(*given: Any) -> Any:
         at = next(i for i, each in enumerate(given) if isinstance(each, dict))
         one = {"total_count": jnp.ones_like(given[at]["probs"]), **given[at]}
         return fn(*given[:at], one, *given[at + 1 :])
@@ -142,26 +172,26 @@ def with_one_trial(fn: Callable[..., Array]) -> Callable[..., Array]:
     return of_one
 
 
-def _log_ways(n: Array, k: Array) -> Array:
-    return gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
-
-
-def _times_log(x: Array, y: Array) -> Array:
-    """Return x log y with 0 log 0 = 0, and finite slopes where x is 0."""
-    return jnp.where(x > 0, x * jnp.log(jnp.where(x > 0, y, 1)), 0)
+def _odds(p: Params, k: Array) -> tuple[Array, Array, Array]:
+    """Return x = r/(1 + r), 1 − x, and k x − a (1 − x)."""
+    a, rate = p["concentration"], p["rate"]
+    excess = product_difference(k, rate, a, jnp.ones_like(a)) / (1 + rate)
+    return rate / (1 + rate), 1 / (1 + rate), excess
 
 
 def _at_most(q: Array, mean: Array, var: Array) -> Array:
     return jnp.ceil(mean + jnp.sqrt(var * q / jnp.where(q < 1, 1 - q, 1))) + 1
 
 
-def _count(cdf: Callable[[Array], Array], q: Array, bound: Array) -> Array:
+def _count(tails: Callable[[Array], Tails], q: Array, bound: Array) -> Array:
     """Return the least count ≤ ``bound`` whose distribution function reaches q."""
 
     def step(bounds: tuple[Array, Array]) -> tuple[tuple[Array, Array], None]:
         lower, upper = bounds
         middle = jnp.floor((lower + upper) / 2)
-        is_below = (cdf(jnp.maximum(middle, 0)) < q) | (middle < 0)
+        below, above = tails(jnp.maximum(middle, 0))
+        is_short = jnp.where(q < 0.5, below < q, above > 1 - q)
+        is_below = is_short | (middle < 0)
         return (jnp.where(is_below, middle, lower), jnp.where(is_below, upper, middle)), None
 
     bounds = jax.lax.stop_gradient((jnp.full_like(bound, -1), bound))

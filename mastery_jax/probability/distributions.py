@@ -1,6 +1,7 @@
 """Densities, distribution functions, quantiles, samples and moments of the common families.
 
     log p(x | params)      F(x) = P(X ≤ x)      Q(q) = min {x: F(x) ≥ q}      H = −E log p
+                           S(x) = P(X > x)
 
 ``params`` is a dict by NumPyro's names: ``{"loc": 0.0, "scale": 1.0}`` for ``family="normal"``.
 The families are normal, laplace, logistic, cauchy, gumbel, log_normal, student_t, half_normal,
@@ -9,8 +10,8 @@ beta_binomial, poisson, gamma_poisson and categorical. Each function is for one 
 member; ``vmap`` gives many. A parameter out of its range (a negative scale, probabilities that do
 not sum to 1) makes the answer NaN, where NumPyro would compute with it.
 
-The families with a beta function in F (beta, student_t, binomial, gamma_poisson) cannot be
-differentiated with respect to its two shapes: jax has no such derivative, and says so.
+Sizes are free: with a rate of 1e9 the lesser of F and S still has the digits of its dtype. Floats
+of 16 bits are computed with in the default width, and the answer rounded.
 
 Source: Johnson, Kotz & Balakrishnan (1994, 1995), *Continuous Univariate Distributions*, vol. 1-2;
 Johnson, Kemp & Kotz (2005), *Univariate Discrete Distributions*; densities: NumPyro.
@@ -28,8 +29,9 @@ from jaxtyping import Array, Float, Int, Key
 
 from mastery_jax.core.check import Scalar, checked
 from mastery_jax.probability.families import FAMILIES, Family
+from mastery_jax.probability.incomplete import Tails
 
-__all__ = ["cdf", "entropy", "log_prob", "mean", "quantile", "sample", "variance"]
+__all__ = ["cdf", "entropy", "log_prob", "mean", "quantile", "sample", "survival", "variance"]
 
 Params = dict[str, Any]
 
@@ -38,8 +40,12 @@ class _Member(NamedTuple):
     family: Family
     params: dict[str, Array]
     is_valid: Array
-    dtype: Any
+    dtype: Any  # of the answer
+    width: Any  # the dtype of the computation
     engine: Any  # NumPyro's object
+
+
+_MOST = 2**31 - 1  # where NumPyro's and jax's draws saturate
 
 
 @partial(jax.jit, static_argnames=("family", "shape"))
@@ -56,8 +62,8 @@ def sample(
         shape: Of the sample, before the shape of one point. Static.
 
     Returns:
-        Points; of a discrete family, integers. Where a parameter is out of its range, NaN, and of
-        a discrete family −1.
+        Points; of a discrete family, int32. Where a parameter is out of its range, NaN; of a
+        discrete family −1, which also stands for a count of 2³¹ − 1 or more.
 
     Raises:
         ValueError: an unknown family or parameter, or a parameter of the wrong shape.
@@ -71,7 +77,8 @@ def sample(
     own = member.family.sample
     draws = own(key, member.params, shape) if own else member.engine.sample(key, shape)
     if member.family.is_discrete:
-        return jnp.where(member.is_valid, draws.astype(jnp.int32), -1)
+        is_counted = member.is_valid & (draws < _MOST)
+        return jnp.where(is_counted, draws.astype(jnp.int32), -1)
     return jnp.where(member.is_valid, draws.astype(member.dtype), jnp.nan)
 
 
@@ -101,7 +108,8 @@ def log_prob(params: Params, x: Array | float, *, family: str) -> Float[Array, "
     member = _member("log_prob", params, family, x)
     x = _point("log_prob", member, x)
     kind, p = member.family, member.params
-    is_inside = kind.support.contains(p, x).all()
+    as_given = x.astype(member.dtype) if kind.event else x  # a simplex is judged by its dtype
+    is_inside = kind.support.contains(p, as_given).all()
     safe = jnp.where(is_inside, x, kind.support.inside(p, x))
     value = kind.log_prob(p, safe) if kind.log_prob else member.engine.log_prob(safe)
     value = jnp.where(is_inside, value, jnp.where(jnp.isnan(x).any(), jnp.nan, -jnp.inf))
@@ -125,15 +133,27 @@ def cdf(params: Params, x: Scalar | Int[Array, ""], *, family: str) -> Float[Arr
         >>> round(float(cdf({"rate": 2.0}, 1, family="poisson")), 4)
         0.406
     """
-    member = _member("cdf", params, family, x)
-    kind, p = member.family, member.params
-    x = _point("cdf", member, x)
-    at = jnp.floor(x) if kind.is_discrete else x
-    is_inside, inside = kind.support.contains(p, at), kind.support.inside(p, at)
-    safe = jnp.where(is_inside, at, inside)
-    value = kind.cdf(p, safe) if kind.cdf else _ask("cdf", family, member.engine.cdf, safe)
-    value = jnp.where(is_inside, value, (at > inside).astype(member.dtype))
-    return _judged(jnp.where(jnp.isnan(x), jnp.nan, value), member)
+    return _tails("cdf", params, x, family).lower
+
+
+@partial(jax.jit, static_argnames=("family",))
+@checked
+def survival(params: Params, x: Scalar | Int[Array, ""], *, family: str) -> Float[Array, ""]:
+    """Return P(X > x), with its digits where ``cdf`` rounds to 1. O(1), O(classes) for categorical.
+
+    Args:
+        params: By NumPyro's names.
+        x: One number, anywhere.
+        family: As for ``cdf``. Static.
+
+    Raises:
+        ValueError: as ``cdf``.
+
+    Example:
+        >>> print(f"{survival({'loc': 0.0, 'scale': 1.0}, 9.0, family='normal'):.2e}")
+        1.13e-19
+    """
+    return _tails("survival", params, x, family).upper
 
 
 @partial(jax.jit, static_argnames=("family",))
@@ -170,7 +190,8 @@ def quantile(params: Params, q: Scalar, *, family: str) -> Float[Array, ""]:
 def mean(params: Params, *, family: str) -> Float[Array, "..."]:
     """Return E X, shaped like one point; NaN where there is none (cauchy, categorical). O(size)."""
     member = _member("mean", params, family)
-    return _judged(member.engine.mean, member)
+    own = member.family.mean
+    return _judged(own(member.params) if own else member.engine.mean, member)
 
 
 @partial(jax.jit, static_argnames=("family",))
@@ -205,11 +226,28 @@ def _member(verb: str, params: Params, family: str, *data: Any) -> _Member:
     given = (*params.values(), *data)
     floats = [v for v in given if jnp.issubdtype(jnp.result_type(v), jnp.floating)]
     dtype = jnp.result_type(*floats, 1.0)
-    cast = {name: jnp.asarray(params[name], dtype) for name in kind.params}
-    allowed = [may(cast[name]).all() for name, (_, may) in kind.params.items()]
+    width = dtype if jnp.finfo(dtype).bits > 16 else jnp.result_type(float)
+    cast = {name: jnp.asarray(params[name], width) for name in kind.params}
+    # As given: a table of 16 bits sums to 1 only as far as they go.
+    allowed = [may(cast[name].astype(dtype)).all() for name, (_, may) in kind.params.items()]
     allowed += [kind.agree(cast)] if kind.agree else []
     engine = kind.make(**cast, validate_args=False)
-    return _Member(kind, cast, jnp.stack(allowed).all(), dtype, engine)
+    return _Member(kind, cast, jnp.stack(allowed).all(), dtype, width, engine)
+
+
+def _tails(verb: str, params: Params, x: Any, family: str) -> Tails:
+    """Return both tails of one point; off the support, those of its end."""
+    member = _member(verb, params, family, x)
+    kind, p = member.family, member.params
+    if kind.tails is None:
+        raise _has_none(verb, family)
+    x = _point(verb, member, x)
+    at = jnp.floor(x) if kind.is_discrete else x
+    is_inside, inside = kind.support.contains(p, at), kind.support.inside(p, at)
+    both = kind.tails(p, jnp.where(is_inside, at, inside))
+    off = ((at > inside).astype(x.dtype), (at <= inside).astype(x.dtype))
+    told = [jnp.where(is_inside, one, far) for one, far in zip(both, off, strict=True)]
+    return Tails(*(_judged(jnp.where(jnp.isnan(x), jnp.nan, one), member) for one in told))
 
 
 def _check(where: str, params: Params, kind: Family, family: str) -> None:
@@ -234,20 +272,23 @@ def _point(verb: str, member: _Member, x: Any) -> Array:
     shape = np.shape(next(iter(member.params.values()))) if axes else ()
     if np.shape(x) != shape:
         raise ValueError(f"distributions.{verb}: the point has shape {np.shape(x)}, not {shape}")
-    return jnp.asarray(x, member.dtype)
+    return jnp.asarray(x, member.width)
 
 
 def _judged(value: Any, member: _Member) -> Array:
-    return jnp.where(member.is_valid, jnp.asarray(value, member.dtype), jnp.nan)
+    return jnp.where(member.is_valid, jnp.asarray(value).astype(member.dtype), jnp.nan)
 
 
 def _ask(what: str, family: str, method: Callable[..., Any], *at: Array) -> Any:
     try:
         return method(*at)
     except NotImplementedError:
-        raise ValueError(
-            f"distributions.{what}: family is {family!r}, which has no {what} in closed form"
-        ) from None
+        raise _has_none(what, family) from None
+
+
+def _has_none(what: str, family: str) -> ValueError:
+    said = f"family is {family!r}, which has no {what} in closed form"
+    return ValueError(f"distributions.{what}: {said}")
 
 
 def _nearest(family: str) -> str:

@@ -1,14 +1,11 @@
 """The families that ``distributions`` knows: their parameters, supports, and who computes what.
 
 Densities, samples and moments are those of ``numpyro.distributions``, unless a field says
-otherwise: probabilities of counts are ``counts``', most quantiles ``quantiles``'. Entropies that
-need log B(a, b) are written here, with ψ the digamma function:
-
-    beta     log B(a, b) − (a − 1) ψ(a) − (b − 1) ψ(b) + (a + b − 2) ψ(a + b)
-    Student  (ν + 1)/2 (ψ((ν + 1)/2) − ψ(ν/2)) + log √ν B(ν/2, 1/2) scale
+otherwise: both tails are ``densities``' and ``counts``', as are densities that would lose digits;
+most quantiles are ``quantiles``'.
 
 Source: Johnson, Kotz & Balakrishnan (1994, 1995), *Continuous Univariate Distributions*, vol. 1-2;
-entropies: Lazo & Rathie (1978), IEEE Trans. Inf. Theory 24(1), table I.
+Johnson, Kemp & Kotz (2005), *Univariate Discrete Distributions*.
 """
 
 import math
@@ -17,10 +14,10 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpyro.distributions as numpyro
-from jax.scipy.special import digamma
 from jaxtyping import Array
 
-from mastery_jax.probability import counts, quantiles
+from mastery_jax.probability import counts, densities, quantiles
+from mastery_jax.probability.incomplete import Tails
 from mastery_jax.probability.information import is_distribution
 
 __all__ = ["FAMILIES", "Family", "Support"]
@@ -44,8 +41,9 @@ class Family(NamedTuple):
     event: str = ""  # shape of one draw
     is_discrete: bool = False
     log_prob: Callable[[Params, Array], Array] | None = None  # where NumPyro's does not do
-    cdf: Callable[[Params, Array], Array] | None = None
+    tails: Callable[[Params, Array], Tails] | None = None  # at a point of the support
     quantile: Callable[[Params, Array], Array] | None = None
+    mean: Callable[[Params], Array] | None = None
     entropy: Callable[[Params], Array] | None = None
     sample: Callable[[Array, Params, tuple[int, ...]], Array] | None = None
     agree: Callable[[Params], Array] | None = None  # what parameters owe to one another
@@ -72,9 +70,9 @@ def _is_symmetric(x: Array) -> Array:
     return jnp.abs(x - x.T) <= 1e-3 * scale[:, None] * scale[None, :]
 
 
-_REAL = Support(lambda _, x: ~jnp.isnan(x), lambda _, x: jnp.zeros_like(x))
-_POSITIVE = Support(lambda _, x: x > 0, lambda _, x: jnp.ones_like(x))
-_NONNEGATIVE = Support(lambda _, x: x >= 0, lambda _, x: jnp.ones_like(x))
+_REAL = Support(lambda _, x: _is_real(x), lambda _, x: jnp.zeros_like(x))
+_POSITIVE = Support(lambda _, x: _is_positive(x), lambda _, x: jnp.ones_like(x))
+_NONNEGATIVE = Support(lambda _, x: (x >= 0) & _is_real(x), lambda _, x: jnp.ones_like(x))
 _UNIT = Support(lambda _, x: (x > 0) & (x < 1), lambda _, x: jnp.full_like(x, 0.5))
 _INTERVAL = Support(
     lambda p, x: (x >= p["low"]) & (x <= p["high"]), lambda p, x: (p["low"] + p["high"]) / 2
@@ -90,19 +88,6 @@ _UP_TO_TOTAL = Support(
 )
 
 
-def _beta_entropy(p: Params) -> Array:
-    a, b = p["concentration1"], p["concentration0"]
-    slopes = (a - 1) * digamma(a) + (b - 1) * digamma(b) - (a + b - 2) * digamma(a + b)
-    return counts.log_beta(a, b) - slopes
-
-
-def _student_t_entropy(p: Params) -> Array:
-    half = p["df"] / 2
-    slope = (half + 0.5) * (digamma(half + 0.5) - digamma(half))
-    volume = jnp.log(p["df"]) / 2 + counts.log_beta(half, jnp.full_like(half, 0.5))
-    return slope + volume + jnp.log(p["scale"])
-
-
 _SCALE = {"scale": ("", _is_positive)}
 _LOC_SCALE = {"loc": ("", _is_real), **_SCALE}
 _SHAPE_RATE = {"concentration": ("", _is_positive), "rate": ("", _is_positive)}
@@ -111,46 +96,87 @@ _TOTAL = {"total_count": ("", _is_count)}
 _PROBS = {"probs": ("", _is_probability)}
 
 FAMILIES = {
-    "normal": Family(numpyro.Normal, _LOC_SCALE, _REAL),
-    "laplace": Family(numpyro.Laplace, _LOC_SCALE, _REAL, quantile=quantiles.laplace_quantile),
-    "logistic": Family(numpyro.Logistic, _LOC_SCALE, _REAL),
-    "cauchy": Family(numpyro.Cauchy, _LOC_SCALE, _REAL, quantile=quantiles.cauchy_quantile),
+    "normal": Family(numpyro.Normal, _LOC_SCALE, _REAL, tails=densities.normal_tails),
+    "laplace": Family(
+        numpyro.Laplace,
+        _LOC_SCALE,
+        _REAL,
+        tails=densities.laplace_tails,
+        quantile=quantiles.laplace_quantile,
+    ),
+    "logistic": Family(numpyro.Logistic, _LOC_SCALE, _REAL, tails=densities.logistic_tails),
+    "cauchy": Family(
+        numpyro.Cauchy,
+        _LOC_SCALE,
+        _REAL,
+        log_prob=densities.cauchy_log_prob,
+        tails=densities.cauchy_tails,
+        quantile=quantiles.cauchy_quantile,
+    ),
     "gumbel": Family(
         numpyro.Gumbel,
         _LOC_SCALE,
         _REAL,
+        tails=densities.gumbel_tails,
         entropy=lambda p: jnp.log(p["scale"]) + 1 + 0.5772156649015329,
     ),
-    "log_normal": Family(numpyro.LogNormal, _LOC_SCALE, _POSITIVE),
+    "log_normal": Family(
+        numpyro.LogNormal, _LOC_SCALE, _POSITIVE, tails=densities.log_normal_tails
+    ),
     "student_t": Family(
         numpyro.StudentT,
         {"df": ("", _is_positive), **_LOC_SCALE},
         _REAL,
+        log_prob=densities.student_t_log_prob,
+        tails=densities.student_t_tails,
         quantile=quantiles.student_t_quantile,
-        entropy=_student_t_entropy,
+        mean=densities.student_t_mean,
+        entropy=densities.student_t_entropy,
     ),
     "half_normal": Family(
         numpyro.HalfNormal,
         _SCALE,
         _NONNEGATIVE,
+        tails=densities.half_normal_tails,
         quantile=quantiles.half_normal_quantile,
         entropy=lambda p: jnp.log(p["scale"]) + math.log(math.pi * math.e / 2) / 2,
     ),
-    "exponential": Family(numpyro.Exponential, {"rate": ("", _is_positive)}, _NONNEGATIVE),
-    "gamma": Family(numpyro.Gamma, _SHAPE_RATE, _POSITIVE, quantile=quantiles.gamma_quantile),
+    "exponential": Family(
+        numpyro.Exponential,
+        {"rate": ("", _is_positive)},
+        _NONNEGATIVE,
+        tails=densities.exponential_tails,
+    ),
+    "gamma": Family(
+        numpyro.Gamma,
+        _SHAPE_RATE,
+        _POSITIVE,
+        log_prob=densities.gamma_log_prob,
+        tails=densities.gamma_scaled_tails,
+        quantile=quantiles.gamma_quantile,
+        entropy=densities.gamma_entropy,
+    ),
     "weibull": Family(
         numpyro.Weibull,
         {**_SCALE, "concentration": ("", _is_positive)},
         _POSITIVE,
+        tails=densities.weibull_tails,
         quantile=quantiles.weibull_quantile,
     ),
     "beta": Family(
-        numpyro.Beta, _SHAPES, _UNIT, quantile=quantiles.beta_quantile, entropy=_beta_entropy
+        numpyro.Beta,
+        _SHAPES,
+        _UNIT,
+        log_prob=densities.beta_log_prob,
+        tails=densities.beta_unit_tails,
+        quantile=quantiles.beta_quantile,
+        entropy=densities.beta_entropy,
     ),
     "uniform": Family(
         numpyro.Uniform,
         {"low": ("", _is_real), "high": ("", _is_real)},
         _INTERVAL,
+        tails=densities.uniform_tails,
         agree=lambda p: p["low"] < p["high"],
     ),
     "multivariate_normal": Family(
@@ -160,7 +186,12 @@ FAMILIES = {
         event="d",
     ),
     "dirichlet": Family(
-        numpyro.Dirichlet, {"concentration": ("d", _is_positive)}, _SIMPLEX, event="d"
+        numpyro.Dirichlet,
+        {"concentration": ("d", _is_positive)},
+        _SIMPLEX,
+        event="d",
+        log_prob=densities.dirichlet_log_prob,
+        entropy=densities.dirichlet_entropy,
     ),
     "bernoulli": Family(
         numpyro.BernoulliProbs,
@@ -168,7 +199,7 @@ FAMILIES = {
         _BIT,
         is_discrete=True,
         log_prob=counts.with_one_trial(counts.binomial_log_prob),
-        cdf=counts.with_one_trial(counts.binomial_cdf),
+        tails=counts.with_one_trial(counts.binomial_tails),
         quantile=counts.with_one_trial(counts.binomial_quantile),
         sample=counts.with_one_trial(counts.binomial_sample),
     ),
@@ -178,7 +209,7 @@ FAMILIES = {
         _UP_TO_TOTAL,
         is_discrete=True,
         log_prob=counts.binomial_log_prob,
-        cdf=counts.binomial_cdf,
+        tails=counts.binomial_tails,
         quantile=counts.binomial_quantile,
         sample=counts.binomial_sample,
     ),
@@ -196,7 +227,7 @@ FAMILIES = {
         _COUNTS,
         is_discrete=True,
         log_prob=counts.poisson_log_prob,
-        cdf=counts.poisson_cdf,
+        tails=counts.poisson_tails,
         quantile=counts.poisson_quantile,
     ),
     "gamma_poisson": Family(
@@ -205,6 +236,8 @@ FAMILIES = {
         _COUNTS,
         is_discrete=True,
         log_prob=counts.gamma_poisson_log_prob,
+        tails=counts.gamma_poisson_tails,
+        quantile=counts.gamma_poisson_quantile,
     ),
     "categorical": Family(
         numpyro.CategoricalProbs,
@@ -212,7 +245,7 @@ FAMILIES = {
         _CODES,
         is_discrete=True,
         log_prob=counts.categorical_log_prob,
-        cdf=counts.categorical_cdf,
+        tails=counts.categorical_tails,
         quantile=counts.categorical_quantile,
         sample=counts.categorical_sample,
     ),

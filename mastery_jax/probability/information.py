@@ -6,9 +6,9 @@
 
     KL(N(μ, Σ) ‖ N(ν, Λ)) = (tr Λ⁻¹Σ + (ν − μ)ᵀ Λ⁻¹ (ν − μ) − d + log|Λ|/|Σ|) / 2
 
-A table whose entries are negative, or whose sum is off 1 by more than a thousandth, is no
-distribution: the answer is NaN. Derivatives at an entry of 0 are taken as 0, so that all are
-finite; the true one-sided slope of −p log p there is infinite.
+A table whose entries are negative, or whose sum is off 1 by more than a thousandth (of bfloat16 by
+more than its ε, 1/128), is no distribution: the answer is NaN. Derivatives at an entry of 0 are
+taken as 0, so that all are finite; the true one-sided slope of −p log p there is infinite.
 
 Source: Cover & Thomas (2006), *Elements of Information Theory*, eq. 2.1, 2.26, 2.28; Lin (1991),
 IEEE Trans. Inf. Theory 37(1), eq. 4.1; Kullback (1959), *Information Theory and Statistics*, ch.
@@ -34,14 +34,17 @@ __all__ = [
     "mutual_information",
 ]
 
-_SLACK = 1e-3  # what rounding may leave of a sum over many entries, in any dtype
+_SLACK = 1e-3  # what rounding may leave of a sum over many entries
 
 
 @jax.jit
 @checked
 def is_distribution(probs: Float[Array, " n"]) -> Bool[Array, ""]:
-    """Say whether all entries are ≥ 0 and sum to 1 within a thousandth. O(n)."""
-    return (probs >= 0).all() & (jnp.abs(probs.sum() - 1) <= _SLACK)
+    """Say whether all entries are ≥ 0 and sum to 1 within a thousandth, or the dtype's ε. O(n)."""
+    info = jnp.finfo(probs.dtype)
+    wide = probs if info.bits > 16 else probs.astype(jnp.result_type(float))
+    slack = max(_SLACK, float(info.eps))  # of bfloat16 0.008: a softmax divides by a rounded sum
+    return (probs >= 0).all() & (jnp.abs(wide.sum() - 1) <= slack)
 
 
 @jax.jit

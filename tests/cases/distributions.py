@@ -10,6 +10,7 @@ from tests.contract import Case
 KEY = jax.random.key(0)
 NORMAL = {"loc": np.array(0.3), "scale": np.array(1.7)}
 GAMMA = {"concentration": np.array(2.5), "rate": np.array(0.8)}
+LARGE_GAMMA = {"concentration": np.array(1000.0), "rate": np.array(1.02)}
 BETA = {"concentration1": np.array(2.5), "concentration0": np.array(1.2)}
 STUDENT = {"df": np.array(4.5), **NORMAL}
 BINOMIAL = {"total_count": np.array(7, np.int32), "probs": np.array(0.3)}
@@ -19,7 +20,6 @@ MVN = {"loc": np.array([0.3, -1.0, 2.0]), "covariance_matrix": ROOT @ ROOT.T}
 DIRICHLET = {"concentration": np.array([1.5, 0.7, 2.0])}
 CATEGORICAL = {"probs": np.array([0.2, 0.5, 0.3])}
 
-NO_SLOPE = "jax has no derivative of the incomplete beta by its shapes; NumPyro mixes widths"
 SYMMETRIC = "a covariance must stay symmetric, and finite differences move each entry alone"
 COUNTED = "a quantile of a count is a step: it has no slope at its jumps"
 
@@ -40,7 +40,8 @@ def frozen(params, family):
 
 
 def case(verb, family, params, *data, oracle=None, **more):
-    asked = {"cdf": "cdf", "quantile": "ppf", "mean": "mean", "variance": "var"}.get(verb, verb)
+    names = {"cdf": "cdf", "survival": "sf", "quantile": "ppf", "mean": "mean", "variance": "var"}
+    asked = names.get(verb, verb)
 
     def by_scipy(params, *data, family):
         return getattr(frozen(params, family), asked)(*data)
@@ -88,10 +89,15 @@ CASES: tuple[Case, ...] = (
         oracle=logpdf,
     ),
     case("cdf", "gamma", GAMMA, np.array(1.1)),
-    case("cdf", "student_t", STUDENT, np.array(1.1), modes=(), engine=True, because=NO_SLOPE),
+    case("log_prob", "beta", BETA, np.array(0.3), oracle=logpdf),
+    case("log_prob", "student_t", STUDENT, np.array(1.1), oracle=logpdf),
+    case("cdf", "beta", BETA, np.array(0.3)),
+    case("cdf", "student_t", STUDENT, np.array(1.1)),
     case("cdf", "poisson", POISSON, np.array(2, np.int32)),
+    case("survival", "gamma", LARGE_GAMMA, np.array(1010.0)),
+    case("survival", "binomial", BINOMIAL, np.array(2, np.int32)),
     case("quantile", "gamma", GAMMA, np.array(0.2)),
-    case("quantile", "beta", BETA, np.array(0.2), modes=(), because=NO_SLOPE),
+    case("quantile", "beta", BETA, np.array(0.2)),
     case("quantile", "binomial", BINOMIAL, np.array(0.7)),
     *(case(verb, "gamma", GAMMA) for verb in ("mean", "variance", "entropy")),
 )

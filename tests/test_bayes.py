@@ -77,6 +77,7 @@ PAIRS = {
 @pytest.mark.parametrize("name", PAIRS)
 def test_a_batch_equals_its_parts(name):
     prior, update, xs = PAIRS[name]
+    prior = jax.tree.map(lambda leaf: leaf.astype(xs.dtype), prior)  # made before x64 is on
     close(update(update(prior, xs[:1]), xs[1:]), update(prior, xs))
 
 
@@ -137,3 +138,32 @@ def test_impossible_data_gives_nan():
     assert jnp.isnan(conjugate.update_gamma(gamma, jnp.array([1.0, -1.0])).concentration)
     nothing = conjugate.update_normal_inverse_gamma(PAIRS["nig"][0], jnp.zeros(0))
     assert jnp.isnan(nothing.mean)
+
+
+@pytest.mark.parametrize("wide", [True, False])
+def test_counts_may_be_whole_numbers_and_the_dtype_is_that_of_the_belief(wide):
+    with jax.enable_x64(wide):
+        gamma = conjugate.Gamma(jnp.float32(2.0), jnp.float32(0.7))
+        found = conjugate.update_gamma(gamma, jnp.array([3, 0, 2]))
+        assert [leaf.dtype for leaf in found] == [jnp.float32] * 2
+        np.testing.assert_allclose(found, [7.0, 3.7], rtol=1e-6)
+        classes = conjugate.Dirichlet(jnp.ones(3, jnp.float32))
+        counted = conjugate.update_dirichlet(classes, jnp.array([1, 0, 4])).concentration
+        assert counted.tolist() == [2, 1, 5]
+        assert counted.dtype == jnp.float32
+        beta = conjugate.Beta(jnp.float32(1.0), jnp.float32(1.0))
+        found = conjugate.update_beta(beta, jnp.array(7), jnp.array(10))
+        assert [float(leaf) for leaf in found] == [8, 4]
+        normal = conjugate.Normal(jnp.float32(0.0), jnp.float32(1.0))
+        noise_var = jnp.ones(()) * 0.5
+        after = conjugate.update_normal(normal, jnp.ones(2), noise_var=noise_var)
+        later = conjugate.predict_normal(normal, noise_var=noise_var)
+        assert {leaf.dtype.name for leaf in (*after, *later.values())} == {"float32"}
+
+
+def test_a_variance_that_is_not_positive_gives_nan():
+    normal = conjugate.Normal(jnp.array(0.0), jnp.array(1.0))
+    for noise_var in (-1.0, 0.0):
+        after = conjugate.update_normal(normal, jnp.ones(2), noise_var=noise_var)
+        assert jnp.isnan(jnp.stack(after)).all()
+        assert jnp.isnan(conjugate.predict_normal(normal, noise_var=noise_var)["scale"])

@@ -142,3 +142,20 @@ def test_a_direction_of_which_data_say_nothing_is_singular(c):
     state, info = maximum_likelihood.fit(Partial(log_density), jnp.zeros(2), data)
     assert info.status == Status.SINGULAR
     assert np.isnan(state.std_error).all()
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1e5, 1e8])
+def test_the_unit_of_the_data_does_not_end_the_search(unit):
+    """In large units every slope in the location is small, near the maximum or not."""
+    ys = np.random.default_rng(5).normal(2.0, 1.0, 50) * unit
+    state, info = maximum_likelihood.fit(Partial(log_density), NORMAL, ys)
+    assert info.status == Status.CONVERGED
+    np.testing.assert_allclose(state.params["loc"], ys.mean(), rtol=1e-5)
+    np.testing.assert_allclose(jnp.exp(state.params["log_scale"]), ys.std(), rtol=1e-5)
+    np.testing.assert_allclose(state.std_error["loc"], ys.std() / np.sqrt(50), rtol=1e-5)
+
+
+def test_a_search_that_did_not_converge_is_not_blamed_on_the_data():
+    ys = np.random.default_rng(6).normal(2e5, 1e5, 50)
+    _, info = maximum_likelihood.fit(Partial(log_density), NORMAL, ys, max_steps=1)
+    assert info.status == Status.OUT_OF_STEPS

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from mastery_jax.core.check import Scalar, checked
 
@@ -39,6 +39,10 @@ __all__ = [
     "update_normal",
     "update_normal_inverse_gamma",
 ]
+
+
+Count = Scalar | Int[Array, ""]
+Counts = Float[Array, " n"] | Int[Array, " n"]
 
 
 class Beta(NamedTuple):
@@ -79,7 +83,7 @@ class NormalInverseGamma(NamedTuple):
 
 @jax.jit
 @checked
-def update_beta(state: Beta, successes: Scalar, trials: Scalar) -> Beta:
+def update_beta(state: Beta, successes: Count, trials: Count) -> Beta:
     """Learn from a binomial count. O(1).
 
     Args:
@@ -101,7 +105,7 @@ def update_beta(state: Beta, successes: Scalar, trials: Scalar) -> Beta:
 
 @jax.jit
 @checked
-def predict_beta(state: Beta, trials: Scalar) -> dict[str, Array]:
+def predict_beta(state: Beta, trials: Count) -> dict[str, Array]:
     """Return what the next count follows: ``family="beta_binomial"``. O(1)."""
     trials = jnp.asarray(trials, state.concentration1.dtype)
     return {**state._asdict(), "total_count": trials}
@@ -109,7 +113,7 @@ def predict_beta(state: Beta, trials: Scalar) -> dict[str, Array]:
 
 @jax.jit
 @checked
-def update_gamma(state: Gamma, counts: Float[Array, " n"]) -> Gamma:
+def update_gamma(state: Gamma, counts: Counts) -> Gamma:
     """Learn from Poisson counts, one per unit of exposure. O(n).
 
     Args:
@@ -119,6 +123,7 @@ def update_gamma(state: Gamma, counts: Float[Array, " n"]) -> Gamma:
     Returns:
         The posterior; NaN where a count is negative.
     """
+    counts = counts.astype(state.concentration.dtype)
     total = jnp.where((counts >= 0).all(), counts.sum(), jnp.nan)
     return Gamma(state.concentration + total, state.rate + len(counts))
 
@@ -139,8 +144,11 @@ def update_normal(state: Normal, xs: Float[Array, " n"], *, noise_var: Scalar) -
         state: The prior.
         xs: Observations, u.
         noise_var: w > 0, u². Traced.
+
+    Returns:
+        The posterior; NaN where ``noise_var`` is not positive.
     """
-    noise_var = jnp.asarray(noise_var, xs.dtype)
+    xs, noise_var = xs.astype(state.mean.dtype), _variance(noise_var, state)
     precision = 1 / state.var + len(xs) / noise_var
     mean = (state.mean / state.var + xs.sum() / noise_var) / precision
     return Normal(mean, 1 / precision)
@@ -149,18 +157,24 @@ def update_normal(state: Normal, xs: Float[Array, " n"], *, noise_var: Scalar) -
 @jax.jit
 @checked
 def predict_normal(state: Normal, *, noise_var: Scalar) -> dict[str, Array]:
-    """Return what the next value follows: ``family="normal"``. O(1)."""
-    return {"loc": state.mean, "scale": jnp.sqrt(state.var + noise_var)}
+    """Return what the next value follows: ``family="normal"``. O(1).
+
+    Its scale is NaN where ``noise_var`` is not positive.
+    """
+    return {"loc": state.mean, "scale": jnp.sqrt(state.var + _variance(noise_var, state))}
 
 
 @jax.jit
 @checked
-def update_dirichlet(state: Dirichlet, counts: Float[Array, " classes"]) -> Dirichlet:
+def update_dirichlet(
+    state: Dirichlet, counts: Float[Array, " classes"] | Int[Array, " classes"]
+) -> Dirichlet:
     """Learn from how often every class was seen. O(classes).
 
     Returns:
         The posterior; NaN at classes whose count is negative.
     """
+    counts = counts.astype(state.concentration.dtype)
     return Dirichlet(state.concentration + jnp.where(counts >= 0, counts, jnp.nan))
 
 
@@ -185,6 +199,7 @@ def update_normal_inverse_gamma(
     Returns:
         The posterior; NaN where there is no observation, whose mean would be needed.
     """
+    xs = xs.astype(state.mean.dtype)
     mean_count = state.mean_count + len(xs)
     center = xs.mean()
     shift = center - state.mean
@@ -203,3 +218,8 @@ def predict_normal_inverse_gamma(state: NormalInverseGamma) -> dict[str, Array]:
     """Return what the next value follows: ``family="student_t"``. O(1)."""
     var = state.scale * (1 + 1 / state.mean_count) / state.concentration
     return {"df": 2 * state.concentration, "loc": state.mean, "scale": jnp.sqrt(var)}
+
+
+def _variance(noise_var: Scalar, state: Normal) -> Array:
+    noise_var = jnp.asarray(noise_var, state.mean.dtype)
+    return jnp.where(noise_var > 0, noise_var, jnp.nan)

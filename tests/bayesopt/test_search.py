@@ -192,3 +192,33 @@ def test_outputs_of_any_unit_are_told_apart(power):
             state = surrogate.tell(state, x, jnp.float32(unit) * (x[0] - 0.3) ** 2)
         asked.append(one_point.ask(jax.random.key(0), state, num_searches=1, **SMALL)[0])
     np.testing.assert_allclose(*asked, atol=1e-3)
+
+
+@pytest.mark.parametrize("num_points", [10_000, 100_000])
+def test_no_slice_is_left_empty_in_single_precision(num_points):
+    with jax.enable_x64(False):
+        one = jnp.zeros(1)
+        X = latin_hypercube.sample(jax.random.key(0), one, one + 1, num_points=num_points)
+    found = np.floor(np.asarray(X[:, 0], np.longdouble) * num_points)
+    assert len(np.unique(found)) == num_points
+
+
+@pytest.mark.parametrize("value", [0.1, 3, 1e30])
+def test_outputs_that_are_all_alike_are_no_variance(value):
+    state = surrogate.init(LOWER, UPPER, capacity=8)
+    for x in latin_hypercube.sample(jax.random.key(2), LOWER, UPPER, num_points=7):
+        state = surrogate.tell(state, x, value)
+    model = surrogate.fit(jax.random.key(3), state, num_starts=1)
+    assert jnp.abs(model.objective.weights).max() == 0
+    assert jnp.isfinite(model.objective.factor).all()
+
+
+def test_a_coordinate_without_width_is_left_alone():
+    upper = UPPER.at[0].set(LOWER[0])
+    state = surrogate.init(LOWER, upper, capacity=8)
+    for x in latin_hypercube.sample(jax.random.key(4), LOWER, upper, num_points=6):
+        state = surrogate.tell(state, x, x[1] ** 2)
+    x, info = one_point.ask(jax.random.key(5), state, num_candidates=16)
+    assert info.model.status != Status.NOT_FINITE
+    assert x[0] == LOWER[0]
+    assert jnp.isfinite(x).all()

@@ -64,3 +64,31 @@ def test_the_likelihood_is_the_chain_of_predictions():
         )
         total -= (y[i] - mean) ** 2 / variance / 2 + jnp.log(2 * jnp.pi * variance) / 2
     close(marginal_likelihood.log_prob(kernel, X, y, noise=0.3), total)
+
+
+@pytest.mark.parametrize(
+    "kind", [kernels.RBF, kernels.Matern12, kernels.Matern32, kernels.Matern52]
+)
+@pytest.mark.parametrize("unit", [2.0**-100, 2.0**100])
+def test_no_unit_of_x_is_out_of_range_in_single_precision(kind, unit):
+    with jax.enable_x64(False):
+        x = jnp.array([[0.0], [1.0], [3.0]])
+
+        def both(unit):
+            def total(log_length):
+                return kernels.gram(kind(jnp.exp(log_length) * unit), x * unit).sum()
+
+            return kernels.gram(kind(jnp.float32(unit)), x * unit), jax.grad(total)(0.0)
+
+        for ours, wanted in zip(both(unit), both(1.0), strict=True):
+            np.testing.assert_allclose(ours, wanted, rtol=1e-6)
+
+
+def test_the_slope_is_finite_where_a_coordinate_is_left_out():
+    def fn(length):
+        X = jnp.array([[0.0, 1.0], [1.0, -2.0], [2.5, 0.5]])
+        return marginal_likelihood.log_prob(kernels.RBF(length), X, jnp.ones(3), noise=0.1)
+
+    slope = jax.grad(fn)(jnp.array([1.0, jnp.inf]))
+    assert jnp.isfinite(slope).all()
+    assert slope[1] == 0

@@ -4,11 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.flatten_util import ravel_pytree
+from jax.tree_util import Partial
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process import kernels as theirs
 
 from mastery_jax.core.status import Status
-from mastery_jax.probability.gaussian_process import kernels, marginal_likelihood
+from mastery_jax.probability.gaussian_process import hyperparameters, kernels, marginal_likelihood
 
 rng = np.random.default_rng(3)
 X, y = rng.uniform(-2, 2, (9, 2)), rng.normal(size=9)
@@ -143,3 +145,98 @@ def test_rows_that_are_not_observed_may_hold_anything():
 
     for of in (both, jax.grad(both)):
         np.testing.assert_allclose(of(1.0, 3), of(1.0, 2), rtol=1e-5)
+
+
+def test_a_start_has_the_scale_that_makes_the_values_likeliest():
+    """Searching for a factor of all variances from there gains nothing."""
+    with jax.enable_x64(True):
+        start = kernels.Sum((kernels.Product((kernels.Constant(1e4), kernels.RBF(0.7))),) * 2)
+        start = kernels.Sum((start, kernels.White(3e3)))
+        space = hyperparameters.make("here", start, 1e-9, 1e9, jnp.zeros(()).dtype)
+        along = hyperparameters.scaling(start, jnp.zeros(()).dtype)
+        fn = Partial(marginal_likelihood._loss, None, start, space, X, y, 0.0, 0.0, None)
+        (logs,) = marginal_likelihood._starts(jax.random.key(0), fn, 1, 1)
+        slope, curvature = (g(lambda s: fn(logs + s * along))(0.0) for g in (jax.grad, hessian))
+    np.testing.assert_allclose(slope, 0, atol=1e-6)
+    np.testing.assert_allclose(curvature, len(y) / 2, rtol=1e-9)
+
+
+def hessian(fn):
+    return jax.grad(jax.grad(fn))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "wanted"),
+    [
+        (kernels.Product((kernels.RBF(1.0), kernels.Constant(1.0), kernels.White(1.0))), [0, 1, 0]),
+        (kernels.Sum((kernels.Linear(np.ones(2)), kernels.White(1.0))), [1, 1, 1]),
+        (kernels.Sum((kernels.RBF(1.0), kernels.White(1.0))), [0, 0]),
+        (kernels.Product((kernels.RBF(1.0), kernels.Matern12(1.0))), [0, 0]),
+    ],
+)
+def test_which_variances_scale_a_kernel(kernel, wanted):
+    along = hyperparameters.scaling(kernel, jnp.zeros(()).dtype)
+    assert along.tolist() == wanted
+    if any(wanted):
+        logs, back = ravel_pytree(jax.tree.map(jnp.asarray, kernel))
+        doubled = back(logs * 2**along)
+        inputs = jnp.asarray(X, along.dtype)
+        twice = 2 * kernels.gram(kernel, inputs)
+        np.testing.assert_allclose(kernels.gram(doubled, inputs), twice, rtol=1e-6)
+
+
+def learn(kernel, **options):
+    options = {"noise": 0.1, "num_starts": 2, "max_steps": 40} | options
+    inputs, values = jnp.asarray(X, jnp.zeros(()).dtype), jnp.asarray(y, jnp.zeros(()).dtype)
+    return marginal_likelihood.maximize(jax.random.key(0), kernel, inputs, values, **options)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "options"),
+    [
+        (kernels.RBF(1.0), {"lower": -1.0}),
+        (kernels.RBF(1.0), {"lower": 2.0, "upper": 1.0}),
+        (kernels.RBF(1.0), {"noise": -0.1}),
+        (kernels.RBF(-1.0), {}),
+        (kernels.RBF(1.0), {"lower": jnp.nan}),
+    ],
+)
+def test_what_is_not_positive_is_bad_input_and_the_kernel_comes_back(kernel, options):
+    found, info = learn(kernel, **options)
+    assert info.status == Status.BAD_INPUT
+    assert not info.is_done
+    assert found.lengthscale == kernel.lengthscale
+
+
+def test_what_is_no_hyperparameter_is_named():
+    def bump(index, scale, x, z, is_same):
+        return scale * x[..., 0] * z[..., 0]
+
+    with pytest.raises(
+        ValueError, match=r"maximize: kernel holds int32\[3\], and a hyperparameter"
+    ):
+        learn(Partial(bump, jnp.arange(3), 1.0))
+    with pytest.raises(
+        ValueError, match="maximize: lower is RBF, neither a number nor a kernel of"
+    ):
+        learn(kernels.Sum((kernels.RBF(1.0), kernels.White(0.1))), lower=kernels.RBF(1e-3))
+
+
+def test_a_bound_that_stops_a_search_is_said_and_one_that_holds_is_not():
+    infinite = kernels.RBF(jnp.array([1.0, jnp.inf]))
+    low, high = infinite._replace(lengthscale=jnp.array([1e-3, jnp.inf])), infinite
+    kernel, info = learn(
+        kernels.Sum((infinite, kernels.White(0.1))),
+        lower=kernels.Sum((low, kernels.White(2.0))),
+        upper=kernels.Sum((high._replace(lengthscale=low.lengthscale * 1e6), kernels.White(9.0))),
+    )
+    smooth, white = info.is_at_bound.parts
+    assert kernel.parts[0].lengthscale[1] == jnp.inf
+    assert info.status in (Status.CONVERGED, Status.STALLED)
+    assert white.variance  # the values have variance 1, and the bound is 2
+    assert kernel.parts[1].variance == pytest.approx(2.0)
+    assert not smooth.lengthscale[1]
+
+
+def test_a_negative_noise_has_no_likelihood():
+    assert jnp.isnan(marginal_likelihood.log_prob(kernels.RBF(1.0), X, y, noise=-1e-3))

@@ -43,4 +43,7 @@ def sample(
     slices = jnp.broadcast_to(jnp.arange(num_points, dtype=lower.dtype)[:, None], shape)
     slices = jax.random.permutation(slice_key, slices, axis=0, independent=True)
     unit = (slices + jax.random.uniform(place_key, shape, lower.dtype)) / num_points
+    # Rounding may reach the next slice, and the ends of one are rounded themselves.
+    first, last = jnp.nextafter(slices / num_points, 1), jnp.nextafter((slices + 1) / num_points, 0)
+    unit = jnp.clip(unit, first, last)
     return lower[None, :] + (upper - lower)[None, :] * unit

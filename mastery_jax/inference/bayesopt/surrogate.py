@@ -25,7 +25,7 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from mastery_jax.core.check import checked
+from mastery_jax.core.check import Scalar, checked
 from mastery_jax.core.status import Status
 from mastery_jax.inference.bayesopt import acquisition
 from mastery_jax.numerics.linalg.scale import power_of_two
@@ -104,7 +104,7 @@ def init(
 def tell(
     state: State,
     x: Float[Array, " d"],
-    y: Float[Array, ""],
+    y: Scalar,
     *,
     constraints: Float[Array, " k"] | None = None,
 ) -> State:
@@ -222,8 +222,9 @@ def to_box(state: State, X: Float[Array, "n d"]) -> Float[Array, "n d"]:
 @jax.jit
 @checked
 def to_cube(state: State, X: Float[Array, "n d"]) -> Float[Array, "n d"]:
-    """Return points of the box as rows on the unit cube. O(n d)."""
-    return (X - state.lower[None, :]) / (state.upper - state.lower)[None, :]
+    """Return points of the box as rows on the unit cube, 0 where it has no width. O(n d)."""
+    width = state.upper - state.lower
+    return (X - state.lower[None, :]) / jnp.where(width == 0, 1, width)[None, :]
 
 
 def _learn(
@@ -271,12 +272,17 @@ def _best(state: State) -> tuple[Array, Array]:
 
 
 def _standardize(values: Array, *, is_told: Array) -> _Outputs:
-    """Return outputs at mean 0 and variance 1, a failure at the greatest of them."""
+    """Return outputs at mean 0 and variance 1, a failure at the greatest of them.
+
+    Outputs that are all alike are 0: what rounding leaves of their difference is no variance.
+    """
     is_good = is_told & jnp.isfinite(values)
     worst = jnp.where(is_good, values, -jnp.inf).max()
-    filled = jnp.where(is_good, values, jnp.where(jnp.isfinite(worst), worst, 0))
+    worst = jnp.where(jnp.isfinite(worst), worst, 0)
+    filled = jnp.where(is_good, values, worst)
     count = jnp.maximum(is_told.sum(), 1).astype(values.dtype)
-    center = jnp.where(is_told, filled, 0).sum() / count
+    center = jnp.where(is_told, filled / count, 0).sum()
+    center = jnp.where(filled.min() == worst, worst, center)
     apart = jnp.where(is_told, filled - center, 0)
     unit = power_of_two(jnp.abs(apart).max())
     spread = unit * jnp.sqrt(((apart / unit) ** 2).sum() / count)

@@ -68,7 +68,7 @@ class White(NamedTuple):
 class Linear(NamedTuple):
     """Slopes that are normal, and a line through the origin."""
 
-    variance: PerCoordinate  # v, squared unit of y per unit of x
+    variance: PerCoordinate  # v, squared unit of y per squared unit of x
 
 
 class RBF(NamedTuple):
@@ -144,9 +144,12 @@ def gram(
         kernel: One of this module, or a Partial. White noise is on the diagonal.
         X: One row per observation.
         noise: More variance on the diagonal, such as a known error of each observation, or a
-            jitter; nothing is added that is not named here.
+            jitter, ≥ 0; nothing is added that is not named here.
         is_observed: False for rows that only fill up an array. Such a row is replaced by one of
             the identity: independent of all others, of variance 1.
+
+    Returns:
+        The covariance; NaN on the diagonal where a noise is negative.
 
     Raises:
         ValueError: a hyperparameter has neither one entry nor one per coordinate, or ``kernel``
@@ -160,6 +163,7 @@ def gram(
     """
     eye = jnp.eye(len(X), dtype=X.dtype)
     more = jnp.broadcast_to(jnp.asarray(noise, X.dtype), (len(X),))
+    more = jnp.where(more >= 0, more, jnp.nan)
     if is_observed is not None:  # else what other rows hold would come into slopes
         X, more = jnp.where(is_observed[:, None], X, 0), jnp.where(is_observed, more, 0)
     matrix = _covariance(kernel, X[:, None, :], X[None, :, :], eye > 0)
@@ -230,12 +234,27 @@ def _per(value: PerCoordinate, x: Array) -> Array:
 
 
 def _distance2(lengthscale: PerCoordinate, x: Array, z: Array) -> Array:
-    """Return r². Differences are squared: |x|² + |z|² − 2 x·z would lose what is close."""
-    weight = jnp.broadcast_to(1 / _per(lengthscale, x) ** 2, (*[1] * (x.ndim - 1), x.shape[-1]))
+    """Return r². Differences are squared: |x|² + |z|² − 2 x·z would lose what is close.
+
+    They are divided first: 1 / l² alone may be out of range where their quotient is not.
+    """
+    per = jnp.broadcast_to(_reciprocal(_per(lengthscale, x)), (*[1] * (x.ndim - 1), x.shape[-1]))
     if x.shape[-1] > MAX_UNROLLED:
-        return (weight * (x - z) ** 2).sum(axis=-1)
-    columns = zip(*(jnp.moveaxis(a, -1, 0) for a in (weight, x, z)), strict=True)
-    return functools.reduce(jnp.add, (w * (u - v) ** 2 for w, u, v in columns))
+        return ((per * (x - z)) ** 2).sum(axis=-1)
+    columns = zip(*(jnp.moveaxis(a, -1, 0) for a in (per, x, z)), strict=True)
+    return functools.reduce(jnp.add, ((w * (u - v)) ** 2 for w, u, v in columns))
+
+
+@jax.custom_jvp
+def _reciprocal(x: Array) -> Array:
+    return 1 / x
+
+
+@_reciprocal.defjvp
+def _reciprocal_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    """Multiply twice: a square of the reciprocal would be out of range before its product is."""
+    per = _reciprocal(*primals)
+    return per, -(tangents[0] * per) * per
 
 
 def _root(u2: Array) -> Array:

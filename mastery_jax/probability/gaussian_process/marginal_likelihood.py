@@ -6,7 +6,13 @@
 The derivative is this closed form, and not one of the Cholesky factorization: K⁻¹ is made once,
 by blocks, and one pull-back through the kernel gives every hyperparameter's slope.
 
-Source: Rasmussen & Williams (2006), *Gaussian Processes for Machine Learning*, eq. 5.8 and 5.9.
+A search begins at the likelier of a few points that are drawn, each with its variances multiplied
+by the factor that makes the values most probable, rᵀ K⁻¹ r / n: most of what a search from a point
+as drawn does is to find that factor.
+
+Source: Rasmussen & Williams (2006), *Gaussian Processes for Machine Learning*, eq. 5.8 and 5.9;
+Jones, Schonlau & Welch (1998), J. Glob. Optim. 13, eq. 3-5 (the factor); Rinnooy Kan & Timmer
+(1987), Math. Program. 39, section 2 (searches from the best of what is drawn).
 """
 
 import math
@@ -16,19 +22,18 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.flatten_util import ravel_pytree
 from jax.scipy.linalg import solve_triangular
 from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from mastery_jax.core import loop
 from mastery_jax.core.check import Scalar, checked
-from mastery_jax.numerics.optimize import lbfgs, report
-from mastery_jax.probability.gaussian_process import kernels
+from mastery_jax.numerics.optimize import lbfgs, objective, report
+from mastery_jax.probability.gaussian_process import hyperparameters, kernels
 
 __all__ = ["Info", "log_prob", "maximize"]
 
-BLOCK = 64  # rows of a triangle that LAPACK inverts faster than two halves and two products
+BLOCK = 50  # rows of a triangle that LAPACK inverts faster than two halves and two products
 MEMORY = 5  # pairs of L-BFGS: with 10, compiling takes twice as long
 GTOL = 1e-5  # nats per unit of a logarithm
 
@@ -40,6 +45,7 @@ class Info(NamedTuple):
     best: Int[Array, ""]  # index of the search that led there
     search: report.Info  # of each start; value is −log p(y), less the prior if there is one
     last: report.Info  # of the best search, gone on with
+    is_at_bound: kernels.Kernel  # hyperparameters within 0.1 % of a bound that ends the search
     status: Int[Array, ""]  # core.status.Status of ``last``
     is_done: Bool[Array, ""]  # status is CONVERGED
 
@@ -69,12 +75,13 @@ def log_prob(
         kernel: Covariance, with its hyperparameters; White noise is that of ``y``.
         X: One row per observation.
         y: What was seen there.
-        noise: More variance of each observation, or of all, squared unit of y.
+        noise: More variance of each observation, or of all, ≥ 0, squared unit of y.
         mean: The constant that the function is drawn around.
         is_observed: False for rows that only fill up the arrays; they do not count.
 
     Returns:
-        log p(y | X); NaN where the covariance is not positive definite in this precision.
+        log p(y | X); NaN where the covariance is not positive definite in this precision, or a
+        noise is negative.
 
     Raises:
         ValueError: shapes disagree, or ``kernel`` is none.
@@ -84,14 +91,11 @@ def log_prob(
         >>> log_prob(kernels.RBF(lengthscale=1.0), X, y, noise=0.1).round(4)
         Array(-2.2586, dtype=float32)
     """
-    seen = jnp.ones(len(X), bool) if is_observed is None else is_observed
-    covariance = kernels.gram(kernel, X, noise=noise, is_observed=is_observed)
-    residual = jnp.where(seen, jnp.where(seen, y, 0) - jnp.asarray(mean, X.dtype), 0)
-    count = jnp.sum(seen, dtype=X.dtype)
+    covariance, residual, count = _normal(kernel, X, y, noise, mean, is_observed)
     return _log_density(covariance, residual) - count / 2 * math.log(2 * math.pi)
 
 
-@partial(jax.jit, static_argnames=("num_starts", "max_steps"))
+@partial(jax.jit, static_argnames=("num_starts", "num_draws", "max_steps"))
 @checked
 def maximize(
     key: Key[Array, ""],
@@ -108,6 +112,7 @@ def maximize(
     ftol: Scalar = 1e-9,
     screen_ftol: Scalar = 1e-3,
     num_starts: int = 32,
+    num_draws: int = 2,
     max_steps: int = 200,
 ) -> tuple[kernels.Kernel, Info]:
     """Find the likeliest hyperparameters, by L-BFGS on their logarithms. O(n³) an evaluation.
@@ -117,13 +122,14 @@ def maximize(
 
     Args:
         key: Consumed: starts but the first are drawn evenly between the logarithms of the bounds.
-        kernel: The first start.
+        kernel: The first start. Every number in it is taken for a positive hyperparameter, those
+            in a ``Partial`` too: what is none belongs into its function.
         X: One row per observation.
         y: What was seen there.
         lower: Bounds > 0, one for all hyperparameters, or a kernel of the same form whose
             hyperparameters are the bounds; equal bounds hold one fixed.
         upper: Likewise.
-        noise: More variance of each observation, or of all; it is not learned.
+        noise: More variance of each observation, or of all, ≥ 0; it is not learned.
         mean: The constant that the function is drawn around; it is not learned.
         is_observed: False for rows that only fill up the arrays.
         log_prior: ``Partial(f, *data)``: f(*data, kernel) is added to the log likelihood: maximum
@@ -131,37 +137,49 @@ def maximize(
         ftol: The best search ends when a step gains no more than this part of max(|f|, 1).
         screen_ftol: The same for all searches before. Equal to ``ftol``: each is finished.
         num_starts: Searches. Static.
+        num_draws: Points that are drawn for each search but the first; each has its variances
+            brought to the scale of y, and the likeliest is the start. Static.
         max_steps: Steps of one search at most. Static.
 
     Returns:
         The best kernel, and Info. A search from hyperparameters whose covariance is not positive
         definite is NOT_FINITE, and leaves the others alone; if all are, the kernel given comes
-        back.
+        back. So it does with BAD_INPUT: a bound, a noise or a hyperparameter that is not positive
+        (a noise may be 0), or bounds that cross.
 
     Raises:
-        ValueError: ``num_starts`` < 1, shapes disagree, or ``kernel`` is none.
+        ValueError: ``num_starts`` or ``num_draws`` < 1, shapes disagree, ``kernel`` is none or
+            holds integers, or ``lower`` or ``upper`` are of another form.
     """
-    if num_starts < 1:
-        raise ValueError(
-            f"marginal_likelihood.maximize: num_starts is {num_starts}, not at least 1"
-        )
-    fn = Partial(_loss, log_prior, kernel, X, y, noise, mean, is_observed)
-    first, low, high = (_logs(tree, kernel, X.dtype) for tree in (kernel, lower, upper))
-    at_random = jax.random.uniform(key, (num_starts - 1, len(first)), X.dtype)
-    at_random = low[None, :] + (high - low)[None, :] * at_random
-    starts = jnp.concatenate([first[None, :], at_random, first[None, :]])
+    where = "marginal_likelihood.maximize"
+    objective.require_at_least(where, 1, num_starts=num_starts, num_draws=num_draws)
+    space = hyperparameters.make(where, kernel, lower, upper, X.dtype)
+    is_valid = space.is_valid & ~_has_negative(noise, is_observed)
+    data = (X, y, noise, mean, is_observed)
+    fn = Partial(_loss, log_prior, kernel, space, *data)
+    starts = _starts(key, fn, num_starts - 1, num_draws)
+    starts = jnp.concatenate([space.first[None, :], starts, space.first[None, :]])
     tolerances = jnp.full(num_starts + 1, screen_ftol, X.dtype).at[-1].set(ftol)
-    minimize = partial(
-        lbfgs.minimize, fn, lower=low, upper=high, gtol=GTOL, max_steps=max_steps, memory=MEMORY
-    )
-    leader = _Leader(first, jnp.full_like(first[0], jnp.inf), jnp.zeros((), jnp.int32))
+    bounds = {"lower": space.lower, "upper": jnp.where(is_valid, space.upper, space.lower - 1)}
+    minimize = partial(lbfgs.minimize, fn, gtol=GTOL, max_steps=max_steps, memory=MEMORY, **bounds)
     rows = jnp.arange(num_starts + 1, dtype=jnp.int32)
+    leader = _Leader(space.first, jnp.full_like(space.first[0], jnp.inf), rows[0])
     slots = (rows, starts, tolerances, rows == num_starts)
     leader, search = loop.scan(_search, leader, slots, minimize=minimize)
-    kernel = _kernel(kernel, leader.logs)
-    value = log_prob(kernel, X, y, noise=noise, mean=mean, is_observed=is_observed)
+    found = hyperparameters.insert(kernel, space, leader.logs)
+    found = jax.tree.map(
+        lambda new, old: jnp.where(is_valid, new, jnp.asarray(old, X.dtype)), found, kernel
+    )
     last, each = (jax.tree.map(lambda leaf, s=s: leaf[s], search) for s in (-1, slice(-1)))
-    return kernel, Info(value, leader.row, each, last, last.status, last.is_done)
+    return found, Info(
+        log_prob=log_prob(found, X, y, noise=noise, mean=mean, is_observed=is_observed),
+        best=leader.row,
+        search=each,
+        last=last,
+        is_at_bound=hyperparameters.ends(kernel, space, leader.logs),
+        status=last.status,
+        is_done=last.is_done,
+    )
 
 
 def _search(
@@ -178,27 +196,54 @@ def _search(
     ), info
 
 
-def _loss(log_prior: Partial | None, kernel: kernels.Kernel, *rest: Any) -> Array:
-    X, y, noise, mean, is_observed, logs = rest
-    kernel = _kernel(kernel, logs)
-    value = log_prob(kernel, X, y, noise=noise, mean=mean, is_observed=is_observed)
-    return -value if log_prior is None else -value - log_prior(kernel)
+def _loss(log_prior: Partial | None, kernel: kernels.Kernel, space: Any, *rest: Any) -> Array:
+    *data, logs = rest
+    kernel = hyperparameters.insert(kernel, space, logs)
+    covariance, residual, count = _normal(kernel, *data)
+    value = count / 2 * math.log(2 * math.pi) - _log_density(covariance, residual)
+    return value if log_prior is None else value - log_prior(kernel)
 
 
-def _logs(tree: Any, kernel: kernels.Kernel, dtype: Any) -> Array:
-    """Return the logarithms of a kernel's hyperparameters, or of bounds of them."""
-    if jax.tree.structure(tree) != jax.tree.structure(kernel):
-        tree = jax.tree.map(lambda _: tree, kernel)
-    filled = jax.tree.map(
-        lambda leaf, like: jnp.broadcast_to(jnp.asarray(leaf, dtype), jnp.shape(like)), tree, kernel
-    )
-    return jnp.log(ravel_pytree(filled)[0])
+def _starts(key: Array, fn: Partial, num_starts: int, num_draws: int) -> Array:
+    """Return where to search from: of every few points the likeliest, at its likeliest scale."""
+    log_prior, kernel, space, *data = fn.args
+    direction = hyperparameters.scaling(kernel, space.first.dtype)
+    along = direction > 0
+
+    def scaled(logs: Array) -> tuple[Array, Array]:
+        covariance, residual, count = _normal(hyperparameters.insert(kernel, space, logs), *data)
+        square, log_det = _terms(jnp.linalg.cholesky(covariance), residual)
+        least = jnp.where(along, space.lower - logs, -jnp.inf).max()
+        most = jnp.where(along, space.upper - logs, jnp.inf).min()
+        shift = jnp.where(along.any(), jnp.clip(jnp.log(square / count), least, most), 0)
+        shift = jnp.where(jnp.isfinite(shift), shift, 0)
+        value = (square * jnp.exp(-shift) + count * shift) / 2 + log_det
+        logs = logs + shift * direction
+        prior = log_prior(hyperparameters.insert(kernel, space, logs)) if log_prior else 0
+        return logs, value - prior
+
+    def likeliest(points: Array) -> Array:
+        points, values = jax.lax.map(scaled, points)
+        return points[jnp.argmin(jnp.where(jnp.isfinite(values), values, jnp.inf))]
+
+    low, width = (a[None, None, :] for a in (space.lower, space.upper - space.lower))
+    unit = jax.random.uniform(key, (num_starts, num_draws, len(direction)), direction.dtype)
+    return jax.lax.map(likeliest, low + width * unit)
 
 
-def _kernel(kernel: kernels.Kernel, logs: Array) -> kernels.Kernel:
-    """Return the kernel with these logarithms in place of those of its hyperparameters."""
-    like = jax.tree.map(lambda leaf: jnp.zeros(jnp.shape(leaf), logs.dtype), kernel)
-    return ravel_pytree(like)[1](jnp.exp(logs))
+def _normal(
+    kernel: kernels.Kernel, X: Array, y: Array, noise: Any, mean: Any, is_observed: Array | None
+) -> tuple[Array, Array, Array]:
+    """Return the covariance of the observations, their residuals, and how many they are."""
+    seen = jnp.ones(len(X), bool) if is_observed is None else is_observed
+    covariance = kernels.gram(kernel, X, noise=noise, is_observed=is_observed)
+    residual = jnp.where(seen, jnp.where(seen, y, 0) - jnp.asarray(mean, X.dtype), 0)
+    return covariance, residual, jnp.sum(seen, dtype=X.dtype)
+
+
+def _has_negative(noise: Any, is_observed: Array | None) -> Array:
+    is_negative = ~(jnp.asarray(noise) >= 0)  # true for NaN
+    return (is_negative if is_observed is None else is_negative & is_observed).any()
 
 
 @jax.custom_jvp
@@ -220,8 +265,14 @@ def _log_density_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]
 
 
 def _of_factor(factor: Array, residual: Array) -> Array:
+    square, log_det = _terms(factor, residual)
+    return -square / 2 - log_det
+
+
+def _terms(factor: Array, residual: Array) -> tuple[Array, Array]:
+    """Return rᵀ K⁻¹ r and log |L|."""
     half = solve_triangular(factor, residual, lower=True)
-    return -(half**2).sum() / 2 - jnp.log(jnp.diagonal(factor)).sum()
+    return (half**2).sum(), jnp.log(jnp.diagonal(factor)).sum()
 
 
 def _inverses(L: Array) -> tuple[Array, Array]:
@@ -229,12 +280,17 @@ def _inverses(L: Array) -> tuple[Array, Array]:
     n = len(L)
     if n <= BLOCK:
         inverse = solve_triangular(L, jnp.eye(n, dtype=L.dtype), lower=True)
-        return inverse, inverse.T @ inverse
+        return inverse, _turned(inverse) @ inverse
     h = n // 2
     top, bottom = _inverses(L[:h, :h]), _inverses(L[h:, h:])
-    corner = -bottom[0] @ (L[h:, :h] @ top[0])
-    across = bottom[0].T @ corner
+    between = L[h:, :h] @ top[0]
+    corner, across = -bottom[0] @ between, -bottom[1] @ between
     return (
         jnp.block([[top[0], jnp.zeros_like(corner.T)], [corner, bottom[0]]]),
-        jnp.block([[top[1] + corner.T @ corner, across.T], [across, bottom[1]]]),
+        jnp.block([[top[1] - _turned(between) @ across, across.T], [across, bottom[1]]]),
     )
+
+
+def _turned(A: Array) -> Array:
+    """Return Aᵀ as an array of its own: XLA's product with a view of it takes twice as long."""
+    return jax.lax.optimization_barrier(A.T)

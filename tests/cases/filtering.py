@@ -25,37 +25,58 @@ half = rng.normal(size=(11, 11))
 large = half @ half.T + np.eye(11)
 
 
+def at(model, t):
+    """Return what belongs to the step to x_{t+1}, with means of zeros where there are none."""
+    model = model._replace(
+        process_mean=zeros_if_none(model.process_mean, model.process_cov.shape[-1]),
+        emission_mean=zeros_if_none(model.emission_mean, model.emission_cov.shape[-1]),
+    )
+    ranks = (2, 2, 2, 2, 1, 1)
+    rows = (x[t] if x.ndim > rank else x for x, rank in zip(model, ranks, strict=True))
+    return linear_gaussian.Model(*rows)
+
+
+def zeros_if_none(mean, size):
+    return np.zeros(size) if mean is None else mean
+
+
 def joint(state, model, num_steps):
     """Return mean and covariance of (x_0 … x_T, y_1 … y_T), from the definition."""
-    F, Q, H, R = model
-    n, m = len(F), len(H)
-    to_noise = np.zeros((num_steps + 1, n, num_steps + 1, n))  # x_t by x_0 and the shocks w_s
-    for t in range(num_steps + 1):
-        for s in range(t + 1):
-            to_noise[t, :, s, :] = np.linalg.matrix_power(F, t - s)
-    to_noise = to_noise.reshape((num_steps + 1) * n, -1)
-    first = to_noise[:, :n]
-    cov = to_noise @ linalg.block_diag(state.cov, np.kron(np.eye(num_steps), Q)) @ to_noise.T
-    see = np.hstack([np.zeros((num_steps * m, n)), np.kron(np.eye(num_steps), H)])
-    every = np.vstack([np.eye(len(cov)), see])
-    noise = linalg.block_diag(np.zeros_like(cov), np.kron(np.eye(num_steps), R))
-    return every @ first @ state.mean, every @ cov @ every.T + noise
+    steps = [at(model, t) for t in range(num_steps)]
+    parts = [
+        (state.mean, state.cov),
+        *((step.process_mean, step.process_cov) for step in steps),
+        *((step.emission_mean, step.emission_cov) for step in steps),
+    ]
+    mean = np.concatenate([mean for mean, _ in parts])
+    noises = np.split(np.eye(mean.size), np.cumsum([mean.size for mean, _ in parts])[:-1])
+    hidden, seen = [noises[0]], []  # each x and y by the independent parts
+    for t, step in enumerate(steps):
+        hidden.append(step.transition @ hidden[-1] + noises[1 + t])
+        seen.append(step.emission @ hidden[-1] + noises[1 + num_steps + t])
+    every = np.vstack([*hidden, *seen])
+    return every @ mean, every @ linalg.block_diag(*[cov for _, cov in parts]) @ every.T
 
 
 def conditioned(state, model, ys, is_observed=None, *, until=None):
     """Return mean and covariance of x_0 … x_T given the first ``until`` observations."""
-    num_steps, m = ys.shape
+    num_steps, n = len(ys), len(state.mean)
+    mean, cov = conditioned_jointly(state, model, ys, is_observed, until=until)
+    size = (num_steps + 1) * n
+    blocks = cov[:size, :size].reshape(num_steps + 1, n, num_steps + 1, n)
+    covs = np.stack([blocks[t, :, t, :] for t in range(num_steps + 1)])
+    return mean[:size].reshape(-1, n), covs
+
+
+def conditioned_jointly(state, model, ys, is_observed=None, *, until=None):
+    """Return mean and covariance of (x_0 … x_T, y_1 … y_T), what is seen of y being given."""
+    num_steps, _ = ys.shape
     seen = np.ones(ys.shape, bool) if is_observed is None else is_observed.copy()
     seen[num_steps if until is None else until :] = False
     mean, cov = joint(state, model, num_steps)
-    hidden = mean.size - num_steps * m
-    a, b = np.arange(hidden), hidden + np.flatnonzero(seen)
-    gain = cov[np.ix_(a, b)] @ np.linalg.inv(cov[np.ix_(b, b)])
-    mean = mean[a] + gain @ (ys[seen] - mean[b])
-    cov = cov[np.ix_(a, a)] - gain @ cov[np.ix_(b, a)]
-    n = len(state.mean)
-    blocks = cov.reshape(num_steps + 1, n, num_steps + 1, n)
-    return mean.reshape(-1, n), np.stack([blocks[t, :, t, :] for t in range(num_steps + 1)])
+    b = mean.size - ys.size + np.flatnonzero(seen)
+    gain = cov[:, b] @ np.linalg.inv(cov[np.ix_(b, b)])
+    return mean + gain @ (ys[seen] - mean[b]), cov - gain @ cov[b]
 
 
 def with_start(state, beliefs):
@@ -76,7 +97,6 @@ def log_density(state, model, ys, is_observed):
 
 def filter_by_conditioning(state, ys, *, model, is_observed=None):
     """Condition the joint Gaussian anew at every t, with plain inverses."""
-    _, _, H, R = model
     num_steps, m = ys.shape
     seen = np.ones(ys.shape, bool) if is_observed is None else is_observed
     means, covs, logs, innovations, spreads = [], [], [], [], []
@@ -89,8 +109,10 @@ def filter_by_conditioning(state, ys, *, model, is_observed=None):
             log_density(state, model, ys[: t + 1], seen[: t + 1])
             - log_density(state, model, ys[:t], seen[:t])
         )
-        innovations.append(np.where(seen[t], ys[t] - H @ before[t + 1], 0))
-        spread = H @ cov_before[t + 1] @ H.T + R
+        here = at(model, t)
+        predicted = here.emission @ before[t + 1] + here.emission_mean
+        innovations.append(np.where(seen[t], ys[t] - predicted, 0))
+        spread = here.emission @ cov_before[t + 1] @ here.emission.T + here.emission_cov
         spreads.append(np.where(np.outer(seen[t], seen[t]), spread, np.eye(m)))
     beliefs = kalman.Beliefs(np.stack(means), np.stack(covs))
     return beliefs, kalman.Info(np.stack(logs), np.stack(innovations), np.stack(spreads))
@@ -130,7 +152,7 @@ def smooth_by_conditioning(filtered, *, model):
     A belief N(m, P) after a prediction N(a, S) is that of a direct observation z of x with
     precision P⁻¹ − S⁻¹: every filtered path is the filter of some such observations.
     """
-    F, Q, _, _ = model
+    F, Q = model.transition, model.process_cov
     start = linear_gaussian.State(filtered.mean[0], filtered.cov[0])
     num_steps, n = len(filtered.mean) - 1, len(F)
     mean, cov = joint(start, model._replace(emission=np.eye(n), emission_cov=0 * Q), num_steps)

@@ -1,6 +1,7 @@
 """Kalman filter: the exact posterior of a linear Gaussian state-space model.
 
-    r = y − H m,   S = H P Hᵀ + R,   K = P Hᵀ S⁻¹        given x ~ N(m, P)
+    m ← F m + b,   P ← F P Fᵀ + Q                        one step ahead
+    r = y − H m − d,   S = H P Hᵀ + R,   K = P Hᵀ S⁻¹    given x ~ N(m, P)
     m ← m + K r,   P ← (I − K H) P (I − K H)ᵀ + K R Kᵀ
 
 in the notation of ``linear_gaussian``. This form of P, of Bucy and Joseph, stays positive
@@ -19,7 +20,6 @@ Source: Särkkä (2013), *Bayesian Filtering and Smoothing*, theorem 4.2; Bucy &
 (2012), *Time Series Analysis by State Space Methods*, sections 4.10 (missing) and 5.2 (diffuse).
 """
 
-import math
 from typing import Any, NamedTuple
 
 import jax
@@ -28,8 +28,14 @@ from jaxtyping import Array, Bool, Float
 
 from mastery_jax.core import loop
 from mastery_jax.core.check import checked
-from mastery_jax.inference.filtering import matrix
-from mastery_jax.inference.filtering.linear_gaussian import Model, State
+from mastery_jax.inference.filtering import matrix, observation
+from mastery_jax.inference.filtering.linear_gaussian import (
+    Model,
+    State,
+    at_one_time,
+    over_time,
+    plus,
+)
 
 __all__ = [
     "Beliefs",
@@ -73,7 +79,22 @@ def init(mean: Float[Array, " state"], cov: Float[Array, "state state"]) -> Stat
 @jax.jit
 @checked
 def predict(state: State, *, model: Model) -> State:
-    """Return the belief about the next x, before anything is seen of it. O(state³)."""
+    """Return the belief about the next x, before anything is seen of it. O(state³).
+
+    Args:
+        state: Belief about x now.
+        model: What belongs to one step, all in one dtype.
+
+    Raises:
+        ValueError: shapes disagree, or a field of the model has an axis of steps (at trace time).
+
+    Example:
+        >>> one = jnp.ones((1, 1))
+        >>> model = Model(2 * one, one, one, one, process_mean=jnp.ones(1))
+        >>> predict(State(jnp.ones(1), one), model=model)
+        State(mean=Array([3.], dtype=float32), cov=Array([[5.]], dtype=float32))
+    """
+    at_one_time("kalman.predict", model)
     with jax.default_matmul_precision("highest"):
         return _symmetric(_predict(state, model))
 
@@ -92,7 +113,7 @@ def update(
     Args:
         state: Belief about x before ``y`` is seen.
         y: Observation, in v. Finite where it is observed.
-        model: Constants of the model, all in one dtype.
+        model: What belongs to one step, all in one dtype.
         is_observed: False for each component that is missing; ``None`` if none is.
 
     Returns:
@@ -100,8 +121,9 @@ def update(
         positive definite, both are NaN: test ``jnp.isfinite(info.log_likelihood)``.
 
     Raises:
-        ValueError: shapes disagree (at trace time).
+        ValueError: as in ``predict``.
     """
+    at_one_time("kalman.update", model)
     with jax.default_matmul_precision("highest"):
         state, info = _update(state, y, model, is_observed)
     return _symmetric(state), info
@@ -117,6 +139,7 @@ def step(
     is_observed: Bool[Array, " obs"] | None = None,
 ) -> tuple[State, Info]:
     """Predict one step ahead, then condition on ``y``; arguments and failure as in ``update``."""
+    at_one_time("kalman.step", model)
     return update(predict(state, model=model), y, model=model, is_observed=is_observed)
 
 
@@ -137,13 +160,16 @@ def filter(
     Args:
         state: Belief about x_0.
         ys: Observations y_1 … y_T, in v. Finite where they are observed.
-        model: Constants of the model, all in one dtype.
+        model: Its fields, all in one dtype, may have a leading axis of T steps.
         is_observed: False for each number that is missing, e.g. ``jnp.isfinite(ys)``; ``None`` if
             none is.
 
     Returns:
         The belief at every t, and every step's info along a leading axis; NaN from the first step
         whose predicted covariance of ``y`` is not positive definite.
+
+    Raises:
+        ValueError: shapes disagree, or a field has another number of steps (at trace time).
 
     Example:
         >>> one = jnp.ones((1, 1))
@@ -152,14 +178,16 @@ def filter(
         >>> beliefs.mean[:, 0], beliefs.cov[0, 0]
         (Array([1.5, 2. ], dtype=float32), Array([0.5], dtype=float32))
     """
+    varying = over_time("kalman.filter", model, len(ys))
 
-    def advance(state: State, now: tuple[Array, Array | None]) -> tuple[State, tuple]:
-        y, is_observed = now
-        state, info = _update(_predict(state, model), y, model, is_observed)
+    def advance(state: State, now: tuple[Array, Array | None, Any]) -> tuple[State, tuple]:
+        y, is_observed, fields = now
+        here = model._replace(**fields)
+        state, info = _update(_predict(state, here), y, here, is_observed)
         return state, (Beliefs(*state), info)
 
     with jax.default_matmul_precision("highest"):
-        _, (beliefs, info) = loop.scan(advance, state, (ys, is_observed))
+        _, (beliefs, info) = loop.scan(advance, state, (ys, is_observed, varying))
     return _symmetric(beliefs), info
 
 
@@ -180,49 +208,62 @@ def filter_many(
     Args:
         state: Belief about x_0, of every series.
         yss: Observations of each series, in v. Finite where they are observed.
-        model: Constants of the model, all in one dtype.
+        model: Its fields, all in one dtype, may have a leading axis of steps.
         is_observed: False for each number that is missing, in all series alike.
 
     Returns:
         What ``jax.vmap`` of ``filter`` over ``yss`` does, but that covariances, which all series
         share, have no axis of series.
-    """
 
-    def advance_cov(cov: Array, is_observed: Array | None = None) -> tuple[Array, tuple]:
-        cov, gain, innovation_cov = _update_cov(_predict_cov(cov, model), _seen(model, is_observed))
+    Raises:
+        ValueError: as in ``filter``.
+    """
+    num_series, num_steps, _ = yss.shape
+    varying = over_time("kalman.filter_many", model, num_steps)
+
+    def advance_cov(cov: Array, now: tuple[Array | None, Any] | None = None) -> tuple:
+        is_observed, fields = now or (None, {})
+        here = model._replace(**fields)
+        seen = observation.of_the_seen(here, is_observed)
+        cov, gain, innovation_cov = _update_cov(_predict_cov(cov, here), seen)
         return cov, (cov, gain, innovation_cov)
 
-    def advance_mean(mean: Array, now: tuple[Array, Array, Array, Array | None]) -> tuple:
-        y, gain, innovation_cov, is_observed = now
-        mean = matrix.product(model.transition, mean)
-        mean, innovation = _update_mean(mean, y, gain, _seen(model, is_observed))
-        log_likelihood = _log_likelihood(innovation, innovation_cov, is_observed)
+    def advance_mean(mean: Array, now: tuple[Array, Array, Array, Array | None, Any]) -> tuple:
+        y, gain, innovation_cov, is_observed, fields = now
+        here = model._replace(**fields)
+        seen = observation.of_the_seen(here, is_observed)
+        mean, innovation = _update_mean(_predict_mean(mean, here), y, gain, seen)
+        log_likelihood = observation.log_density(innovation, innovation_cov, is_observed)
         return mean, (mean, log_likelihood, innovation)
 
-    num_series, num_steps, _ = yss.shape
     # The series lie along the last axis, where a processor's vectors run.
-    ys = jnp.moveaxis(_fill(yss, is_observed), 0, -1)
+    ys = jnp.moveaxis(observation.filled(yss, is_observed), 0, -1)
     start = jnp.broadcast_to(state.mean[:, None], (state.mean.size, num_series))
     with jax.default_matmul_precision("highest"):
-        _, (cov, *gains) = loop.scan(advance_cov, state.cov, is_observed, num_steps=num_steps)
-        _, by_series = loop.scan(advance_mean, start, (ys, *gains, is_observed))
+        given = (is_observed, varying) if is_observed is not None or varying else None
+        _, (cov, *gains) = loop.scan(advance_cov, state.cov, given, num_steps=num_steps)
+        _, by_series = loop.scan(advance_mean, start, (ys, *gains, is_observed, varying))
     mean, log_likelihood, innovation = (jnp.moveaxis(x, -1, 0) for x in by_series)
     _, innovation_cov = gains
     return _symmetric(Beliefs(mean, cov)), Info(log_likelihood, innovation, innovation_cov)
 
 
 def _predict(state: State, model: Model) -> State:
-    return State(
-        mean=matrix.product(model.transition, state.mean), cov=_predict_cov(state.cov, model)
-    )
+    return State(mean=_predict_mean(state.mean, model), cov=_predict_cov(state.cov, model))
 
 
 def _update(state: State, y: Array, model: Model, is_observed: Array | None) -> tuple[State, Info]:
-    seen = _seen(model, is_observed)
+    seen = observation.of_the_seen(model, is_observed)
     cov, gain, innovation_cov = _update_cov(state.cov, seen)
-    mean, innovation = _update_mean(state.mean, _fill(y, is_observed), gain, seen)
-    log_likelihood = _log_likelihood(innovation[:, None], innovation_cov, is_observed)[0]
+    y = observation.filled(y, is_observed)
+    mean, innovation = _update_mean(state.mean, y, gain, seen)
+    log_likelihood = observation.log_density(innovation[:, None], innovation_cov, is_observed)[0]
     return State(mean, cov), Info(log_likelihood, innovation, innovation_cov)
+
+
+def _predict_mean(mean: Array, model: Model) -> Array:
+    """Return F m + b; of one series, or of many along a last axis."""
+    return plus(matrix.product(model.transition, mean).T, model.process_mean).T
 
 
 def _predict_cov(cov: Array, model: Model) -> Array:
@@ -242,31 +283,8 @@ def _update_cov(cov: Array, model: Model) -> tuple[Array, Array, Array]:
 
 def _update_mean(mean: Array, y: Array, gain: Array, model: Model) -> tuple[Array, Array]:
     """Return the mean given y, and the innovation; of one series, or of many along a last axis."""
-    innovation = y - matrix.product(model.emission, mean)
+    innovation = y - plus(matrix.product(model.emission, mean).T, model.emission_mean).T
     return mean + matrix.product(gain, innovation), innovation
-
-
-def _log_likelihood(innovation: Array, innovation_cov: Array, is_observed: Array | None) -> Array:
-    """Return log N(innovation; 0, S) of each column, over the components that are observed."""
-    count = len(innovation) if is_observed is None else is_observed.sum(dtype=innovation.dtype)
-    distance = (innovation * matrix.solve(innovation_cov, innovation)).sum(axis=0)
-    return -(distance + matrix.log_det(innovation_cov) + count * math.log(2 * math.pi)) / 2
-
-
-def _seen(model: Model, is_observed: Array | None) -> Model:
-    """Return the model of the observed components; the missing ones see nothing but noise."""
-    if is_observed is None:
-        return model
-    both = is_observed[:, None] & is_observed[None, :]
-    noise = jnp.eye(len(both), dtype=model.emission_cov.dtype)
-    return model._replace(
-        emission=jnp.where(is_observed[:, None], model.emission, 0),
-        emission_cov=jnp.where(both, model.emission_cov, noise),
-    )
-
-
-def _fill(y: Array, is_observed: Array | None) -> Array:
-    return y if is_observed is None else jnp.where(is_observed, y, 0)
 
 
 def _symmetric(beliefs: Any) -> Any:

@@ -3,58 +3,43 @@
     y₁ = x₁,    y₂ = x₂ exp(s(x₁)) + t(x₁),    log|det ∂y/∂x| = Σ s(x₁)
 
 The coordinates are then reversed, so that the same layer applied again moves those that stood
-still. s and t come from one Flax network, and s = 2 tanh(s₀/2) is bounded: no coordinate is
-stretched by more than e² in one layer, which keeps the first steps of training finite.
+still. s and t come from one network, which may see a context besides, and s = 2 tanh(s₀/2) is
+bounded: no coordinate is stretched by more than e² in one layer, which keeps the first steps of
+training finite.
 
 Source: Dinh, Sohl-Dickstein & Bengio (2017), *Density estimation using Real NVP*, eq. 4-8.
 """
 
-from functools import lru_cache, partial
-from itertools import pairwise
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 from jaxtyping import Array, Float, Key
 
 from mastery_jax.core.check import Scalar, checked
-from mastery_jax.core.functional import Functional, functional
+from mastery_jax.probability.flows import conditioner
 
 __all__ = ["forward", "init", "inverse"]
 
-BOUND = 2.0
 
-
-class _Conditioner(nnx.Module):
-    """Dense layers with tanh between them, from x₁ to t and s₀ side by side."""
-
-    def __init__(self, sizes: tuple[int, ...], *, dtype: Any, rngs: nnx.Rngs):
-        self.layers = nnx.List(
-            nnx.Linear(a, b, param_dtype=dtype, rngs=rngs) for a, b in pairwise(sizes)
-        )
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        *hidden, last = self.layers
-        for layer in hidden:
-            x = jnp.tanh(layer(x))
-        return last(x)
-
-
-@lru_cache
-def _conditioner(sizes: tuple[int, ...], dtype: Any) -> Functional:
-    return functional(lambda rngs: _Conditioner(sizes, dtype=dtype, rngs=rngs))
-
-
-@partial(jax.jit, static_argnames=("dim", "widths"))
+@partial(jax.jit, static_argnames=("dim", "widths", "context_dim"))
 @checked
-def init(key: Key[Array, ""], *, dim: int, widths: tuple[int, ...], scale: Scalar = 0.0) -> Any:
+def init(
+    key: Key[Array, ""],
+    *,
+    dim: int,
+    widths: tuple[int, ...],
+    context_dim: int = 0,
+    scale: Scalar = 0.0,
+) -> Any:
     """Draw the network of one layer at random. O(number of its weights).
 
     Args:
         key: Consumed.
-        dim: Number of coordinates of a point, at least 2.
-        widths: Units of each hidden layer.
+        dim: Number of coordinates of a point, at least 2. Static.
+        widths: Units of each hidden layer. Static.
+        context_dim: Numbers of the context; 0 where there is none. Static.
         scale: Size of the last layer's weights; 0 gives the identity (up to the order of the
             coordinates). Its dtype is that of the layer.
 
@@ -66,55 +51,63 @@ def init(key: Key[Array, ""], *, dim: int, widths: tuple[int, ...], scale: Scala
     """
     if dim < 2:
         raise ValueError(f"affine_coupling.init: dim is {dim}, and halves need at least 2")
-    sizes = (dim // 2, *widths, 2 * (dim - dim // 2))
-    params, _ = _conditioner(sizes, jnp.result_type(scale)).init(key)
-    last = params["layers"][len(widths)]
-    last["kernel"] = scale * last["kernel"]
-    return params
+    sizes = (dim // 2 + context_dim, *widths, 2 * (dim - dim // 2))
+    return conditioner.draw(key, sizes, scale)
 
 
 @jax.jit
 @checked
-def forward(params: Any, x: Float[Array, " d"]) -> tuple[Float[Array, " d"], Float[Array, ""]]:
+def forward(
+    params: Any, x: Float[Array, " d"], *, context: Float[Array, " c"] | None = None
+) -> tuple[Float[Array, " d"], Float[Array, ""]]:
     """Return the image of a point, and the log of the stretched volume in nats.
 
     Costs one pass through the network.
 
+    Args:
+        params: From :func:`init`.
+        x: One point; ``vmap`` takes many.
+        context: What else scale and shift depend on, of the size that ``init`` was told.
+
     Raises:
-        ValueError: ``params`` were made for another number of coordinates.
+        ValueError: ``params`` were made for another number of coordinates, or another context.
+
+    Example:
+        >>> params = init(jax.random.key(0), dim=3, widths=(8,))
+        >>> forward(params, jnp.array([1.0, 2.0, 3.0]))[0]
+        Array([3., 2., 1.], dtype=float32)
     """
     still, moved = jnp.split(x, [x.size // 2])
-    shift, log_scale = _condition(params, still, moved)
-    y = jnp.concatenate([still, moved * jnp.exp(log_scale) + shift])
-    return y[::-1], log_scale.sum()
+    shift, raw = _condition(params, still, context, moved.size)
+    moved, log_scale = conditioner.scale_and_shift(shift, raw, moved)
+    return jnp.concatenate([still, moved])[::-1], log_scale.sum()
 
 
 @jax.jit
 @checked
-def inverse(params: Any, y: Float[Array, " d"]) -> tuple[Float[Array, " d"], Float[Array, ""]]:
+def inverse(
+    params: Any, y: Float[Array, " d"], *, context: Float[Array, " c"] | None = None
+) -> tuple[Float[Array, " d"], Float[Array, ""]]:
     """Return the point whose image is ``y``, exactly, and its log det in nats.
 
     Costs one pass through the network.
 
+    Args:
+        params: As in :func:`forward`.
+        y: One point.
+        context: As in :func:`forward`.
+
     Raises:
-        ValueError: ``params`` were made for another number of coordinates.
+        ValueError: As :func:`forward`.
     """
     still, moved = jnp.split(y[::-1], [y.size // 2])
-    shift, log_scale = _condition(params, still, moved)
-    x = jnp.concatenate([still, (moved - shift) * jnp.exp(-log_scale)])
-    return x, -log_scale.sum()
+    shift, raw = _condition(params, still, context, moved.size)
+    moved, log_scale = conditioner.shift_and_scale(shift, raw, moved)
+    return jnp.concatenate([still, moved]), -log_scale.sum()
 
 
-def _condition(params: Any, still: jax.Array, moved: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return t and s for the moved half."""
-    layers = params["layers"]
-    kernels = [layers[i]["kernel"].shape for i in range(len(layers))]
-    sizes = (kernels[0][0], *(num_outputs for _, num_outputs in kernels))
-    if (sizes[0], sizes[-1]) != (still.size, 2 * moved.size):
-        raise ValueError(
-            f"affine_coupling: a point has {still.size + moved.size} coordinates, params are "
-            f"for {sizes[0] + sizes[-1] // 2}"
-        )
-    out, _ = _conditioner(sizes, layers[0]["kernel"].dtype).apply(params, {}, still)
+def _condition(params: Any, still: Any, context: Any, num_moved: int) -> tuple[Any, Any]:
+    """Return t and s₀ for the moved half."""
+    out = conditioner.apply("affine_coupling", params, still, context, 2 * num_moved)
     shift, raw = jnp.split(out, 2)
-    return shift, BOUND * jnp.tanh(raw / BOUND)
+    return shift, raw

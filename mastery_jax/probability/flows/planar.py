@@ -11,7 +11,6 @@ Source: Rezende & Mohamed (2015), *Variational Inference with Normalizing Flows*
 appendix A.1, where m(a) = softplus(a) − 1.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -19,8 +18,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from mastery_jax.core import loop
 from mastery_jax.core.check import Scalar, checked
+from mastery_jax.probability.flows import ridge
 
 __all__ = ["Params", "forward", "init", "inverse"]
 
@@ -40,7 +39,7 @@ def init(key: Key[Array, ""], *, dim: int, scale: Scalar = 0.1) -> Params:
 
     Args:
         key: Consumed.
-        dim: Number of coordinates of a point.
+        dim: Number of coordinates of a point. Static.
         scale: Standard deviation of ``u``; 0 gives the identity. Its dtype is that of the layer.
     """
     u_key, w_key, b_key = jax.random.split(key, 3)
@@ -54,22 +53,41 @@ def init(key: Key[Array, ""], *, dim: int, scale: Scalar = 0.1) -> Params:
 
 @jax.jit
 @checked
-def forward(params: Params, x: Float[Array, " d"]) -> tuple[Float[Array, " d"], Float[Array, ""]]:
-    """Return the image of a point, and the log of the stretched volume in nats. O(d)."""
+def forward(
+    params: Params, x: Float[Array, " d"], *, context: Float[Array, " c"] | None = None
+) -> tuple[Float[Array, " d"], Float[Array, ""]]:
+    """Return the image of a point, and the log of the stretched volume in nats. O(d).
+
+    Args:
+        params: From :func:`init`, or any finite numbers.
+        x: One point; ``vmap`` takes many.
+        context: Taken, because a chain hands it to each of its layers, and without effect.
+
+    Example:
+        >>> params = Params(u=jnp.array([2.0, 0.0]), w=jnp.array([1.0, 1.0]), b=jnp.array(0.5))
+        >>> y, log_det = forward(params, jnp.array([0.3, -0.2]))
+        >>> y.round(3), round(float(log_det), 3)
+        (Array([ 1.271, -0.303], dtype=float32), 0.766)
+    """
     with jax.default_matmul_precision("highest"):
         direction, flattest = _constrain(params)
-        ridge = jnp.tanh(params.w @ x + params.b)
-    return x + direction * ridge, _log_det(ridge, flattest)
+        height = jnp.tanh(params.w @ x + params.b)
+    return x + direction * height, ridge.log_slope(height, flattest)
 
 
 @jax.jit
 @checked
-def inverse(params: Params, y: Float[Array, " d"]) -> tuple[Float[Array, " d"], Float[Array, ""]]:
-    """Return the point whose image is ``y``, and its log det in nats. O(d).
+def inverse(
+    params: Params, y: Float[Array, " d"], *, context: Float[Array, " c"] | None = None
+) -> tuple[Float[Array, " d"], Float[Array, ""]]:
+    """Return the point whose image is ``y``, and its log det in nats. O(d), by bisection.
 
-    t = w·x is the root of t + (w·û) tanh(t + b) − w·y, which increases in t and changes sign
-    within |w·û| of w·y. Bisection halves that interval down to the rounding of the dtype, a
-    fixed number of steps; derivatives of any order come from the implicit function theorem.
+    t = w·x is the root of t + (w·û) tanh(t + b) − w·y, which increases in t.
+
+    Args:
+        params: As in :func:`forward`.
+        y: One point.
+        context: As in :func:`forward`.
 
     Returns:
         The point, exact to some units in the last place of |x| + |û|, divided by 1 + w·û where
@@ -77,40 +95,13 @@ def inverse(params: Params, y: Float[Array, " d"]) -> tuple[Float[Array, " d"], 
     """
     with jax.default_matmul_precision("highest"):
         direction, flattest = _constrain(params)
-        target, gain = params.w @ y, flattest - 1
-        t = jax.lax.custom_root(
-            lambda t: t + gain * jnp.tanh(t + params.b) - target,
-            target,
-            partial(_bisect, radius=jnp.abs(gain)),
-            lambda slope, tangent: tangent / slope(jnp.ones_like(tangent)),
-        )
-        ridge = jnp.tanh(t + params.b)
-    return y - direction * ridge, -_log_det(ridge, flattest)
+        t = ridge.root(flattest - 1, params.b, params.w @ y)
+        height = jnp.tanh(t + params.b)
+    return y - direction * height, -ridge.log_slope(height, flattest)
 
 
 def _constrain(params: Params) -> tuple[jax.Array, jax.Array]:
     """Return û, and 1 + w·û > 0: the smallest stretch that the layer can apply."""
     along = params.w @ params.u
-    flattest = jax.nn.softplus(along + jnp.log(jnp.e - 1).astype(along.dtype))
-    norm2 = params.w @ params.w
-    change = (flattest - 1 - along) / jnp.where(norm2 > 0, norm2, 1)
-    return params.u + change * params.w, flattest
-
-
-def _log_det(ridge: jax.Array, flattest: jax.Array) -> jax.Array:
-    # The same as log(1 + (w·û)(1 − tanh²)), but nothing cancels when w·û is near −1.
-    return jnp.log(ridge**2 + (1 - ridge**2) * flattest)
-
-
-def _bisect(f: Callable[[jax.Array], jax.Array], x: jax.Array, *, radius: jax.Array) -> jax.Array:
-    """Return the root of an increasing function within ``radius`` of ``x``."""
-
-    def step(bounds):
-        lower, upper = bounds
-        middle = (lower + upper) / 2
-        is_below = f(middle) < 0
-        return (jnp.where(is_below, middle, lower), jnp.where(is_below, upper, middle)), None
-
-    num_steps = jnp.finfo(x.dtype).nmant + 2
-    (lower, upper), _ = loop.scan(step, (x - radius, x + radius), num_steps=num_steps)
-    return (lower + upper) / 2
+    direction = ridge.constrain(params.u, params.w, along, params.w @ params.w)
+    return direction, ridge.gain(along)

@@ -7,11 +7,15 @@ within half-chains of n draws and B/n the variance of their means,
     R-hat = √(((n − 1)/n · W + B/n) / W),
     ESS   = S / τ,  τ = −1 + 2 Σ_t (1 − (W − acov_t) / ((n − 1)/n · W + B/n)),
 
-the sum cut by Geyer's initial monotone sequence. Draws that are NaN, or all equal, give NaN.
+the sum cut by Geyer's initial monotone sequence. Draws that are NaN, or all equal, give NaN. Of
+plain draws, with ρ the mean of the chains' autocorrelations,
+
+    τ(M) = 1 + 2 Σ_{t ≤ M} ρ_t      at the least M that is at least c max(τ(M), 1).
 
 Source: Vehtari, Gelman, Simpson, Carpenter & Bürkner (2021), *Bayesian Analysis* 16, 667, equations
 3-4, 10-13 and 14 (ranks, folding, tails); Geyer (1992), *Statistical Science* 7, 473, section 3.3;
-E-BFMI: Betancourt (2016), arXiv:1604.00695, equation 11.
+E-BFMI: Betancourt (2016), arXiv:1604.00695, equation 11; the window M: Sokal (1997), *Functional
+Integration*, NATO ASI B 361, 131, section 3.
 """
 
 import math
@@ -24,11 +28,12 @@ import jax.numpy as jnp
 from jax.scipy.special import ndtri
 from jaxtyping import Array, Float
 
-from mastery_jax.core.check import checked
+from mastery_jax.core.check import Scalar, checked
 
-__all__ = ["bfmi", "ess", "mcse", "rhat"]
+__all__ = ["autocorrelation", "bfmi", "ess", "integrated_time", "mcse", "rhat"]
 
 Draws = Float[Array, "chain draw"] | Float[Array, "chain draw d"]
+Lags = Float[Array, "chain lag"] | Float[Array, "chain lag d"]
 Summary = Float[Array, ""] | Float[Array, " d"]
 
 
@@ -90,6 +95,55 @@ def bfmi(energy: Float[Array, "chain draw"]) -> Float[Array, " chain"]:
         energy: Of successive transitions (``nuts.Info.energy``), in nats.
     """
     return jnp.square(jnp.diff(energy, axis=1)).mean(axis=1) / energy.var(axis=1, ddof=1)
+
+
+@jax.jit
+@checked
+def autocorrelation(draws: Draws) -> Lags:
+    """Return each chain's correlation with itself at lags 0, 1, …, draws − 1. O(S log S).
+
+    Returns:
+        As many lags as draws, of covariances divided by all of them, so that late lags fade; NaN
+        for a chain that does not vary.
+
+    Example:
+        >>> autocorrelation(jnp.array([[1.0, -1.0, 1.0, -1.0]])).round(4)
+        Array([[ 1.  , -0.75,  0.5 , -0.25]], dtype=float32)
+    """
+    if draws.ndim == 3:
+        return jax.vmap(autocorrelation, in_axes=-1, out_axes=-1)(draws)
+    autocov = _from_power(_power(draws), draws.shape[1])
+    # A mean that is rounded would leave a still chain some variance.
+    is_still = (draws.max(axis=1) == draws.min(axis=1))[:, None]
+    return autocov / jnp.where(is_still, jnp.nan, autocov[:, :1])
+
+
+@jax.jit
+@checked
+def integrated_time(draws: Draws, *, window: Scalar = 5.0) -> Summary:
+    """Return τ, the number of draws of a chain that are worth one. O(S log S) a quantity.
+
+    Args:
+        draws: At least 4 for each chain; τ is uncertain unless a chain has some 50 τ of them.
+        window: c: lags are added up to c τ, or c if that is more. Traced.
+
+    Returns:
+        Below 1 for draws that alternate; NaN where they are NaN or a chain does not vary.
+
+    Example:
+        >>> thrice = jnp.repeat(jax.random.normal(jax.random.key(0), (4, 500)), 3, axis=1)
+        >>> bool(2.5 < integrated_time(thrice) < 3.5)
+        True
+    """
+
+    def one(x: Array) -> Array:
+        rho = autocorrelation(x).mean(axis=0)
+        tau = 2 * jnp.cumsum(rho) - 1
+        is_far = jnp.arange(rho.size).astype(rho.dtype) >= window * jnp.maximum(tau, 1)
+        last = jnp.where(is_far.any(), jnp.argmax(is_far), rho.size - 1)
+        return tau[last]
+
+    return _of_each(one, draws)
 
 
 def _of_each(fn: Callable[[Array], Array], draws: Array) -> Array:
@@ -154,10 +208,7 @@ def _effective(x: Array) -> Array:
     """Return the effective sample size of half-chains."""
     n = x.shape[1]
     within, total = _variances(x)
-    size = 1 << (2 * n - 1).bit_length()  # padded, so that the correlation is not circular
-    spectrum = jnp.fft.rfft(x - x.mean(axis=1, keepdims=True), size)
-    power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
-    autocov = jnp.fft.irfft(power.mean(axis=0), size)[:n] / n
+    autocov = _from_power(_power(x).mean(axis=0), n)
     rho = (1 - (within - autocov) / total).at[0].set(1)
 
     last = max((n - 3) // 2, 0)
@@ -168,6 +219,18 @@ def _effective(x: Array) -> Array:
     tau = -1 + 2 * kept.sum() + jnp.maximum(rho[2 * num_kept], 0)
     tau = jnp.maximum(tau, 1 / math.log10(x.size))
     return jnp.where(x.max() > x.min(), x.size / tau, jnp.nan)
+
+
+def _power(x: Array) -> Array:
+    """Return the power spectrum of each chain, padded, so that its correlation is not circular."""
+    size = 1 << (2 * x.shape[1] - 1).bit_length()
+    spectrum = jnp.fft.rfft(x - x.mean(axis=1, keepdims=True), size)
+    return jnp.square(spectrum.real) + jnp.square(spectrum.imag)
+
+
+def _from_power(power: Array, n: int) -> Array:
+    """Return the autocovariances of n draws, each divided by n."""
+    return jnp.fft.irfft(power, 2 * (power.shape[-1] - 1))[..., :n] / n
 
 
 def _of_mean(x: Array) -> Array:

@@ -1,0 +1,108 @@
+"""Weights of particles: what they are worth, how far they may be raised, and a draw by them.
+
+    size = (Σ w)² / Σ w²,       w_i = ℓ_i^δ
+
+Source: Kong, Liu & Wong (1994), *J. Am. Stat. Assoc.* 89, 278 (the size); Gordon, Salmond & Smith
+(1993), *IEE Proc. F* 140, 107 (the draw, multinomial).
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from mastery_jax.core import loop
+from mastery_jax.core.check import Scalar
+
+__all__ = ["draw", "raised", "rise", "size", "spread"]
+
+_SHRINK = 1e-3, 5  # of the spread, towards this variance, as if seen this often
+_NUM_HALVINGS = 60  # a rise of 1e-15 still has three digits
+
+
+def size(log_weights: Array) -> Array:
+    """Return how many equal weights these are worth, in [1, N]. O(N).
+
+    Example:
+        >>> size(jnp.array([0.0, 0.0, -jnp.inf]))
+        Array(2., dtype=float32)
+    """
+    return jnp.exp(2 * jax.nn.logsumexp(log_weights) - jax.nn.logsumexp(2 * log_weights))
+
+
+def raised(log_likelihood: Array, power: Array) -> Array:
+    """Return log weights ℓ^power, where what is impossible stays so, at power 0 too. O(N).
+
+    Example:
+        >>> raised(jnp.array([-2.0, -jnp.inf]), jnp.array(0.0))
+        Array([ -0., -inf], dtype=float32)
+    """
+    is_possible = log_likelihood > -jnp.inf
+    return jnp.where(is_possible, power * log_likelihood, -jnp.inf)
+
+
+def rise(log_likelihood: Array, most: Array, *, min_ess: Scalar) -> Array:
+    """Return the greatest power, at most ``most``, worth a part ``min_ess`` of N. O(60 N).
+
+    Example:
+        >>> power = rise(jnp.array([0.0, -1.0]), jnp.array(9.0), min_ess=0.99)
+        >>> round(float(size(raised(jnp.array([0.0, -1.0]), power))), 3)
+        1.98
+    """
+    wanted = min_ess * log_likelihood.size
+
+    def is_enough(power: Array) -> Array:
+        return size(raised(log_likelihood, power)) >= wanted
+
+    def halve(bracket: tuple[Array, Array]) -> tuple[tuple[Array, Array], None]:
+        low, high = bracket
+        middle = (low + high) / 2
+        is_below = is_enough(middle)
+        return (jnp.where(is_below, middle, low), jnp.where(is_below, high, middle)), None
+
+    (low, _), _ = loop.scan(halve, (jnp.zeros_like(most), most), num_steps=_NUM_HALVINGS)
+    return jnp.where(is_enough(most), most, low)
+
+
+def draw(key: Array, log_weights: Array) -> Array:
+    """Draw N of N indices with replacement, never one of weight 0. O(N log N).
+
+    Example:
+        >>> draw(jax.random.key(0), jnp.array([-jnp.inf, 0.0, -jnp.inf]))
+        Array([1, 1, 1], dtype=int32)
+    """
+    weights = jax.nn.softmax(log_weights)
+    heaps = jnp.cumsum(weights)
+    points = jax.random.uniform(key, weights.shape, weights.dtype) * heaps[-1]
+    found = jnp.minimum(jnp.searchsorted(heaps, points, side="right"), weights.size - 1)
+    # Rounding can point at one that is not alive: the nearest before it is.
+    alive = jnp.where(weights > 0, jnp.arange(weights.size), -1)
+    before = jax.lax.cummax(alive)[found]
+    return jnp.where(before < 0, jnp.argmax(weights > 0), before).astype(jnp.int32)
+
+
+def spread(particles: Any, *, is_dense: bool) -> Array:
+    """Return a root of the particles' covariance, or of variances. O(N d + d³), O(N d²) if dense.
+
+    It is shrunk towards a small variance, as that of a warm-up: the particles may all be one.
+
+    Args:
+        particles: A pytree of floats of one dtype, with a leading axis of at least 2 particles.
+        is_dense: A lower triangle, not a number for each coordinate.
+
+    Example:
+        >>> spread(jnp.array([[0.0], [2.0]]), is_dense=False).round(2)
+        Array([0.76], dtype=float32)
+    """
+    leaves = [leaf.reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(particles)]
+    rows = jnp.concatenate(leaves, axis=1)
+    n, d = rows.shape
+    variance, times = _SHRINK
+    share, floor = n / (n + times), variance * times / (n + times)
+    if not is_dense:
+        return jnp.sqrt(share * rows.var(axis=0, ddof=1) + floor)
+    away = rows - rows.mean(axis=0, keepdims=True)
+    with jax.default_matmul_precision("highest"):
+        cov = share * (away.T @ away) / (n - 1) + floor * jnp.eye(d, dtype=rows.dtype)
+    return jnp.linalg.cholesky(cov)

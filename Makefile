@@ -1,6 +1,6 @@
 # From a fresh clone: `make demo` does the main job, `make test` checks everything.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full test-cov lint oracles serve bench clean
+.PHONY: help demo test test-full test-cov lint oracles posteriors effects serve bench clean
 
 # The first of these that runs and is 3.11 to 3.13; set PYTHON to choose another.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
@@ -44,6 +44,12 @@ test-cov: $(VENV)/.dev  ## every test but the slow ones, with coverage
 
 oracles: $(VENV)/.dev  ## hold every function against its oracle, write docs/ORACLES.md
 	$(BIN)/python -m tests.oracles
+
+posteriors: $(VENV)/.dev  ## draw twelve published posteriors (MASTERY_DATA), write docs/POSTERIORS.md
+	$(BIN)/python -m tests.posteriors
+
+effects: $(VENV)/.dev  ## estimate published effects (MASTERY_DATA), write docs/EFFECTS.md
+	$(BIN)/python -m tests.effects
 
 serve: $(VENV)/.run  ## serve the models in $(MODELS)
 	$(BIN)/mastery serve --models $(MODELS)

@@ -9,7 +9,7 @@ from benchmarks.harness import RESULTS, ROOT
 
 FAMILIES = (
     *("optimize", "convex", "quadrature", "monte_carlo", "ode", "bayesopt"),
-    *("filtering", "posterior", "sweep", "serving"),
+    *("flows", "filtering", "nonlinear_filtering", "posterior", "causal", "sweep", "serving"),
 )
 HEAD = """# Benchmarks
 

@@ -8,7 +8,7 @@ DOCS = ROOT / "docs"
 ROOMS = [
     page
     for page in sorted(DOCS.glob("*.md"))
-    if page.name not in ("README.md", "BENCHMARKS.md", "ORACLES.md")
+    if page.name not in ("README.md", "BENCHMARKS.md", "EFFECTS.md", "ORACLES.md", "POSTERIORS.md")
 ]
 TEXTS = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
 

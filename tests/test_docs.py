@@ -27,7 +27,10 @@ from serving.app import create_app
 from serving.settings import Settings
 from tests.pages import DOCS, FENCE, ROOMS, ROOT, TEXTS, name_of
 
-LONG = ("bayesopt", "choosing", "inference", "probability", "quadrature")  # half a minute each
+LONG = (  # half a minute each
+    *("bayesopt", "causal", "choosing", "inference", "mcmc", "nonlinear_filtering"),
+    *("probability", "quadrature"),
+)
 INLINE = re.compile(r"(?<!`)`(mastery [^`]+)`(?!`)")
 SHOWN = "# -> "
 VARYING = {"processing_time", "timestamp", "request_id"}  # of an answer; shown, not compared

@@ -2,5 +2,7 @@
 
 filtering  states that move
 mcmc       samples of a posterior
+vi         densities of a chosen form, near to a posterior
+causal     what a treatment does
 bayesopt   where to measure next, so that the least value is found soon
 """

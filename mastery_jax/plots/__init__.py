@@ -3,4 +3,6 @@
 curves  metrics over steps
 style   what all pictures share
 sweep   a metric against a swept field, with its spread over seeds
+chains  draws of Markov chains: over time, by rank, two quantities at once
+causal  love plot and overlap of two arms
 """

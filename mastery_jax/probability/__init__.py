@@ -11,6 +11,8 @@ information          entropy, divergences, mutual information of tables; between
 ksg                  mutual information of continuous variables, from nearest neighbors
 bayes                Bayes' rule over a table of hypotheses, one observation or many
 conjugate            priors that stay in their family, and what the next observation follows
+glm                  generalized linear models by penalized Newton
+reweighting          the Newton search under them
 maximum_likelihood   the likeliest parameters, and their standard errors
 flows                bijections with a tractable Jacobian, and the densities they carry
 gaussian_process     distributions over functions, and what they say after some values were seen

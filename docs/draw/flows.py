@@ -53,7 +53,7 @@ TARGETS: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
 
 def flows(file: pathlib.Path) -> None:
     """Draw, for each target, the points that were given, the density, and its own samples."""
-    figure = Figure(figsize=(9.0, 7.0), layout="constrained", facecolor="white")
+    figure = Figure(figsize=(8.4, 6.5), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     planes = figure.subplots(3, 4)
     axis = jnp.linspace(-WIDE, WIDE, 161)
@@ -87,7 +87,7 @@ def flows(file: pathlib.Path) -> None:
     for plane, words in zip(planes[:, 0], ("points", "√density", "samples"), strict=True):
         plane.set_ylabel(words, color=MUTED)
     file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, dpi=110)
+    figure.savefig(file, dpi=66)
     squeeze(file)
 
 

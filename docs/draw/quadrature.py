@@ -39,7 +39,7 @@ def kronrod_intervals(file: pathlib.Path) -> None:
             point = int(bound.num_evals), abs(float(estimate) - exact)
             errors.setdefault("adaptive Gauss-Kronrod", []).append(point)
         settings = (64, 21)
-        limits = (jnp.zeros(0), jnp.asarray(1e-12), jnp.asarray(0.0))
+        limits = (jnp.zeros(0), jnp.asarray(1.0), jnp.asarray(1e-12), jnp.asarray(0.0))
         found, _, _ = gauss_kronrod.search(settings, True, fn, jnp.zeros(()), jnp.ones(()), limits)
     edges = np.sort(np.asarray(found.left[: int(found.num_intervals)]))
     plane = style.axes("error", "of two narrow peaks", x="evaluations")

@@ -42,7 +42,7 @@ def frame(
     is_from, is_to = jnp.isinf(low), jnp.isinf(high)
     is_line, is_half = is_from & is_to, is_from != is_to
     is_bad = jnp.isnan(low) | ((low == high) & is_from)
-    is_bad |= ~((unit > 0) & (unit < jnp.inf))
+    is_bad |= ~(jnp.isfinite(unit) & (unit > 0))
     is_bad |= ~((low <= between) & (between <= high) & jnp.isfinite(between)).all()
     anchor = jnp.where(is_half, jnp.where(is_from, high, low), 0)
     place, away = between / unit, jnp.abs(between - anchor) / unit

@@ -17,6 +17,11 @@ from tests.contract import (
 # takes as long as all the others; two more laws of cases of some ten CPU-seconds and more, and a
 # third where a case takes a minute.
 DEAR_LAWS = (grad_equals_finite_difference, vmap_equals_loop)
+DEAR_ROOMS = {  # modules all of whose cases are dear
+    *("associative", "continuous", "expectation_maximization", "gibbs", "chains", "tempering"),
+    *("doubly_robust", "learners", "matching", "two_filter", "autoregressive", "sylvester"),
+    *("pathfinder", "numpyro_svi", "svgd", "particle_smoother", "iterated_extended", "bootstrap"),
+}
 DEAREST = {"batch.ask", "one_point.ask", "surrogate.fit", "thompson.ask"}
 DEAR = {
     "antithetic.integrate",
@@ -85,7 +90,8 @@ DEAR = {
 def pair(law, case):
     """Keep the laws of a case on one worker: they share its compiled programs."""
     marks = [pytest.mark.xdist_group(case.name)]
-    is_dear = case.name in DEAR and law in DEAR_LAWS
+    is_named = case.name in DEAR or case.function.partition(".")[0] in DEAR_ROOMS
+    is_dear = is_named and law in DEAR_LAWS
     is_dearest = case.name in DEAREST and law is keeps_dtype
     if law is jit_equals_eager or is_dear or is_dearest:
         marks.append(pytest.mark.slow)

@@ -127,7 +127,8 @@ def test_no_overlap_is_said():
     X = jnp.append(d.X, d.treatment[:, None].astype(float) + 0.1 * d.X[:, :1] / 60, axis=1)
     for name in ("weighting", "doubly_robust", "weighted_regression"):
         _, info = ESTIMATORS[name](X, d.treatment, d.y)
-        assert info.status == Status.DIVERGED
+        # Within an arm the column that tells it is that of another: the regressions say SINGULAR.
+        assert info.status in (Status.DIVERGED, Status.SINGULAR)
         assert not info.overlap.is_overlap
     _, (overlap, status) = propensity.estimate(X, d.treatment, clip=0.05)
     assert (status, int(overlap.num_clipped)) == (Status.DIVERGED, 400)

@@ -18,25 +18,22 @@ from tests.contract import (
 # third where a case takes a minute.
 DEAR_LAWS = (grad_equals_finite_difference, vmap_equals_loop)
 DEAR_ROOMS = {  # modules all of whose cases are dear
-    *("associative", "continuous", "expectation_maximization", "gibbs", "chains", "tempering"),
-    *("doubly_robust", "learners", "matching", "two_filter", "autoregressive", "sylvester"),
-    *("pathfinder", "numpyro_svi", "svgd", "particle_smoother", "iterated_extended", "bootstrap"),
+    *("associative", "expectation_maximization", "information", "square_root", "two_filter"),
+    *("cubature", "extended", "iterated_extended", "unscented", "particle", "particle_smoother"),
+    *("chains", "ensemble", "gibbs", "tempering", "warmup", "adaptive_metropolis"),
+    *("autoregressive", "continuous", "radial", "spline", "spline_coupling", "sylvester"),
+    *("coordinate_ascent", "low_rank", "numpyro_svi", "pathfinder", "secant_normal", "svgd"),
+    *("bayesian", "bootstrap", "doubly_robust", "glm", "instrument", "learners", "matching"),
+    *("propensity", "refutation", "regression", "synthetic", "weighting"),
 }
 DEAREST = {"batch.ask", "one_point.ask", "surrogate.fit", "thompson.ask"}
+DEAREST_ROOMS = {"bayesian", "doubly_robust", "learners", "refutation"}
 DEAR = {
     "antithetic.integrate",
-    "autoregressive.forward spline",
-    "autoregressive.inverse spline",
     "batch.ask",
     "bayesian_quadrature.ask",
-    "continuous.forward",
-    "continuous.inverse",
     "control_variates.integrate",
     "coordinate_descent.cross_validate",
-    "cubature.filter",
-    "cubature.smooth",
-    "cubature.step",
-    "cubature.update",
     "dense.solve dopri5",
     "dense.solve rodas4",
     "diagnostics.ess(bulk)",
@@ -44,8 +41,6 @@ DEAR = {
     "diagnostics.ess(tail)",
     "distributions.sample binomial",
     "distributions.sample gamma",
-    "extended.step",
-    "extended.update",
     "fit.maximum_likelihood",
     "fit.reverse_kl",
     "francis.eigvals",
@@ -65,24 +60,16 @@ DEAR = {
     "nuts.sample",
     "nuts.step",
     "one_point.ask",
-    "particle.filter drawing anew",
     "power_iteration.solve",
     "qr_algorithm.eigh",
     "quadratic_program.solve",
     "quasi.integrate",
-    "radial.inverse",
     "rodas4.solve direct",
     "rodas4.solve forward",
-    "spline_coupling.forward",
-    "spline_coupling.inverse",
     "stratified.integrate",
     "surrogate.fit",
     "thompson.ask",
     "unconstrained.start",
-    "unscented.filter",
-    "unscented.smooth",
-    "unscented.step",
-    "unscented.update",
     "vegas.integrate",
 }
 
@@ -90,9 +77,10 @@ DEAR = {
 def pair(law, case):
     """Keep the laws of a case on one worker: they share its compiled programs."""
     marks = [pytest.mark.xdist_group(case.name)]
-    is_named = case.name in DEAR or case.function.partition(".")[0] in DEAR_ROOMS
+    room = case.function.partition(".")[0]
+    is_named = case.name in DEAR or room in DEAR_ROOMS
     is_dear = is_named and law in DEAR_LAWS
-    is_dearest = case.name in DEAREST and law is keeps_dtype
+    is_dearest = law is keeps_dtype and (case.name in DEAREST or room in DEAREST_ROOMS)
     if law is jit_equals_eager or is_dear or is_dearest:
         marks.append(pytest.mark.slow)
     return pytest.param(law, case, id=f"{case.name}-{law.__name__}", marks=marks)

@@ -202,7 +202,7 @@ CASES = (
         {"mean": Partial(effect_of)},
         {"is_population": False},
         oracle=average_by_loop,
-        unchecked=("0/1",),
+        unchecked=("1",),
         because="draws are a tree of whatever the mean takes",
     ),
     Case(

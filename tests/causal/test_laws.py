@@ -63,7 +63,11 @@ def test_intervals_cover(name):
 
 
 def test_doubly_robust_needs_one_right_model_and_weighting_its_own():
-    """Scores or outcomes that see no covariate but sex are wrong: AIPW is off if both are."""
+    """Scores or outcomes that see no covariate are wrong: AIPW is off if both are.
+
+    With one of them right its bias goes as 1/n, not as a constant: −0.153, −0.076 and −0.038 at
+    1000, 2000 and 4000 units in two folds, over 1,000 studies each; in five folds −0.046 at 2000.
+    """
 
     def errors(estimate):
         found = many(estimate, 60, num_units=4000).estimate
@@ -125,10 +129,14 @@ def test_bad_treatments_give_no_number(name):
 def test_no_overlap_is_said():
     d = patients()
     X = jnp.append(d.X, d.treatment[:, None].astype(float) + 0.1 * d.X[:, :1] / 60, axis=1)
-    for name in ("weighting", "doubly_robust", "weighted_regression"):
+    # Within an arm the column that tells it is a multiple of another: regressions are SINGULAR.
+    for name, status in {
+        "weighting": Status.DIVERGED,
+        "doubly_robust": Status.SINGULAR,
+        "weighted_regression": Status.SINGULAR,
+    }.items():
         _, info = ESTIMATORS[name](X, d.treatment, d.y)
-        # Within an arm the column that tells it is that of another: the regressions say SINGULAR.
-        assert info.status in (Status.DIVERGED, Status.SINGULAR)
+        assert info.status == status
         assert not info.overlap.is_overlap
     _, (overlap, status) = propensity.estimate(X, d.treatment, clip=0.05)
     assert (status, int(overlap.num_clipped)) == (Status.DIVERGED, 400)

@@ -292,7 +292,7 @@ def test_what_does_not_fit_is_refused(name):
     with pytest.raises(ValueError, match=rf"{name}: inputs is float64\[5,1\], not 6 along"):
         module.filter(state, ys, model=model, inputs=pushes[1:])
     changing = model._replace(process_cov=jnp.ones((6, 4, 4)))
-    with pytest.raises(ValueError, match=rf"{name}: model.process_cov is .*\[6,4,4\], not the two"):
+    with pytest.raises(ValueError, match=rf"{name}: model.process_cov is .*\[6,4,4\], with an axis of steps"):
         module.predict(state, model=changing, inputs=pushes[0])
     with pytest.raises(ValueError, match=rf"{name}.filter: ys is float64\[2\]"):
         module.filter(state, ys[0], model=model, inputs=pushes)

@@ -76,7 +76,7 @@ def test_the_bound_of_the_eight_schools_is_below_their_evidence(kind):
         report = trust.assess(KEY, params, guide=guide, log_density=density, num_draws=4000)
     assert info.status in (Status.CONVERGED, Status.OUT_OF_STEPS)
     assert report.elbo - 5 * report.elbo_error < -31.31135  # its log evidence, by quadrature
-    assert report.elbo > -31.31135 - 0.7
+    assert report.elbo > -31.31135 - {"mean_field": 0.7, "flow": 0.3}[kind]
     np.testing.assert_allclose(report.log_evidence, -31.31135, atol=0.1)
 
 
@@ -165,7 +165,7 @@ def test_steps_that_are_lost_are_counted_and_not_taken():
         KEY, start, guide=mean_field, log_density=Partial(_cliff), rule=adam(0.05), num_steps=400
     )
     assert info.status == Status.NOT_FINITE
-    assert 0 < info.is_lost.sum() <= 400
+    assert 0 < info.steps.is_lost.sum() <= 400
     assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
 
 

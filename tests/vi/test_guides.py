@@ -97,8 +97,3 @@ def test_a_position_is_of_floats_of_one_dtype(guide, position):
 def test_a_rank_is_at_least_one():
     with pytest.raises(ValueError, match=r"^low_rank.init: rank is 0, not at least 1"):
         low_rank.init(KEY, ORIGIN, rank=0)
-
-
-def test_the_mean_is_where_it_was_put():
-    assert (numbers(mean_field.init(ORIGIN).mean) == 0).all()
-    assert MEAN.shape == (3,)

@@ -62,7 +62,9 @@ def test_pathfinder_in_two_hundred_dimensions():
     density = Partial(lambda s, x: -((x / s) ** 2).sum() / 2, scales)
     params, info = pathfinder.fit(KEY, jnp.full(200, 3.0), log_density=density, num_steps=100)
     exact = 100 * np.log(2 * np.pi) + np.log(scales).sum()
-    assert info.elbo > exact - 60  # six pairs do not learn 200 scales: a fifth of a nat for each
+    # The best normal of one scale is some 76 nats below; six pairs and a diagonal learn more.
+    of_one_scale = 100 * np.log((scales**-2).mean()) + np.log(scales).sum()
+    assert info.elbo > exact - 0.75 * of_one_scale
     assert np.corrcoef(np.log(scales), params.log_scale)[0, 1] > 0.7
 
 

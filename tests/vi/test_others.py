@@ -128,6 +128,7 @@ def log_evidence(X, y):
     return np.log(total) - shift
 
 
+@pytest.mark.slow
 def test_no_round_lowers_the_bound_and_it_is_below_the_evidence():
     X, y = regression()
     with jax.enable_x64(True):

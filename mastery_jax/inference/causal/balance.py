@@ -76,7 +76,8 @@ def measure(
     def smd(moments: list[tuple[Array, Array]]) -> Array:
         gap = moments[1][0] - moments[0][0]
         size = jnp.where(pooled == 0, 1, pooled)
-        return jnp.where(pooled == 0, jnp.where(gap == 0, 0, gap * jnp.inf), gap / size)
+        apart = jnp.where(gap > 0, jnp.inf, jnp.where(gap < 0, -jnp.inf, 0))
+        return jnp.where(pooled == 0, apart, gap / size)
 
     _, ess = effect.sizes(weights, treated)
     before, after = (moments[1][1] / moments[0][1] for moments in (raw, now))

@@ -74,7 +74,7 @@ def estimate(
     Example:
         >>> x = jnp.linspace(-1.0, 1.0, 40)
         >>> treatment = (jnp.arange(40) % 3 == 0).astype(jnp.int32)
-        >>> y = x + 2.0 * treatment + 0.01 * jnp.cos(40 * x)
+        >>> y = x + jnp.where(treatment == 1, 2.0, 0.0) + 0.01 * jnp.cos(40 * x)
         >>> found, _ = estimate(jax.random.key(0), x[:, None], treatment, y)
         >>> round(float(found.estimate), 1)
         2.0

@@ -76,7 +76,7 @@ def estimate(
     Example:
         >>> x = jnp.linspace(-1.0, 1.0, 40)
         >>> treatment = (jnp.arange(40) % 3 == 0).astype(jnp.int32)
-        >>> found, info = estimate(x[:, None], treatment, x + 2.0 * treatment)
+        >>> found, info = estimate(x[:, None], treatment, x + jnp.where(treatment == 1, 2.0, 0.0))
         >>> round(float(found.estimate), 3), bool(info.overlap.is_overlap)
         (2.0, True)
     """
@@ -144,7 +144,8 @@ def weighted_regression(
     Example:
         >>> x = jnp.linspace(-1.0, 1.0, 40)
         >>> treatment = (jnp.arange(40) % 3 == 0).astype(jnp.int32)
-        >>> found, _ = weighted_regression(x[:, None], treatment, x + 2.0 * treatment)
+        >>> y = x + jnp.where(treatment == 1, 2.0, 0.0)
+        >>> found, _ = weighted_regression(x[:, None], treatment, y)
         >>> round(float(found.estimate), 3)
         2.0
     """

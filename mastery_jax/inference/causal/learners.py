@@ -69,7 +69,8 @@ def single(
     Example:
         >>> X = jnp.array([[0.0], [1.0], [2.0], [0.0], [1.0], [2.0]])
         >>> treatment = jnp.array([0, 0, 0, 1, 1, 1])
-        >>> single(X, treatment, 3 * X[:, 0] * treatment, X[:3])[0].round(2).tolist()
+        >>> y = jnp.where(treatment == 1, 3 * X[:, 0], 0)
+        >>> single(X, treatment, y, X[:3])[0].round(2).tolist()
         [0.0, 3.0, 6.0]
     """
     given = effect.arms(treatment, weights, y)

@@ -62,7 +62,7 @@ def estimate(
     Example:
         >>> X = jnp.array([[0.0], [1.0], [2.0], [1.0], [2.0], [3.0]])
         >>> treatment = jnp.array([0, 0, 0, 1, 1, 1])
-        >>> found, _ = estimate(X, treatment, X[:, 0] + 2 * treatment)
+        >>> found, _ = estimate(X, treatment, X[:, 0] + jnp.where(treatment == 1, 2.0, 0.0))
         >>> round(float(found.estimate), 3)
         2.0
     """

@@ -65,7 +65,7 @@ def sample(
         ((1000, 4), -10.0)
     """
     keys = jax.random.split(key, 6)
-    dtype = jnp.result_type(jnp.asarray(confounding, float))
+    dtype = jnp.result_type(confounding)
     age = 60 + 12 * jax.random.normal(keys[0], (num_units,), dtype)
     severity = jax.random.beta(keys[1], 2.0, 2.0, (num_units,), dtype)
     sick = jax.random.poisson(keys[2], 1.5, (num_units,)).astype(dtype)

@@ -21,6 +21,7 @@ from jaxtyping import Array
 from mastery_jax.core import smallmat
 from mastery_jax.inference.filtering import (
     assumed_density,
+    linear_gaussian,
     matrix,
     nonlinear,
     particle,
@@ -47,7 +48,7 @@ def model_of(model: nonlinear.Model) -> particle.Model:
         >>> model_of(cosine).log_emission(jnp.zeros(1), jnp.zeros(1))
         Array(-0.9189385, dtype=float32)
     """
-    nonlinear.at_one_time("additive_noise.model_of", model)
+    linear_gaussian.at_one_time("additive_noise.model_of", model)
     return particle.Model(
         sample_transition=Partial(_sample_transition, model),
         log_emission=Partial(_log_emission, model),
@@ -73,7 +74,7 @@ def guide(model: nonlinear.Model) -> particle.Proposal:
         >>> f"{jnp.exp(-2 * log_density):.4f}"  # of N(1, 1/2) at 1: 2π/2
         '3.1416'
     """
-    nonlinear.at_one_time("additive_noise.guide", model)
+    linear_gaussian.at_one_time("additive_noise.guide", model)
     return particle.Proposal(
         sample=Partial(_sample_proposal, model), log_density=Partial(_log_proposal, model)
     )

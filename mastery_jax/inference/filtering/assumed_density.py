@@ -13,7 +13,6 @@ Source: Särkkä (2013), *Bayesian Filtering and Smoothing*, chapters 5, 6 and 9
 (2009), *IEEE Transactions on Automatic Control* 54(6), 1254.
 """
 
-import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -23,12 +22,11 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from mastery_jax.core import loop
-from mastery_jax.inference.filtering import matrix
+from mastery_jax.inference.filtering import linear_gaussian, matrix, observation
 from mastery_jax.inference.filtering.kalman import Beliefs, Info
 from mastery_jax.inference.filtering.linear_gaussian import State
 from mastery_jax.inference.filtering.nonlinear import (
     Model,
-    at_one_time,
     emission_of,
     over_time,
     transition_of,
@@ -94,7 +92,7 @@ def tangent(fn: Function, state: State, at: Array) -> Linearization:
 
 def ahead(method: Method, state: State, *, model: Model, inputs: Any) -> State:
     """Return the belief one step ahead."""
-    at_one_time(method.name, model)
+    linear_gaussian.at_one_time(method.name, model)
     with jax.default_matmul_precision("highest"):
         return symmetric(_ahead(method, state, model, inputs))
 
@@ -103,7 +101,7 @@ def given(
     method: Method, state: State, y: Array, *, model: Model, inputs: Any, is_observed: Array | None
 ) -> tuple[State, Info]:
     """Return the belief given an observation, and what the step tells about itself."""
-    at_one_time(method.name, model)
+    linear_gaussian.at_one_time(method.name, model)
     with jax.default_matmul_precision("highest"):
         state, info = _given(method, state, y, model, inputs, is_observed)
         return symmetric(state), info
@@ -183,9 +181,7 @@ def conditioned(
     gain = matrix.solve(S, seen.cross).T
     mean = state.mean + matrix.product(gain, innovation)
     cov = seen.left(gain) + matrix.congruence(gain, observed.emission_cov)
-    count = len(innovation) if is_observed is None else is_observed.sum(dtype=innovation.dtype)
-    distance = (innovation * matrix.solve(S, innovation[:, None])[:, 0]).sum()
-    log_likelihood = -(distance + matrix.log_det(S) + count * math.log(2 * math.pi)) / 2
+    log_likelihood = observation.log_density(innovation[:, None], S, is_observed)[0]
     return State(mean, cov), Info(log_likelihood, innovation, S)
 
 

@@ -26,7 +26,7 @@ from jaxtyping import Array, Bool, Float
 
 from mastery_jax.core import loop
 from mastery_jax.core.check import checked
-from mastery_jax.inference.filtering import assumed_density, extended, nonlinear
+from mastery_jax.inference.filtering import assumed_density, extended, linear_gaussian
 from mastery_jax.inference.filtering.kalman import Beliefs
 from mastery_jax.inference.filtering.linear_gaussian import State
 from mastery_jax.inference.filtering.nonlinear import Model
@@ -87,7 +87,7 @@ def update(
         ('0.97', True)
     """
     _at_least_one("update", num_iterations)
-    nonlinear.at_one_time("iterated_extended", model)
+    linear_gaussian.at_one_time("iterated_extended", model)
     with jax.default_matmul_precision("highest"):
         state, info = _update(num_iterations, state, y, model, inputs, is_observed)
         return assumed_density.symmetric(state), info
@@ -105,7 +105,7 @@ def step(
     is_observed: Bool[Array, " obs"] | None = None,
 ) -> tuple[State, Info]:
     """Predict as ``extended`` does, then condition on ``y``; all else is as in ``update``."""
-    nonlinear.at_one_time("iterated_extended", model)
+    linear_gaussian.at_one_time("iterated_extended", model)
     return update(
         extended.predict(state, model=model, inputs=inputs),
         y,

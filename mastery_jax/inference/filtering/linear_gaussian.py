@@ -20,7 +20,17 @@ from mastery_jax.core import loop
 from mastery_jax.core.check import checked
 from mastery_jax.inference.filtering import matrix
 
-__all__ = ["Model", "Path", "State", "at_one_time", "over_time", "plus", "simulate", "varying"]
+__all__ = [
+    "Model",
+    "Path",
+    "State",
+    "at_one_time",
+    "noise",
+    "over_time",
+    "plus",
+    "simulate",
+    "varying",
+]
 
 _VECTORS = ("process_mean", "emission_mean")  # all other fields of a model are matrices
 
@@ -91,9 +101,9 @@ def simulate(key: Key[Array, ""], state: State, *, model: Model, num_steps: int)
     changing = over_time("linear_gaussian.simulate", model, num_steps)
     start_key, process_key, emission_key = jax.random.split(key, 3)
     with jax.default_matmul_precision("highest"):
-        start = state.mean + _noise(start_key, state.cov, 1)[0]
-        shocks = plus(_noise(process_key, model.process_cov, num_steps), model.process_mean)
-        noise = plus(_noise(emission_key, model.emission_cov, num_steps), model.emission_mean)
+        start = state.mean + noise(start_key, state.cov, 1)[0]
+        shocks = plus(noise(process_key, model.process_cov, num_steps), model.process_mean)
+        errors = plus(noise(emission_key, model.emission_cov, num_steps), model.emission_mean)
 
         def move(x: Array, now: tuple[Array, dict[str, Array]]) -> tuple[Array, Array]:
             shock, fields = now
@@ -105,7 +115,7 @@ def simulate(key: Key[Array, ""], state: State, *, model: Model, num_steps: int)
             seen = jax.vmap(matrix.product)(model.emission, states)
         else:
             seen = states @ model.emission.T
-        return Path(states=states, observations=seen + noise)
+        return Path(states=states, observations=seen + errors)
 
 
 def at_one_time(where: str, model: NamedTuple) -> None:
@@ -161,11 +171,11 @@ def varying(model: NamedTuple) -> dict[str, Array]:
     return {
         name: field
         for name, field in model._asdict().items()
-        if field is not None and field.ndim == (2 if name in _VECTORS else 3)
+        if getattr(field, "ndim", 0) == (2 if name in _VECTORS else 3)
     }
 
 
-def _noise(key: Array, cov: Array, num_steps: int) -> Array:
-    """Return draws of N(0, cov), along a leading axis."""
+def noise(key: Array, cov: Array, num_steps: int) -> Array:
+    """Return draws of N(0, cov), along a leading axis. O(num_steps d² + d³)."""
     zero = jnp.zeros(cov.shape[:-1], cov.dtype)
     return jax.random.multivariate_normal(key, zero, cov, (num_steps,), cov.dtype, method="svd")

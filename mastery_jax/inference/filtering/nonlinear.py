@@ -19,9 +19,10 @@ from jaxtyping import Array, Float, Key
 
 from mastery_jax.core import loop
 from mastery_jax.core.check import checked
+from mastery_jax.inference.filtering import linear_gaussian
 from mastery_jax.inference.filtering.linear_gaussian import Path, State
 
-__all__ = ["Model", "at_one_time", "emission_of", "over_time", "simulate", "transition_of"]
+__all__ = ["Model", "emission_of", "over_time", "simulate", "transition_of"]
 
 
 class Model(NamedTuple):
@@ -72,9 +73,9 @@ def simulate(
     _, inputs = over_time("nonlinear.simulate", model, inputs, num_steps)
     start_key, process_key, emission_key = jax.random.split(key, 3)
     with jax.default_matmul_precision("highest"):
-        start = state.mean + _noise(start_key, state.cov, 1)[0]
-        shocks = _noise(process_key, model.process_cov, num_steps)
-        noise = _noise(emission_key, model.emission_cov, num_steps)
+        start = state.mean + linear_gaussian.noise(start_key, state.cov, 1)[0]
+        shocks = linear_gaussian.noise(process_key, model.process_cov, num_steps)
+        noise = linear_gaussian.noise(emission_key, model.emission_cov, num_steps)
 
         def move(x: Array, now: tuple[Array, Array, Any]) -> tuple[Array, Path]:
             shock, noise, inputs = now
@@ -92,25 +93,6 @@ def transition_of(model: Model, inputs: Any) -> Callable[[Array], Array]:
 def emission_of(model: Model, inputs: Any) -> Callable[[Array], Array]:
     """Return h at one time, which insists on the shape of what it returns."""
     return _bound("emission", model.emission, inputs, model.emission_cov.shape[-1])
-
-
-def at_one_time(where: str, model: Model) -> None:
-    """Insist that a model is one of a single step.
-
-    Args:
-        where: Whose error it is.
-        model: What a ``predict``, an ``update`` or a ``step`` was given.
-
-    Raises:
-        ValueError: a covariance has an axis of steps.
-    """
-    for name in ("process_cov", "emission_cov"):
-        cov = getattr(model, name)
-        if cov.ndim == 3:
-            raise ValueError(
-                f"{where}: model.{name} is {jax.typeof(cov).str_short()}, not the two axes of one "
-                "step; give the row that belongs to it"
-            )
 
 
 def over_time(
@@ -133,17 +115,16 @@ def over_time(
     Raises:
         ValueError: covariances or inputs that have another number of steps.
     """
+    changing = linear_gaussian.over_time(where, model, num_steps, num_spare=num_spare)
 
-    def rows(name: str, leaf: Any) -> Any:
+    def rows(leaf: Any) -> Any:
         spare = jnp.shape(leaf)[0] - num_steps if jnp.ndim(leaf) else -1
         if not 0 <= spare <= num_spare:
             shown = jax.typeof(jnp.asarray(leaf)).str_short()
-            raise ValueError(f"{where}: {name} is {shown}, not {num_steps} along its first axis")
+            raise ValueError(f"{where}: inputs is {shown}, not {num_steps} along its first axis")
         return leaf[spare:]
 
-    covs = {"process_cov": model.process_cov, "emission_cov": model.emission_cov}
-    varying = {name: rows(f"model.{name}", cov) for name, cov in covs.items() if cov.ndim == 3}
-    return varying, jax.tree.map(lambda leaf: rows("inputs", leaf), inputs)
+    return changing, jax.tree.map(rows, inputs)
 
 
 def _bound(name: str, fn: Partial, inputs: Any, size: int) -> Callable[[Array], Array]:
@@ -155,9 +136,3 @@ def _bound(name: str, fn: Partial, inputs: Any, size: int) -> Callable[[Array], 
         return value
 
     return call
-
-
-def _noise(key: Array, cov: Array, num_steps: int) -> Array:
-    """Return draws of N(0, cov), along a leading axis."""
-    zero = jnp.zeros(cov.shape[:-1], cov.dtype)
-    return jax.random.multivariate_normal(key, zero, cov, (num_steps,), cov.dtype, method="svd")

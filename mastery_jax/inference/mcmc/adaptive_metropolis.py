@@ -23,6 +23,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from mastery_jax.core.check import checked
+from mastery_jax.inference import vector
 from mastery_jax.inference.mcmc import metropolis, target
 from mastery_jax.inference.mcmc.target import Factor
 
@@ -71,14 +72,14 @@ def init(position: Any, *, log_density: Partial, factor: Factor = 1.0) -> State:
         Array(-1., dtype=float32)
     """
     where = "adaptive_metropolis.init"
-    x, _ = target.flat(where, position)
+    x, _ = vector.flat(where, position)
     unit = jnp.eye(x.size, dtype=x.dtype)
     whole = jax.vmap(partial(target.times, where, factor), 1, 1)(unit)
     with jax.default_matmul_precision("highest"):
         cov = whole @ whole.T
     return State(
         position=position,
-        log_density=target.value_at(where, log_density, position),
+        log_density=vector.value_at(where, log_density, position),
         num_steps=jnp.int32(0),
         log_scale=jnp.asarray(jnp.log(2.4) - jnp.log(x.size) / 2, x.dtype),
         factor=whole,
@@ -115,12 +116,12 @@ def step(
     """
     if num_warmup < 0:
         raise ValueError(f"adaptive_metropolis.step: num_warmup is {num_warmup}, not at least 0")
-    x, _ = target.flat("adaptive_metropolis.step", state.position)
+    x, _ = vector.flat("adaptive_metropolis.step", state.position)
     if x.shape != state.mean.shape:
         raise ValueError(
             f"adaptive_metropolis.step: position has {x.size} numbers, not {state.mean.size}"
         )
-    target.refuse("adaptive_metropolis.step", log_density, state.position)
+    vector.refuse("adaptive_metropolis.step", log_density, state.position)
     step_size = jnp.exp(state.log_scale)
     moved, info = metropolis.step(
         key,
@@ -140,7 +141,7 @@ def step(
 
 
 def _learn(state: State, *, accept_prob: Array) -> State:
-    x, _ = target.flat("adaptive_metropolis.step", state.position)
+    x, _ = vector.flat("adaptive_metropolis.step", state.position)
     t = state.num_steps.astype(x.dtype)
     gain = 2 / (t + 4 * x.size)
     away = x - state.mean

@@ -21,6 +21,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Key
 
 from mastery_jax.core.check import Scalar, checked
+from mastery_jax.inference import vector
 from mastery_jax.inference.mcmc import target
 from mastery_jax.inference.mcmc.target import Factor, State
 
@@ -91,7 +92,7 @@ def step(
     where = "barker.step"
     size_key, sign_key, accept_key = jax.random.split(key, 3)
     times = partial(target.times, where, factor)
-    x, back = target.flat(where, state.position)
+    x, back = vector.flat(where, state.position)
     slope = times(target.against(where, state.gradient, state.position), transpose=True)
     z = step_size * jax.random.normal(size_key, x.shape, x.dtype)
     chance = jax.random.uniform(sign_key, x.shape, x.dtype)

@@ -19,6 +19,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from mastery_jax.core import loop
 from mastery_jax.core.check import checked
+from mastery_jax.inference import vector
 from mastery_jax.inference.mcmc import target
 from mastery_jax.inference.mcmc.target import Factor
 
@@ -70,8 +71,8 @@ def init(position: Any, *, log_density: Partial) -> State:
         >>> init(jnp.ones(2), log_density=Partial(lambda x: -x @ x / 2)).log_density
         Array(-1., dtype=float32)
     """
-    target.flat("elliptical_slice.init", position)
-    return State(position, target.value_at("elliptical_slice.init", log_density, position))
+    vector.flat("elliptical_slice.init", position)
+    return State(position, vector.value_at("elliptical_slice.init", log_density, position))
 
 
 @partial(jax.jit, static_argnames=("max_evals",))
@@ -114,7 +115,7 @@ def step(
     if max_evals < 1:
         raise ValueError(f"{where}: max_evals is {max_evals}, not at least 1")
     ellipse_key, height_key, angle_key, search_key = jax.random.split(key, 4)
-    x, back = target.flat(where, state.position)
+    x, back = vector.flat(where, state.position)
     mean = _mean(prior_mean, state.position, x)
     across = target.times(where, factor, jax.random.normal(ellipse_key, x.shape, x.dtype))
     height = state.log_density + jnp.log(jax.random.uniform(height_key, (), x.dtype))
@@ -123,7 +124,7 @@ def step(
     def attempt(search: _Search) -> tuple[_Search, _Tried]:
         around = (x - mean) * jnp.cos(search.angle) + across * jnp.sin(search.angle)
         position = back(mean + around)
-        value = target.value_at(where, log_density, position)
+        value = vector.value_at(where, log_density, position)
         low = jnp.where(search.angle < 0, search.angle, search.low)
         high = jnp.where(search.angle < 0, search.high, search.angle)
         key, draw_key = jax.random.split(search.key)
@@ -150,4 +151,4 @@ def _mean(prior_mean: Any, position: Any, x: Array) -> Array:
             f"elliptical_slice.step: prior_mean has shapes {shapes[0]}, not one number or the "
             f"position's {shapes[1]}"
         )
-    return target.flat("elliptical_slice.step", prior_mean)[0].astype(x.dtype)
+    return vector.flat("elliptical_slice.step", prior_mean)[0].astype(x.dtype)

@@ -20,6 +20,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Key
 
 from mastery_jax.core.check import Scalar, checked
+from mastery_jax.inference import vector
 from mastery_jax.inference.mcmc import target
 
 __all__ = ["Info", "State", "init", "step"]
@@ -64,7 +65,7 @@ def init(position: Any, *, log_density: Partial) -> State:
             f"ensemble.init: position has {len(rows)} walkers, not an even number of at least "
             f"{2 * rows.shape[1]}, twice their dimension"
         )
-    value = partial(target.value_at, "ensemble.init", log_density)
+    value = partial(vector.value_at, "ensemble.init", log_density)
     return State(position, jax.vmap(value)(position))
 
 
@@ -128,7 +129,7 @@ def _stretched(
     other = others[jax.random.randint(which_key, (), 0, len(others))]
     z = jnp.square((stretch - 1) * jax.random.uniform(stretch_key, (), x.dtype) + 1) / stretch
     there = other + z * (x - other)
-    proposed = target.value_at("ensemble.step", log_density, back(there))
+    proposed = vector.value_at("ensemble.step", log_density, back(there))
     log_ratio = (x.size - 1) * jnp.log(z) + proposed - value
     prob, is_new = target.decide(accept_key, log_ratio, proposed)
     x, value = target.choose(is_new, (there, proposed), (x, value))
@@ -137,7 +138,7 @@ def _stretched(
 
 def _rows(where: str, position: Any) -> tuple[Array, Any]:
     """Return the walkers as rows, and the way from a row to a position."""
-    target.flat(where, position)
+    vector.flat(where, position)
     heads = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(position)}
     if len(heads) != 1 or heads == {()}:
         raise ValueError(f"{where}: position has leading axes {sorted(heads)}, not one of walkers")

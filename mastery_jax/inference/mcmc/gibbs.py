@@ -18,7 +18,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Key
 
 from mastery_jax.core.check import checked
-from mastery_jax.inference.mcmc import target
+from mastery_jax.inference import vector
 from mastery_jax.inference.mcmc.kernel import Kernel, refresh
 
 __all__ = ["Info", "State", "init", "step"]
@@ -64,9 +64,9 @@ def init(position: Position, *, log_density: Partial, kernels: dict[str, Any]) -
         >>> float(init(at, log_density=f, kernels={"a": walk, "b": walk}).log_density)
         -0.5
     """
-    target.flat("gibbs.init", position)
+    vector.flat("gibbs.init", position)
     _refuse("gibbs.init", position, kernels)
-    value = target.value_at("gibbs.init", log_density, position)
+    value = vector.value_at("gibbs.init", log_density, position)
     blocks = {
         name: kernel.init(position[name], log_density=_conditional(log_density, position, name))
         if isinstance(kernel, Kernel)
@@ -113,7 +113,7 @@ def step(
         (False, False)
     """
     _refuse("gibbs.step", state.position, kernels)
-    target.refuse("gibbs.step", log_density, state.position)
+    vector.refuse("gibbs.step", log_density, state.position)
     position, blocks, infos = dict(state.position), dict(state.blocks), {}
     keys = jax.random.split(key, len(kernels))
     is_divergent = jnp.array(False)
@@ -130,7 +130,7 @@ def step(
         )
         position[name] = blocks[name].position
         is_divergent = is_divergent | getattr(infos[name], "is_divergent", False)
-    value = target.value_at("gibbs.step", log_density, position)
+    value = vector.value_at("gibbs.step", log_density, position)
     return State(position, value, blocks), Info(blocks=infos, is_divergent=is_divergent)
 
 

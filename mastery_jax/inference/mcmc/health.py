@@ -16,7 +16,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from mastery_jax.core.check import Scalar, checked
 from mastery_jax.core.status import Status
-from mastery_jax.inference.mcmc import diagnostics, target
+from mastery_jax.inference import vector
+from mastery_jax.inference.mcmc import diagnostics
 
 __all__ = ["Verdict", "judge"]
 
@@ -124,5 +125,5 @@ def _rows(draws: Any) -> Array:
             f"health.judge: draws have leading axes {sorted(heads)}, not of chains and at least 4 "
             "draws"
         )
-    target.flat("health.judge", draws)
+    vector.flat("health.judge", draws)
     return jnp.concatenate([leaf.reshape(*head, -1) for leaf in leaves], axis=2)

@@ -21,6 +21,7 @@ from jaxtyping import Array, Bool, Float, Key
 
 from mastery_jax.core import loop
 from mastery_jax.core.check import Scalar, checked
+from mastery_jax.inference import vector
 from mastery_jax.inference.mcmc import target
 from mastery_jax.inference.mcmc.target import Factor, State
 
@@ -142,7 +143,7 @@ def step(
         (True, True)
     """
     momentum_key, length_key, accept_key = jax.random.split(key, 3)
-    x, _ = target.flat("hmc.step", state.position)
+    x, _ = vector.flat("hmc.step", state.position)
     p = jax.random.normal(momentum_key, x.shape, x.dtype)
     longer = jax.random.uniform(length_key, (), x.dtype, minval=-1.0)
     length = step_size * (1 + jitter * longer)
@@ -164,7 +165,7 @@ def _followed(
 ) -> Phase:
     if num_steps < 1:
         raise ValueError(f"{where}: num_steps is {num_steps}, not at least 1")
-    x, back = target.flat(where, phase.state.position)
+    x, back = vector.flat(where, phase.state.position)
     g = target.against(where, phase.state.gradient, phase.state.position)
     if phase.momentum.shape != x.shape:
         raise ValueError(

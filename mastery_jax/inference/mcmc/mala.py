@@ -17,6 +17,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Key
 
 from mastery_jax.core.check import Scalar, checked
+from mastery_jax.inference import vector
 from mastery_jax.inference.mcmc import target
 from mastery_jax.inference.mcmc.target import Factor, State
 
@@ -89,7 +90,7 @@ def step(
     where = "mala.step"
     walk_key, accept_key = jax.random.split(key)
     times = partial(target.times, where, factor)
-    x, back = target.flat(where, state.position)
+    x, back = vector.flat(where, state.position)
     lean = (
         step_size / 2 * times(target.against(where, state.gradient, state.position), transpose=True)
     )

@@ -16,6 +16,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Key
 
 from mastery_jax.core.check import Scalar, checked
+from mastery_jax.inference import vector
 from mastery_jax.inference.mcmc import target
 from mastery_jax.inference.mcmc.target import Factor
 
@@ -54,8 +55,8 @@ def init(position: Any, *, log_density: Partial) -> State:
         >>> init(jnp.ones(2), log_density=Partial(lambda x: -x @ x / 2)).log_density
         Array(-1., dtype=float32)
     """
-    target.flat("metropolis.init", position)
-    return State(position, target.value_at("metropolis.init", log_density, position))
+    vector.flat("metropolis.init", position)
+    return State(position, vector.value_at("metropolis.init", log_density, position))
 
 
 @jax.jit
@@ -93,10 +94,10 @@ def step(
     """
     where = "metropolis.step"
     walk_key, accept_key = jax.random.split(key)
-    x, back = target.flat(where, state.position)
+    x, back = vector.flat(where, state.position)
     jump = target.times(where, factor, jax.random.normal(walk_key, x.shape, x.dtype))
     position = back(x + step_size * jump)
-    value = target.value_at(where, log_density, position)
+    value = vector.value_at(where, log_density, position)
     prob, is_accepted = target.decide(accept_key, value - state.log_density, value)
     moved = target.choose(is_accepted, State(position, value), state)
     return moved, Info(accept_prob=prob, is_accepted=is_accepted)

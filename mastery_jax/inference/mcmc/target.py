@@ -10,7 +10,6 @@ standard normal the better Σ is its covariance; ∂f/∂u = Lᵀ ∂f/∂x, so 
 Source: Metropolis et al. (1953), *J. Chem. Phys.* 21, 1087; Hastings (1970), *Biometrika* 57, 97.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -20,6 +19,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float
 
 from mastery_jax.core.check import Scalar
+from mastery_jax.inference import vector
 
 __all__ = [
     "Factor",
@@ -27,12 +27,9 @@ __all__ = [
     "against",
     "choose",
     "decide",
-    "flat",
     "gradient_at",
-    "refuse",
     "stand",
     "times",
-    "value_at",
 ]
 
 Factor = Scalar | Float[Array, " d"] | Float[Array, "d d"]
@@ -47,55 +44,6 @@ class State(NamedTuple):
     log_density: Float[Array, ""]  # nats, up to a constant
 
 
-def flat(where: str, position: Any) -> tuple[Array, Callable[[Array], Any]]:
-    """Return the numbers of a position as a vector, and the way back. O(d).
-
-    Raises:
-        ValueError: leaves that are no floats, of several dtypes, or none at all.
-
-    Example:
-        >>> x, back = flat("here", {"a": jnp.ones(2), "b": jnp.zeros(())})
-        >>> x
-        Array([1., 1., 0.], dtype=float32)
-    """
-    leaves = jax.tree.leaves(position)
-    dtypes = {jnp.result_type(leaf) for leaf in leaves}
-    if len(dtypes) != 1 or not all(jnp.issubdtype(dtype, jnp.floating) for dtype in dtypes):
-        came = sorted(map(str, dtypes)) or "none"
-        raise ValueError(f"{where}: position has leaves of {came}, not of one floating dtype")
-    if sum(jnp.size(leaf) for leaf in leaves) == 0:
-        raise ValueError(f"{where}: position has no numbers, not at least one")
-    return ravel_pytree(position)
-
-
-def value_at(where: str, log_density: Partial, position: Any) -> Array:
-    """Return the log density of a position, in its dtype. O(1) besides the density.
-
-    Raises:
-        ValueError: the log density is not one number.
-
-    Example:
-        >>> value_at("here", Partial(lambda x: -x @ x), jnp.ones(2))
-        Array(-2., dtype=float32)
-    """
-    found = log_density(position)
-    if jnp.shape(found):
-        raise ValueError(f"{where}: log_density has shape {jnp.shape(found)}, not of a scalar")
-    return jnp.asarray(found, jnp.result_type(*jax.tree.leaves(position)))
-
-
-def refuse(where: str, log_density: Partial, position: Any) -> None:
-    """Raise what ``value_at`` would, without computing anything.
-
-    Raises:
-        ValueError: the log density is not one number.
-
-    Example:
-        >>> refuse("here", Partial(lambda x: -x @ x), jnp.ones(2))
-    """
-    jax.eval_shape(lambda x: value_at(where, log_density, x), position)
-
-
 def gradient_at(where: str, log_density: Partial, position: Any) -> tuple[Array, Any]:
     """Return the log density and its gradient, a tree like the position. O(1) gradients.
 
@@ -106,7 +54,7 @@ def gradient_at(where: str, log_density: Partial, position: Any) -> tuple[Array,
         >>> gradient_at("here", Partial(lambda x: -x @ x), jnp.ones(2))
         (Array(-2., dtype=float32), Array([-2., -2.], dtype=float32))
     """
-    return jax.value_and_grad(lambda x: value_at(where, log_density, x))(position)
+    return jax.value_and_grad(lambda x: vector.value_at(where, log_density, x))(position)
 
 
 def stand(where: str, log_density: Partial, position: Any) -> State:
@@ -119,7 +67,7 @@ def stand(where: str, log_density: Partial, position: Any) -> State:
         >>> stand("here", Partial(lambda x: -x @ x), jnp.ones(2)).log_density
         Array(-2., dtype=float32)
     """
-    flat(where, position)
+    vector.flat(where, position)
     value, gradient = gradient_at(where, log_density, position)
     return State(position=position, gradient=gradient, log_density=value)
 

@@ -26,6 +26,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from mastery_jax.core import loop
 from mastery_jax.core.check import Scalar, checked
 from mastery_jax.core.status import Status
+from mastery_jax.inference import vector
 from mastery_jax.inference.mcmc import target, weights
 from mastery_jax.inference.mcmc.kernel import Kernel
 
@@ -153,7 +154,7 @@ def step(
     keys = jax.random.split(move_key, which.size)
     walk = partial(_moved, kernel, density, num_moves, given)
     particles, accept_prob = jax.vmap(walk)(keys, drawn)
-    value = partial(target.value_at, "tempering.step", log_likelihood)
+    value = partial(vector.value_at, "tempering.step", log_likelihood)
     n = jnp.asarray(which.size, log_weights.dtype)
     after = State(
         particles=particles,
@@ -247,7 +248,7 @@ def sample(
 
 
 def _begun(where: str, particles: Any, log_likelihood: Partial) -> State:
-    x, _ = target.flat(where, particles)
+    x, _ = vector.flat(where, particles)
     heads = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(particles)}
     num = min(heads)
     if len(heads) != 1 or num < (2,):
@@ -256,7 +257,7 @@ def _begun(where: str, particles: Any, log_likelihood: Partial) -> State:
         )
     return State(
         particles=particles,
-        log_likelihood=jax.vmap(partial(target.value_at, where, log_likelihood))(particles),
+        log_likelihood=jax.vmap(partial(vector.value_at, where, log_likelihood))(particles),
         temperature=jnp.zeros((), x.dtype),
         log_evidence=jnp.zeros((), x.dtype),
         eve=jnp.arange(num[0], dtype=jnp.int32),

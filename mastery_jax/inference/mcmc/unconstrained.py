@@ -7,6 +7,7 @@ Source: Carpenter et al. (2017), *J. Stat. Softw.* 76(1), section 2.7; bijection
 ``biject_to``.
 """
 
+import contextlib
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from numpyro.infer.util import constrain_fn, initialize_model, potential_energy
 
 from mastery_jax.core.check import checked
 
-__all__ = ["Model", "from_numpyro", "start"]
+__all__ = ["Model", "from_numpyro", "precision", "start"]
 
 
 class Model(NamedTuple):
@@ -57,10 +58,7 @@ def start(key: Key[Array, ""], *, model: Partial, num_chains: int) -> dict[str, 
     Raises:
         ValueError: The model has a discrete latent value.
     """
-    dtypes = [jnp.result_type(leaf) for leaf in jax.tree.leaves(model)]
-    floats = [dtype for dtype in dtypes if jnp.issubdtype(dtype, jnp.floating)]
-    # NumPyro draws in jax's default width; what counts is that of the data.
-    with jax.enable_x64(jnp.result_type(float, *floats).itemsize == 8):
+    with precision(model):
         trace_key, *keys = jax.random.split(key, num_chains + 1)
         anywhere = handlers.substitute(
             handlers.seed(model, trace_key), substitute_fn=init_to_uniform
@@ -72,6 +70,17 @@ def start(key: Key[Array, ""], *, model: Partial, num_chains: int) -> dict[str, 
                     f"unconstrained.start: {name} is discrete; sum it out of the model"
                 )
         return initialize_model(jnp.stack(keys), model).param_info.z
+
+
+def precision(model: Partial) -> contextlib.AbstractContextManager[Any]:
+    """Make NumPyro work in the width of a model's data: it takes its own from jax's default.
+
+    Args:
+        model: As in ``from_numpyro``.
+    """
+    dtypes = [jnp.result_type(leaf) for leaf in jax.tree.leaves(model)]
+    floats = [dtype for dtype in dtypes if jnp.issubdtype(dtype, jnp.floating)]
+    return jax.enable_x64(jnp.result_type(float, *floats).itemsize == 8)
 
 
 def _log_density(model: Partial, position: Any) -> Array:

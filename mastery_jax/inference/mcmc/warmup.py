@@ -26,6 +26,7 @@ from jaxtyping import Array, Float, Int
 from numpyro.infer.hmc_util import HMCAdaptState
 
 from mastery_jax.core.check import Scalar, checked
+from mastery_jax.inference import vector
 from mastery_jax.inference.mcmc import target
 
 __all__ = [
@@ -92,7 +93,7 @@ def init(position: Any, *, step_size: Scalar = 1.0, dense_mass: bool = False) ->
         >>> init(jnp.zeros(3), step_size=0.1).inverse_mass
         Array([1., 1., 1.], dtype=float32)
     """
-    x, _ = target.flat("warmup.init", position)
+    x, _ = vector.flat("warmup.init", position)
     unit = jnp.eye(x.size, dtype=x.dtype) if dense_mass else jnp.ones_like(x)
     step_size = jnp.asarray(step_size, x.dtype)
     return State(
@@ -140,7 +141,7 @@ def update(
         >>> bool(always.step_size > start.step_size)
         True
     """
-    x, _ = target.flat("warmup.update", position)
+    x, _ = vector.flat("warmup.update", position)
     if num_warmup < 1:
         raise ValueError(f"warmup.update: num_warmup is {num_warmup}, not at least 1")
     if x.size != state.moments.mean.size:

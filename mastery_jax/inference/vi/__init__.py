@@ -13,5 +13,4 @@ svgd               particles that climb, and repel one another
 coordinate_ascent  linear regression whose factors are updated in closed form
 numpyro_svi        a NumPyro model with one of its automatic guides
 trust              whether it is near enough: Pareto k, and moments corrected by importance
-target             the posterior as a function of one vector
 """

@@ -16,12 +16,11 @@ from functools import partial
 from typing import Any, Protocol
 
 import jax
-import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Key
 
 from mastery_jax.core.check import checked
-from mastery_jax.inference.vi import target
+from mastery_jax.inference import vector
 
 __all__ = ["Guide", "estimate", "gains"]
 
@@ -62,6 +61,7 @@ def estimate(
         ValueError: fewer than 2 draws, or a density that is not one number.
 
     Example:
+        >>> import jax.numpy as jnp
         >>> from mastery_jax.inference.vi import mean_field
         >>> bell = Partial(lambda x: -(x**2).sum() / 2)
         >>> params = mean_field.init(jnp.zeros(2), scale=1.0)
@@ -110,9 +110,8 @@ def gains(
 
     def one(key: Array) -> tuple[Any, Array]:
         position, log_q = guide.sample(key, params)
-        target.of_vector("elbo.gains", log_density, position)
         if is_stuck:
             log_q = guide.log_prob(jax.lax.stop_gradient(params), position)
-        return position, jnp.asarray(log_density(position)) - log_q
+        return position, vector.value_at("elbo.gains", log_density, position) - log_q
 
     return jax.vmap(one)(jax.random.split(key, num_draws))

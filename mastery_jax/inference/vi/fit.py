@@ -24,7 +24,7 @@ from mastery_jax.core.check import checked
 from mastery_jax.core.status import Status
 from mastery_jax.inference.vi import elbo
 
-__all__ = ["Info", "Rows", "State", "fit", "init", "step"]
+__all__ = ["Info", "Rows", "State", "Step", "fit", "init", "step"]
 
 
 class Rows(NamedTuple):
@@ -44,11 +44,17 @@ class State(NamedTuple):
     num_counted: Int[Array, ""]  # steps that count
 
 
-class Info(NamedTuple):
-    """How the climb went; in ``step``, of one step."""
+class Step(NamedTuple):
+    """What one step tells about itself."""
 
-    elbo: Float[Array, "*steps"]  # estimate at each step, nats
-    is_lost: Bool[Array, "*steps"]  # its gradient was not finite: the step was not taken
+    elbo: Float[Array, ""]  # the bound as estimated before it, nats
+    is_lost: Bool[Array, ""]  # its gradient was not finite: it was not taken
+
+
+class Info(NamedTuple):
+    """How the climb went."""
+
+    steps: Step  # of all, along a leading axis
     gain: Float[Array, ""]  # of the last quarter's mean bound over the quarter before it, nats
     gain_error: Float[Array, ""]  # its standard error
     status: Int[Array, ""]  # core.status.Status
@@ -83,7 +89,7 @@ def step(
     num_draws: int = 8,
     batch_size: int = 0,
     is_stuck: bool = True,
-) -> tuple[State, tuple[Float[Array, ""], Bool[Array, ""]]]:
+) -> tuple[State, Step]:
     """Take one step; arguments as of ``fit``. O(num_draws) gradients.
 
     Args:
@@ -99,7 +105,7 @@ def step(
         is_stuck: As ``fit``. Static.
 
     Returns:
-        The new state, the bound as estimated before the step, and whether the step was lost.
+        The new state, and what the step tells about itself.
     """
     draw_key, batch_key = jax.random.split(key)
     density = log_density
@@ -128,7 +134,7 @@ def step(
         return jnp.where(is_counted, mean + share * (new - mean), mean)
 
     mean = jax.tree.map(averaged, state.mean, params)
-    return State(params, mean, opt_state, state.num_steps + 1, count), (-value, is_lost)
+    return State(params, mean, opt_state, state.num_steps + 1, count), Step(-value, is_lost)
 
 
 @partial(jax.jit, static_argnames=("guide", "num_steps", "num_draws", "batch_size", "is_stuck"))
@@ -178,7 +184,7 @@ def fit(
         >>> import optax
         >>> from mastery_jax.inference.vi import mean_field
         >>> bell = Partial(lambda x: -((x - 3) ** 2).sum() / 2)
-        >>> start, rule = mean_field.init(jnp.zeros(2)), Partial(optax.adam, learning_rate=0.1)
+        >>> start, rule = mean_field.init(jnp.zeros(2)), Partial(optax.sgd, learning_rate=0.1)
         >>> key = jax.random.key(0)
         >>> params, _ = fit(key, start, guide=mean_field, log_density=bell, rule=rule)
         >>> params.mean.round(2)
@@ -192,7 +198,7 @@ def fit(
         raise ValueError(f"fit.fit: batch_size is {batch_size}, not {wanted}")
     first_counted = num_steps - num_steps // 4
 
-    def move(key: Array, state: State) -> tuple[State, tuple[Array, Array]]:
+    def move(key: Array, state: State) -> tuple[State, Step]:
         return step(
             key,
             state,
@@ -206,14 +212,13 @@ def fit(
             is_stuck=is_stuck,
         )
 
-    state, (values, is_lost) = loop.scan(
-        move, init(params, rule=rule), key=key, num_steps=num_steps
-    )
-    return state.mean, _judge(values, is_lost)
+    state, steps = loop.scan(move, init(params, rule=rule), key=key, num_steps=num_steps)
+    return state.mean, _judge(steps)
 
 
-def _judge(values: Array, is_lost: Array) -> Info:
+def _judge(steps: Step) -> Info:
     """Return how the climb went, from the bounds along the way."""
+    values = steps.elbo
     quarter = len(values) // 4
     last, before = values[-quarter:], values[-2 * quarter : -quarter]
     gain = last.mean() - before.mean()
@@ -223,10 +228,10 @@ def _judge(values: Array, is_lost: Array) -> Info:
     for condition, verdict in (
         (gain > 2 * error + rounding, Status.OUT_OF_STEPS),
         (gain < -10 * error - rounding, Status.DIVERGED),
-        (is_lost[-quarter:].any() | ~jnp.isfinite(gain), Status.NOT_FINITE),
+        (steps.is_lost[-quarter:].any() | ~jnp.isfinite(gain), Status.NOT_FINITE),
     ):
         status = jnp.where(condition, verdict, status)
-    return Info(values, is_lost, gain, error, status, status == Status.CONVERGED)
+    return Info(steps, gain, error, status, status == Status.CONVERGED)
 
 
 def _batch(key: Array, rows: Rows, batch_size: int) -> tuple[Partial, Any, Array]:

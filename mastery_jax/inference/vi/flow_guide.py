@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from mastery_jax.core.check import Scalar, checked
-from mastery_jax.inference.vi import target
+from mastery_jax.inference import vector
 from mastery_jax.probability.flows import chain
 
 __all__ = ["Guide", "Params", "init"]
@@ -36,14 +36,15 @@ class Guide(NamedTuple):
         """Draw a position, and return the log density there, in nats. One pass through the flow."""
         z = jax.random.normal(key, params.log_scale.shape, params.log_scale.dtype)
         y, log_det = chain.forward(params.flow, z, layers=self.layers)
-        u = target.flat("flow_guide.sample", params.mean) + jnp.exp(params.log_scale) * y
+        mean, back = vector.flat("flow_guide.sample", params.mean)
+        u = mean + jnp.exp(params.log_scale) * y
         normal = -((z * z + jnp.log(2 * jnp.pi).astype(z.dtype)) / 2).sum()
-        return target.unflat(params.mean)(u), normal - log_det - params.log_scale.sum()
+        return back(u), normal - log_det - params.log_scale.sum()
 
     def log_prob(self, params: Params, position: Any) -> Float[Array, ""]:
         """Return the log density of a position, in nats. One inverse pass."""
-        mean = target.flat("flow_guide.log_prob", params.mean)
-        away = target.flat("flow_guide.log_prob", position) - mean
+        mean, _ = vector.flat("flow_guide.log_prob", params.mean)
+        away = vector.flat("flow_guide.log_prob", position)[0] - mean
         y = away * jnp.exp(-params.log_scale)
         return chain.log_prob(params.flow, y, layers=self.layers) - params.log_scale.sum()
 
@@ -61,5 +62,5 @@ def init(position: Any, flow: Any, *, scale: Scalar = 0.1) -> Params:
     Raises:
         ValueError: leaves that are not floats of one dtype.
     """
-    u = target.flat("flow_guide.init", position)
+    u, _ = vector.flat("flow_guide.init", position)
     return Params(position, jnp.full_like(u, jnp.log(jnp.asarray(scale, u.dtype))), flow)

@@ -16,7 +16,7 @@ from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float, Key
 
 from mastery_jax.core.check import Scalar, checked
-from mastery_jax.inference.vi import target
+from mastery_jax.inference import vector
 
 __all__ = ["Params", "factor", "from_factor", "init", "log_prob", "sample"]
 
@@ -40,7 +40,7 @@ def init(position: Any, *, scale: Scalar = 0.1) -> Params:
     Raises:
         ValueError: leaves that are not floats of one dtype.
     """
-    u = target.flat("full_rank.init", position)
+    u, _ = vector.flat("full_rank.init", position)
     log_scale = jnp.log(jnp.asarray(scale, u.dtype))
     return Params(position, log_scale * jnp.eye(u.size, dtype=u.dtype))
 
@@ -81,8 +81,9 @@ def sample(key: Key[Array, ""], params: Params) -> tuple[Any, Float[Array, ""]]:
     """
     noise = jax.random.normal(key, params.log_factor.shape[:1], params.log_factor.dtype)
     with jax.default_matmul_precision("highest"):
-        u = target.flat("full_rank.sample", params.mean) + factor(params) @ noise
-    return target.unflat(params.mean)(u), _log_prob(noise, params)
+        away = factor(params) @ noise
+    mean, back = vector.flat("full_rank.sample", params.mean)
+    return back(mean + away), _log_prob(noise, params)
 
 
 @jax.jit
@@ -94,8 +95,8 @@ def log_prob(params: Params, position: Any) -> Float[Array, ""]:
         params: The normal.
         position: A tree like its mean.
     """
-    mean = target.flat("full_rank.log_prob", params.mean)
-    away = target.flat("full_rank.log_prob", position) - mean
+    mean, _ = vector.flat("full_rank.log_prob", params.mean)
+    away = vector.flat("full_rank.log_prob", position)[0] - mean
     return _log_prob(solve_triangular(factor(params), away, lower=True), params)
 
 

@@ -22,7 +22,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from mastery_jax.core.check import Scalar, checked
 from mastery_jax.core.status import Status
-from mastery_jax.inference.vi import full_rank, target
+from mastery_jax.inference import vector
+from mastery_jax.inference.vi import full_rank
 from mastery_jax.numerics.optimize import lbfgs, report
 
 __all__ = ["Info", "fit"]
@@ -63,9 +64,9 @@ def fit(
         >>> params.mean["a"], jnp.exp(params.log_factor), info.log_evidence.round(4)
         (Array([3.], dtype=float32), Array([[0.5]], dtype=float32), Array(0.2258, dtype=float32))
     """
-    u = target.flat("laplace.fit", position)
+    u, back = vector.flat("laplace.fit", position)
     fn = Partial(_negative, log_density, position)
-    target.of_vector("laplace.fit", log_density, position)
+    vector.refuse("laplace.fit", log_density, position)
     mode, search = lbfgs.minimize(fn, u, gtol=gtol, max_steps=max_steps)
     with jax.default_matmul_precision("highest"):
         precision = jax.hessian(fn)(mode)
@@ -77,9 +78,9 @@ def fit(
     log_evidence = log_evidence + u.size / 2 * math.log(2 * math.pi)
     is_singular = search.is_done & ~jnp.isfinite(factor).all()
     status = jnp.where(is_singular, Status.SINGULAR, search.status).astype(jnp.int32)
-    params = full_rank.from_factor(target.unflat(position)(mode), factor)
+    params = full_rank.from_factor(back(mode), factor)
     return params, Info(log_evidence, search, status, status == Status.CONVERGED)
 
 
 def _negative(log_density: Partial, like: Any, u: Array) -> Array:
-    return -jnp.asarray(log_density(target.unflat(like)(u)))
+    return -vector.value_at("laplace.fit", log_density, vector.flat("laplace.fit", like)[1](u))

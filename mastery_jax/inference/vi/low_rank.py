@@ -20,7 +20,7 @@ from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float, Key
 
 from mastery_jax.core.check import Scalar, checked
-from mastery_jax.inference.vi import target
+from mastery_jax.inference import vector
 
 __all__ = ["Params", "init", "log_prob", "sample"]
 
@@ -49,7 +49,7 @@ def init(key: Key[Array, ""], position: Any, *, rank: int, scale: Scalar = 0.1) 
     """
     if rank < 1:
         raise ValueError(f"low_rank.init: rank is {rank}, not at least 1")
-    u = target.flat("low_rank.init", position)
+    u, _ = vector.flat("low_rank.init", position)
     directions = 0.01 * jax.random.normal(key, (u.size, rank), u.dtype)
     return Params(position, jnp.full_like(u, jnp.log(jnp.asarray(scale, u.dtype))), directions)
 
@@ -70,8 +70,8 @@ def sample(key: Key[Array, ""], params: Params) -> tuple[Any, Float[Array, ""]]:
     shared = jax.random.normal(shared_key, (rank,), dtype)
     with jax.default_matmul_precision("highest"):
         away = own + params.directions @ shared
-    u = target.flat("low_rank.sample", params.mean) + jnp.exp(params.log_scale) * away
-    return target.unflat(params.mean)(u), _log_prob(away, params)
+    mean, back = vector.flat("low_rank.sample", params.mean)
+    return back(mean + jnp.exp(params.log_scale) * away), _log_prob(away, params)
 
 
 @jax.jit
@@ -83,8 +83,8 @@ def log_prob(params: Params, position: Any) -> Float[Array, ""]:
         params: The normal.
         position: A tree like its mean.
     """
-    mean = target.flat("low_rank.log_prob", params.mean)
-    away = target.flat("low_rank.log_prob", position) - mean
+    mean, _ = vector.flat("low_rank.log_prob", params.mean)
+    away = vector.flat("low_rank.log_prob", position)[0] - mean
     return _log_prob(away * jnp.exp(-params.log_scale), params)
 
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from mastery_jax.core.check import Scalar, checked
-from mastery_jax.inference.vi import target
+from mastery_jax.inference import vector
 
 __all__ = ["Params", "init", "log_prob", "sample"]
 
@@ -41,7 +41,7 @@ def init(position: Any, *, scale: Scalar = 0.1) -> Params:
     Raises:
         ValueError: leaves that are not floats of one dtype.
     """
-    u = target.flat("mean_field.init", position)
+    u, _ = vector.flat("mean_field.init", position)
     return Params(position, jnp.full_like(u, jnp.log(jnp.asarray(scale, u.dtype))))
 
 
@@ -60,8 +60,9 @@ def sample(key: Key[Array, ""], params: Params) -> tuple[Any, Float[Array, ""]]:
         ((2,), ())
     """
     noise = jax.random.normal(key, params.log_scale.shape, params.log_scale.dtype)
-    u = target.flat("mean_field.sample", params.mean) + jnp.exp(params.log_scale) * noise
-    return target.unflat(params.mean)(u), _log_prob(noise, params.log_scale)
+    mean, back = vector.flat("mean_field.sample", params.mean)
+    u = mean + jnp.exp(params.log_scale) * noise
+    return back(u), _log_prob(noise, params.log_scale)
 
 
 @jax.jit
@@ -73,9 +74,8 @@ def log_prob(params: Params, position: Any) -> Float[Array, ""]:
         params: The normal.
         position: A tree like its mean.
     """
-    away = target.flat("mean_field.log_prob", position) - target.flat(
-        "mean_field.log_prob", params.mean
-    )
+    mean, _ = vector.flat("mean_field.log_prob", params.mean)
+    away = vector.flat("mean_field.log_prob", position)[0] - mean
     return _log_prob(away * jnp.exp(-params.log_scale), params.log_scale)
 
 

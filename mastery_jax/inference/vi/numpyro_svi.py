@@ -30,6 +30,7 @@ from numpyro.optim import optax_to_numpyro
 from mastery_jax.core import loop
 from mastery_jax.core.check import checked
 from mastery_jax.core.status import Status
+from mastery_jax.inference.mcmc import unconstrained
 
 __all__ = ["Family", "Info", "fit", "sample"]
 
@@ -83,7 +84,7 @@ def fit(
     for name, value, least in (("num_steps", num_steps, 8), ("num_draws", num_draws, 1)):
         if value < least:
             raise ValueError(f"numpyro_svi.fit: {name} is {value}, not at least {least}")
-    with _precision(model):
+    with unconstrained.precision(model):
         engine = SVI(
             model,
             _guide("numpyro_svi.fit", model, family),
@@ -128,7 +129,7 @@ def sample(
         ValueError: the family is unknown.
     """
     setup_key, draw_key = jax.random.split(key)
-    with _precision(model):
+    with unconstrained.precision(model):
         guide = _guide("numpyro_svi.sample", model, family)
         SVI(model, guide, optax_to_numpyro(optax.identity()), Trace_ELBO()).init(setup_key)
         return guide.sample_posterior(draw_key, params, sample_shape=(num_samples,))
@@ -138,10 +139,3 @@ def _guide(where: str, model: Partial, family: str) -> AutoGuide:
     if family not in _GUIDES:
         raise ValueError(f"{where}: family is {family!r}, not one of {', '.join(_GUIDES)}")
     return _GUIDES[family](model)
-
-
-def _precision(model: Partial) -> Any:
-    """Make NumPyro work in the dtype of the data: it takes its own from jax's default."""
-    dtypes = [jnp.result_type(leaf) for leaf in jax.tree.leaves(model)]
-    floats = [dtype for dtype in dtypes if jnp.issubdtype(dtype, jnp.floating)]
-    return jax.enable_x64(jnp.result_type(float, *floats).itemsize == 8)

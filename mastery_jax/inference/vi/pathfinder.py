@@ -22,7 +22,8 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from mastery_jax.core import loop
 from mastery_jax.core.check import checked
 from mastery_jax.core.status import Status
-from mastery_jax.inference.vi import elbo, secant_normal, target, trust
+from mastery_jax.inference import vector
+from mastery_jax.inference.vi import elbo, secant_normal, trust
 from mastery_jax.inference.vi.secant_normal import Params
 
 __all__ = ["Info", "fit", "sample_many"]
@@ -81,8 +82,8 @@ def fit(
     Example:
         >>> bell = Partial(lambda x: -2 * ((x - 3) ** 2).sum())
         >>> params, info = fit(jax.random.key(0), jnp.zeros(2), log_density=bell)
-        >>> params.mean.round(3), info.elbo.round(2)  # log of 2π/4
-        (Array([3., 3.], dtype=float32), Array(0.45, dtype=float32))
+        >>> abs(params.mean - 3).max() < 1e-3, info.elbo.round(2)  # log of 2π/4
+        (Array(True, dtype=bool), Array(0.45, dtype=float32))
     """
     for name, value, least in (
         ("num_draws", num_draws, 2),
@@ -91,10 +92,10 @@ def fit(
     ):
         if value < least:
             raise ValueError(f"pathfinder.fit: {name} is {value}, not at least {least}")
-    fn = target.of_vector("pathfinder.fit", log_density, position)
-    path = _follow(fn, target.flat("pathfinder.fit", position), num_steps)
-    normals = secant_normal.along(path.x, path.slope, memory=memory)
+    start, back = vector.flat("pathfinder.fit", position)
     density = Partial(_of_vector, log_density, position)
+    path = _follow(density, start, num_steps)
+    normals = secant_normal.along(path.x, path.slope, memory=memory)
 
     def bound(given: tuple[Array, Params]) -> Array:
         options = {"log_density": density, "num_draws": num_draws}
@@ -107,7 +108,7 @@ def fit(
     has_moved = (path.x[1:] != path.x[:-1]).any(axis=1)
     status = jnp.where(has_moved[-1], Status.OUT_OF_STEPS, Status.CONVERGED)
     status = jnp.where(usable[place] > -jnp.inf, status, Status.NOT_FINITE).astype(jnp.int32)
-    best = best._replace(mean=target.unflat(position)(best.mean))
+    best = best._replace(mean=back(best.mean))
     moved = has_moved.sum(dtype=jnp.int32)
     return best, Info(bounds[place], place, moved, status, status == Status.CONVERGED)
 
@@ -183,8 +184,10 @@ def _follow(fn: Any, x: Array, num_steps: int) -> _Path:
         there = _Search(here.x + updates, opt_state)
         return jax.tree.map(partial(jnp.where, is_good), there, here), _Path(here.x, -grad)
 
-    return loop.scan(move, _Search(x, engine.init(x)), num_steps=num_steps)[1]
+    with jax.numpy_dtype_promotion("standard"):  # the engine mixes integers and floats
+        return loop.scan(move, _Search(x, engine.init(x)), num_steps=num_steps)[1]
 
 
 def _of_vector(log_density: Partial, like: Any, u: Array) -> Array:
-    return log_density(target.unflat(like)(u))
+    where = "pathfinder.fit"
+    return vector.value_at(where, log_density, vector.flat(where, like)[1](u))

@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, Key
 
 from mastery_jax.core import loop
 from mastery_jax.core.check import checked
-from mastery_jax.inference.vi import target
+from mastery_jax.inference import vector
 
 __all__ = ["Params", "along", "log_prob", "root", "sample"]
 
@@ -46,8 +46,8 @@ def sample(key: Key[Array, ""], params: Params) -> tuple[Any, Float[Array, ""]]:
         params: The normal.
     """
     noise = jax.random.normal(key, params.log_scale.shape, params.log_scale.dtype)
-    u = target.flat("secant_normal.sample", params.mean) + root(params, noise)
-    return target.unflat(params.mean)(u), _log_prob(params, noise)
+    mean, back = vector.flat("secant_normal.sample", params.mean)
+    return back(mean + root(params, noise)), _log_prob(params, noise)
 
 
 @jax.jit
@@ -59,8 +59,8 @@ def log_prob(params: Params, position: Any) -> Float[Array, ""]:
         params: The normal.
         position: A tree like its mean.
     """
-    mean = target.flat("secant_normal.log_prob", params.mean)
-    away = target.flat("secant_normal.log_prob", position) - mean
+    mean, _ = vector.flat("secant_normal.log_prob", params.mean)
+    away = vector.flat("secant_normal.log_prob", position)[0] - mean
     return _log_prob(params, _solve(params, away))
 
 

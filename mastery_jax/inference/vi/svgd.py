@@ -22,7 +22,7 @@ from jaxtyping import Array, Bool, Float, Int
 from mastery_jax.core import loop
 from mastery_jax.core.check import checked
 from mastery_jax.core.status import Status
-from mastery_jax.inference.vi import target
+from mastery_jax.inference import vector
 
 __all__ = ["Info", "State", "fit", "init", "step"]
 
@@ -73,12 +73,12 @@ def step(state: State, *, log_density: Partial, rule: Partial) -> tuple[State, I
         ValueError: the density is not one number, or positions are not floats of one dtype.
     """
     one = jax.tree.map(lambda leaf: leaf[0], state.positions)
-    fn = target.of_vector("svgd.step", log_density, one)
-    target.flat("svgd.step", one)
-    X = jax.vmap(lambda position: target.flat("svgd.step", position))(state.positions)
-    direction, bandwidth = _direction(X, jax.vmap(jax.grad(fn))(X))
+    _, back = vector.flat("svgd.step", one)
+    X = jax.vmap(lambda position: vector.flat("svgd.step", position)[0])(state.positions)
+    slope = jax.grad(lambda u: vector.value_at("svgd.step", log_density, back(u)))
+    direction, bandwidth = _direction(X, jax.vmap(slope)(X))
     is_lost = ~jnp.isfinite(direction).all()
-    downhill = jax.vmap(target.unflat(one))(-direction)
+    downhill = jax.vmap(back)(-direction)
     updates, opt_state = rule().update(downhill, state.opt_state, state.positions)
     moved = State(optax.apply_updates(state.positions, updates), opt_state)
     status = jnp.where(is_lost, Status.NOT_FINITE, Status.RUNNING).astype(jnp.int32)

@@ -107,7 +107,7 @@ def maximum_likelihood(
         >>> from mastery_jax.probability.flows import linear
         >>> rows = 3.0 * jax.random.normal(jax.random.key(0), (600, 2))
         >>> start = jax.tree.map(lambda leaf: leaf[None], linear.init(jax.random.key(2), dim=2))
-        >>> rule = optimizers.make("adam", {"learning_rate": 0.05})
+        >>> rule = optimizers.make("gradient_descent", {"learning_rate": 0.05})
         >>> options = {"layers": (linear,), "rule": rule, "num_epochs": 30, "batch_size": 50}
         >>> state, history = maximum_likelihood(
         ...     jax.random.key(1), (start,), rows[:500], rows[500:], **options
@@ -192,7 +192,7 @@ def reverse_kl(
         >>> from mastery_jax.probability.flows import linear
         >>> start = jax.tree.map(lambda leaf: leaf[None], linear.init(jax.random.key(2), dim=2))
         >>> wide = Partial(lambda x: -(x**2).sum() / 18)  # Z = 18 pi
-        >>> rule = optimizers.make("adam", {"learning_rate": 0.05})
+        >>> rule = optimizers.make("gradient_descent", {"learning_rate": 0.05})
         >>> state, match = reverse_kl(
         ...     jax.random.key(1), (start,), wide, layers=(linear,), dim=2, rule=rule, num_steps=500
         ... )

@@ -145,6 +145,7 @@ def test_the_likelihood_of_a_flat_start_is_that_of_a_flat_integral():
         np.testing.assert_allclose(smoothed.mean, wide[1:], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_shock_of_one_dimension_has_the_derivative_of_its_covariance():
     """By a root of Q it would be another; Q of rank one is what a seasonal pattern has."""
     state, model, ys, _ = on_device(drawn(4, is_moving=False))

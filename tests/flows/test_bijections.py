@@ -50,6 +50,7 @@ def test_inverse_undoes_forward_and_log_det_is_autodiffs(name):
 
 @pytest.mark.parametrize("name", EXACT)
 @pytest.mark.parametrize("spread", [2.0, 50.0])
+@pytest.mark.slow
 def test_round_trips_in_float32_lose_what_the_slopes_say(name, spread):
     """An error of rounding grows by the layer's steepest slope back, and by no more."""
     layer, init = EXACT[name]
@@ -69,6 +70,7 @@ def test_round_trips_in_float32_lose_what_the_slopes_say(name, spread):
 
 
 @pytest.mark.parametrize("name", CONDITIONAL)
+@pytest.mark.slow
 def test_a_context_is_what_the_layer_is_without_it_at_each_value(name):
     """For a fixed context the network is one without, its first bias moved by the context's."""
     layer, init = CONDITIONAL[name]
@@ -150,6 +152,7 @@ def splines(key, num_bins=8, interval=3.0, scale=2.0):
     return spline.init(key, dim=3, num_bins=num_bins, interval=interval, scale=scale)
 
 
+@pytest.mark.slow
 def test_spline_slopes_are_finite_everywhere_and_one_outside():
     """At the ends, at knots and far outside, of points and of every parameter, both ways."""
     params = splines(jax.random.key(0))
@@ -198,6 +201,7 @@ def test_a_continuous_flow_is_that_of_scipy():
                 np.testing.assert_allclose(a, b, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_slopes_of_a_continuous_flow_are_those_of_finite_differences():
     with jax.enable_x64(True):
         params, x = follower()
@@ -212,6 +216,7 @@ def test_slopes_of_a_continuous_flow_are_those_of_finite_differences():
             np.testing.assert_allclose(jax.grad(total)(1.0, adjoint), wanted, rtol=1e-7)
 
 
+@pytest.mark.slow
 def test_probes_of_a_trace_average_to_it():
     """Of 4,000 keys, to five standard errors; and one key is the same both ways."""
     draw = partial(continuous.init, dim=3, widths=(8,), num_probes=2, scale=2.0)
@@ -239,6 +244,7 @@ def test_a_flow_that_does_not_arrive_is_nan():
 
 
 @pytest.mark.parametrize("name", [*CONDITIONAL, "continuous", "spline", "planar", "radial"])
+@pytest.mark.slow
 def test_scale_zero_is_the_identity(name):
     layer, init = ALL[name]
     x = jnp.array([0.1, -2.0, 30.0])

@@ -50,6 +50,7 @@ def density(params, x, *, layers, start=None, context=None):
 
 
 @pytest.mark.parametrize("name", ["planar", "radial", "spline", "linear", "autoregressive"])
+@pytest.mark.slow
 def test_a_density_of_one_coordinate_integrates_to_one(name):
     with jax.enable_x64(True):
         layers, params = stack(name, jax.random.key(1), 3, dim=1)
@@ -59,6 +60,7 @@ def test_a_density_of_one_coordinate_integrates_to_one(name):
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if name != "permutation"])
+@pytest.mark.slow
 def test_a_density_of_two_coordinates_integrates_to_one(name):
     """By Gauss's rule on pieces of a plane, which end where splines do; their knots are kinks."""
     scale, num_nodes = (0.3, 20) if "spline" in name else (0.7, 8)
@@ -75,6 +77,7 @@ def test_a_density_of_two_coordinates_integrates_to_one(name):
 
 
 @pytest.mark.parametrize("family", ["normal", "student_t", "uniform"])
+@pytest.mark.slow
 def test_a_base_integrates_to_one_and_its_samples_are_its_own(family):
     with jax.enable_x64(True):
         start = base.init(family=family, dim=1, scale=1.5, df=5.0)
@@ -97,6 +100,7 @@ def test_a_box_has_no_density_outside_and_its_slopes_are_finite():
     assert base.log_prob(start, jnp.array([0.0, 3.0])) == -jnp.inf
 
 
+@pytest.mark.slow
 def test_chain_is_the_sum_of_its_layers():
     params, x = mixed(jax.random.key(5)), jax.random.normal(jax.random.key(6), (3,))
     z, total = x, 0.0
@@ -111,6 +115,7 @@ def test_chain_is_the_sum_of_its_layers():
     np.testing.assert_allclose(found, total + base.log_prob(start, z), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_chain_is_a_layer_of_another_chain():
     params, x = mixed(jax.random.key(5)), jnp.array([0.3, -1.0, 2.0])
     nested = jax.tree.map(lambda leaf: leaf[None], params)
@@ -122,6 +127,7 @@ def test_a_chain_is_a_layer_of_another_chain():
     assert hash(outer) == hash((inverted.Inverted(chain.Block(MIXED)),))
 
 
+@pytest.mark.slow
 def test_one_pass_tells_the_densities_of_its_samples():
     params = mixed(jax.random.key(7))
     options = {"layers": MIXED, "dim": 3, "shape": (5, 2)}
@@ -135,6 +141,7 @@ def test_one_pass_tells_the_densities_of_its_samples():
         np.testing.assert_allclose(log_probs, known(xs), rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_samples_are_images_of_a_standard_normal():
     """Sent back, 4,000 samples have mean 0 and covariance 1, to five standard deviations."""
     params, num = mixed(jax.random.key(7), 2), 4000
@@ -147,6 +154,7 @@ def test_samples_are_images_of_a_standard_normal():
 
 
 @pytest.mark.parametrize("name", CONDITIONAL)
+@pytest.mark.slow
 def test_a_chain_hands_its_context_to_every_layer(name):
     layer, init = CONDITIONAL[name]
     keys = jax.random.split(jax.random.key(2), 2)
@@ -163,6 +171,7 @@ def test_a_chain_hands_its_context_to_every_layer(name):
     assert jnp.abs(other - known).max() > 1e-2
 
 
+@pytest.mark.slow
 def test_repeats_are_compiled_once():
     """Eight layers cost the program of one: a scan, whatever the number of repeats."""
     x = jnp.zeros(3)

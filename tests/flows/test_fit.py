@@ -56,6 +56,7 @@ def mixture_of_moons(x):
     return np.exp(-square / 0.02).mean(axis=1) / (2 * np.pi * 0.01)
 
 
+@pytest.mark.slow
 def test_moons_are_learned_to_almost_their_entropy():
     """Held out, within 0.15 nats of the true density; a normal distribution is 0.9 away."""
     layers, options = (spline_coupling,), {"dim": 2, "widths": (32, 32), "interval": 3.0}
@@ -80,6 +81,7 @@ def test_moons_are_learned_to_almost_their_entropy():
     np.testing.assert_array_equal(state.params[0].interval.value, 3.0)
 
 
+@pytest.mark.slow
 def test_the_best_parameters_are_kept_and_the_search_stops():
     """A large network on 40 rows learns them by heart: the loss on others falls, then rises."""
     rows, others = moons(3, 40), moons(4, 400)
@@ -125,6 +127,7 @@ def test_what_is_not_finite_ends_the_search_and_says_so():
     assert not history.is_done
 
 
+@pytest.mark.slow
 def test_tails_are_learned_by_their_base():
     """Degrees of freedom of 10,000 rows are found to three tenths; a normal base fits worse."""
     rows = jax.random.t(jax.random.key(0), 3.0, (12_000, 2))
@@ -160,6 +163,7 @@ def test_a_context_is_learned():
     assert -log_probs.mean() < entropy + 0.4 < -1.3
 
 
+@pytest.mark.slow
 def test_probes_are_drawn_anew_in_each_step():
     """A continuous flow with one probe learns; its last probes are those of its start."""
     params = stacked(continuous, 1, dim=2, widths=(16,), num_probes=1)

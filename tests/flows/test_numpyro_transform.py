@@ -24,6 +24,7 @@ def params():
     return jax.vmap(coupling)(keys), jax.vmap(lambda key: planar.init(key, dim=3))(keys)
 
 
+@pytest.mark.slow
 def test_its_density_and_its_samples_are_ours():
     own, flow = params(), FlowTransform(params(), LAYERS)
     known = dist.TransformedDistribution(dist.Normal(jnp.zeros(3), 1.0).to_event(1), flow)

@@ -69,6 +69,7 @@ def takes(step):
     return lambda key, state, *, log_density, num_warmup: step(key, state, log_density=log_density)
 
 
+@pytest.mark.slow
 def test_an_ensemble_measures_the_target_by_itself():
     walkers = jax.random.normal(jax.random.key(0), (16, 8, 3))
     position = {"x": walkers[..., :2], "y": walkers[..., 2]}

@@ -106,6 +106,7 @@ def schools_likelihood(effect, std_error, position):
     return jax.scipy.stats.norm.logpdf(effect, theta, std_error).sum()
 
 
+@pytest.mark.slow
 def test_the_evidence_of_eight_schools():
     effect = jnp.array([28.0, 8, -3, 7, -1, 1, 18, 12])
     std_error = jnp.array([15.0, 10, 16, 11, 9, 11, 10, 18])
@@ -154,6 +155,7 @@ def ended(log_lik, start, **options):
     return state, info, Status(int(info.status)).name
 
 
+@pytest.mark.slow
 def test_says_how_it_failed():
     start = jax.random.normal(jax.random.key(1), (50, 1))
     state, info, status = ended(lambda x: x.sum() * jnp.nan, start)
@@ -178,6 +180,7 @@ def test_half_impossible_particles_are_left_behind():
 
 
 @pytest.mark.parametrize("key", range(5))
+@pytest.mark.slow
 def test_weight_zero_is_never_drawn(key):
     log_weights = jnp.zeros(100_000).at[:7].set(-jnp.inf).at[-7:].set(-jnp.inf)
     which = weights.draw(jax.random.key(key), log_weights)

@@ -21,6 +21,7 @@ def test_windows_are_numpyros(num_warmup):
 @pytest.mark.engine
 @pytest.mark.parametrize("dense_mass", [False, True])
 @pytest.mark.parametrize("num_warmup", [12, 160])
+@pytest.mark.slow
 def test_the_warm_up_is_numpyros(dense_mass, num_warmup):
     rng = np.random.default_rng(0)
     positions = rng.normal(size=(num_warmup + 5, 3)) @ np.array([[3, 0, 0], [1, 1, 0], [0, 0, 0.1]])

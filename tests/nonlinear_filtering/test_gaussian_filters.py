@@ -72,6 +72,7 @@ def test_a_linear_model_is_filtered_and_smoothed_as_by_kalman(name, seed):
 
 
 @by_filter
+@pytest.mark.slow
 def test_more_components_than_are_unrolled(name):
     state, model, functions, ys, seen = linear(0, n=10, m=9, num_steps=3)
     filtered, info = FILTERS[name](state, ys, model=functions, is_observed=seen)
@@ -83,6 +84,7 @@ def test_more_components_than_are_unrolled(name):
 @by_module
 @few
 @given(seed=seeds)
+@pytest.mark.slow
 def test_filter_is_repeated_steps_of_what_changes_in_time(name, seed):
     state, model, ys, pushes, seen = radar(seed)
     growth = jnp.arange(1.0, 1 + len(ys))[:, None, None]
@@ -102,6 +104,7 @@ def test_filter_is_repeated_steps_of_what_changes_in_time(name, seed):
 
 
 @by_module
+@pytest.mark.slow
 def test_smoothing_begins_at_any_belief(name):
     """With or without x_0 in front, each move backwards finds its own input and covariance."""
     state, model, ys, pushes, _ = radar(1)
@@ -121,6 +124,7 @@ def test_smoothing_begins_at_any_belief(name):
 @by_filter
 @few
 @given(seed=seeds)
+@pytest.mark.slow
 def test_what_is_missing_may_hold_anything(name, seed):
     state, model, ys, pushes, seen = radar(seed)
 
@@ -260,6 +264,7 @@ def test_what_has_no_answer_is_nan(name):
 
 
 @by_filter
+@pytest.mark.slow
 def test_what_is_known_without_error_stays_known(name):
     state, model, functions, ys, _ = linear(1)
     direction = jnp.array([[1.0], [-2.0], [0.5]])
@@ -292,7 +297,9 @@ def test_what_does_not_fit_is_refused(name):
     with pytest.raises(ValueError, match=rf"{name}: inputs is float64\[5,1\], not 6 along"):
         module.filter(state, ys, model=model, inputs=pushes[1:])
     changing = model._replace(process_cov=jnp.ones((6, 4, 4)))
-    with pytest.raises(ValueError, match=rf"{name}: model.process_cov is .*\[6,4,4\], with an axis of steps"):
+    with pytest.raises(
+        ValueError, match=rf"{name}: model.process_cov is .*\[6,4,4\], with an axis of steps"
+    ):
         module.predict(state, model=changing, inputs=pushes[0])
     with pytest.raises(ValueError, match=rf"{name}.filter: ys is float64\[2\]"):
         module.filter(state, ys[0], model=model, inputs=pushes)

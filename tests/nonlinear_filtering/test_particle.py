@@ -41,6 +41,7 @@ def standard_errors(draws, expected):
 
 @pytest.mark.parametrize("proposal", [None, GUIDE], ids=["bootstrap", "guided"])
 @pytest.mark.parametrize("is_observed", [None, SEEN], ids=["all", "in part"])
+@pytest.mark.slow
 def test_means_and_covariances_approach_those_of_kalman(proposal, is_observed):
     """Errors shrink as 1/√n; at n = 4000 the mean of 50 runs has 0.1 % of a deviation to go."""
     exact, _ = kalman.filter(STATE, YS, model=MODEL, is_observed=is_observed)
@@ -68,6 +69,7 @@ def test_means_and_covariances_approach_those_of_kalman(proposal, is_observed):
     ],
     ids=["bootstrap", "guided", "in part"],
 )
+@pytest.mark.slow
 def test_the_likelihood_is_unbiased(scheme, options):
     info = kalman.filter(STATE, YS, model=MODEL, is_observed=options.get("is_observed"))[1]
     found = many(50, scheme=scheme, **options)[1]
@@ -148,6 +150,7 @@ def test_a_step_of_which_nothing_is_seen_changes_no_weight():
     assert abs(moved.particles - state.particles).min() > 0
 
 
+@pytest.mark.slow
 def test_particles_are_drawn_anew_where_few_count():
     for fraction, share in ((0.0, 0.0), (1.1, 1.0)):
         info = many(100, KEYS[:3], ess_fraction=fraction)[1]
@@ -184,6 +187,7 @@ def test_slopes_are_those_of_the_estimate_while_nobody_is_drawn_anew():
     assert abs(standard_errors(slopes, float(jax.grad(exact)(1.3)))) < stats.t.isf(1e-6, df=29)
 
 
+@pytest.mark.slow
 def test_the_densities_of_the_guide_are_those_it_draws_from():
     state, model, ys, _, _ = radar(0)
     model = model._replace(

@@ -34,6 +34,7 @@ def run(key, num_particles=1000, num_paths=200):
     return particle_smoother.sample(third, filtered, model=PARTICLES, num_paths=num_paths)
 
 
+@pytest.mark.slow
 def test_paths_have_the_smoothers_means_and_the_covariances_between_times():
     exact, _ = kalman.filter(STATE, YS, model=MODEL, is_observed=SEEN)
     smoothed = rts.smooth(exact, model=MODEL)

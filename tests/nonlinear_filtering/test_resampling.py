@@ -22,6 +22,7 @@ def draw(scheme, key, log_weights, num):
 
 
 @by_scheme
+@pytest.mark.slow
 def test_a_particle_of_weight_zero_is_never_drawn(scheme):
     rng = np.random.default_rng(0)
     log_weights = rng.normal(size=MANY)
@@ -93,6 +94,7 @@ def test_the_expected_number_of_copies_is_the_weights_share(scheme):
 
 
 @by_scheme
+@pytest.mark.slow
 def test_indices_are_the_same_in_both_precisions(scheme):
     log_weights = np.log(np.random.default_rng(3).integers(0, 9, size=4096) + 1e-300)
     single = draw(scheme, jax.random.key(4), jnp.asarray(log_weights, jnp.float32), 300)

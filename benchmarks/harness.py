@@ -102,15 +102,15 @@ def children(command: Sequence[str], **keywords: Any) -> Cost:
 def environment(family: str) -> pathlib.Path:
     """Return the Python of a family's environment, made if it is not there."""
     folder, peers = ROOT / ".bench" / family, HERE / "peers" / f"{family}.txt"
-    python, stamp = folder / "bin" / "python", folder / "peers.txt"
-    if stamp.exists() and stamp.read_text() == peers.read_text():
+    python, stamp = folder / "bin" / "python", folder / "installed.txt"
+    pins = ROOT / "constraints.txt"
+    wanted = peers.read_text() + pins.read_text()
+    if stamp.exists() and stamp.read_text() == wanted:
         return python
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run(
-        [*pip, "-c", ROOT / "constraints.txt", "-e", f"{ROOT}[bench]", "-r", peers], check=True
-    )
-    stamp.write_text(peers.read_text())
+    subprocess.run([*pip, "-c", pins, "-e", f"{ROOT}[bench]", "-r", peers], check=True)
+    stamp.write_text(wanted)
     return python
 
 

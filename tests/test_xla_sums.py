@@ -1,4 +1,4 @@
-"""Sums over the rows of large arrays are right, which some releases of jaxlib must be told to do.
+"""Sums over the rows of large arrays are right: some releases of jaxlib, left out, add wrongly.
 
 The rows are odd in length, so that the parts into which a library cuts them begin within a row.
 """

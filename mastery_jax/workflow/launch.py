@@ -7,7 +7,6 @@ the environment already says stands, and :func:`record` writes down what was in 
 import os
 import pathlib
 import sys
-from importlib.metadata import version
 
 __all__ = ["cache_folder", "cores", "prepare", "record"]
 
@@ -15,12 +14,6 @@ __all__ = ["cache_folder", "cores", "prepare", "record"]
 # of 1 KiB runs small loops (a filter, a sampler) as dozens of separate calls, 5-30x slower.
 SMALL_LOOP = "xla_cpu_small_while_loop_byte_threshold"
 SMALL_LOOP_BYTES = 1_000_000
-
-# These releases hand sums to a library that adds the wrong numbers where the rows of a large array
-# do not fill its parts evenly: jit(vmap(lambda x: ((A @ x) ** 2).sum())) of 20,000 points in three
-# dimensions is wrong without a word (https://github.com/jax-ml/jax/issues/39103).
-WRONG_SUMS = ("0.10.2", "0.11.0")
-OWN_SUMS = "--xla_cpu_experimental_ynn_fusion_type=-reduce"
 
 # XLA splits large products by the size of its thread pool, so that it decides the bits of a sum.
 # Left alone it is the larger of cores and host devices; this keeps it the same for either, up to
@@ -64,8 +57,6 @@ def prepare(*, host_devices: int | None = None, sync_dispatch: bool = False) -> 
     flags = os.environ.get("XLA_FLAGS", "")
     if SMALL_LOOP not in flags:
         flags += f" --xla_backend_extra_options={SMALL_LOOP}={SMALL_LOOP_BYTES}"
-    if version("jaxlib") in WRONG_SUMS and OWN_SUMS.partition("=")[0] not in flags:
-        flags += f" {OWN_SUMS}"
     if host_devices and "xla_force_host_platform_device_count" not in flags:
         flags += f" --xla_force_host_platform_device_count={host_devices}"
     os.environ["XLA_FLAGS"] = flags.strip()

@@ -6,16 +6,16 @@ import pytest
 from tests.cases import CASES
 from tests.contract import (
     LAWS,
+    float32_is_close_to_float64,
     grad_equals_finite_difference,
     jit_equals_eager,
-    keeps_dtype,
     unexplained,
     vmap_equals_loop,
 )
 
 # What make test leaves to make test-full: the one law that compiles operation by operation, which
-# takes as long as all the others; two more laws of cases of some ten CPU-seconds and more, and a
-# third where a case takes a minute.
+# takes as long as all the others; two more laws of cases of some ten CPU-seconds and more, and the
+# law of both precisions where a case takes a minute.
 DEAR_LAWS = (grad_equals_finite_difference, vmap_equals_loop)
 DEAR_ROOMS = {  # modules all of whose cases are dear
     *("associative", "expectation_maximization", "information", "square_root", "two_filter"),
@@ -25,9 +25,10 @@ DEAR_ROOMS = {  # modules all of whose cases are dear
     *("coordinate_ascent", "low_rank", "numpyro_svi", "pathfinder", "secant_normal", "svgd"),
     *("bayesian", "bootstrap", "doubly_robust", "glm", "instrument", "learners", "matching"),
     *("propensity", "refutation", "regression", "synthetic", "weighting"),
+    *("box_features", "features", "logistic", "markov", "rts", "variational"),
 }
 DEAREST = {"batch.ask", "one_point.ask", "surrogate.fit", "thompson.ask"}
-DEAREST_ROOMS = {"bayesian", "doubly_robust", "learners", "refutation"}
+DEAREST_ROOMS = {"bayesian", "doubly_robust", "learners", "matching", "refutation", "weighting"}
 DEAR = {
     "antithetic.integrate",
     "batch.ask",
@@ -80,8 +81,9 @@ def pair(law, case):
     room = case.function.partition(".")[0]
     is_named = case.name in DEAR or room in DEAR_ROOMS
     is_dear = is_named and law in DEAR_LAWS
-    is_dearest = law is keeps_dtype and (case.name in DEAREST or room in DEAREST_ROOMS)
-    if law is jit_equals_eager or is_dear or is_dearest:
+    is_dearest = case.name in DEAREST or room in DEAREST_ROOMS
+    is_left = is_dearest and law is float32_is_close_to_float64
+    if law is jit_equals_eager or is_dear or is_left:
         marks.append(pytest.mark.slow)
     return pytest.param(law, case, id=f"{case.name}-{law.__name__}", marks=marks)
 

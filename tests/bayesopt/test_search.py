@@ -102,6 +102,7 @@ def told(values, capacity=6):
 SMALL = {"num_candidates": 32, "num_starts": 1}
 
 
+@pytest.mark.slow
 def test_a_failure_is_kept_away_from():
     """Half of the values failed, one stays the best; the next point is in the good half."""
     state = told([1.0, 0.2, 1.0, np.nan, np.inf])
@@ -166,6 +167,7 @@ def test_bad_input_is_named():
         batch.ask(jax.random.key(0), state, num_points=0)
 
 
+@pytest.mark.slow
 def test_before_anything_is_feasible_its_probability_is_climbed():
     state = surrogate.init(jnp.zeros(1), jnp.ones(1), capacity=8, num_constraints=1)
     for x in jnp.linspace(0.05, 0.95, 6)[:, None]:

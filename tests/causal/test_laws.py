@@ -83,6 +83,7 @@ def test_doubly_robust_needs_one_right_model_and_weighting_its_own():
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.slow
 def test_units_of_the_outcome(name):
     """Adding a constant changes nothing; a factor, and a swap of the arms, only what it must."""
     d = patients()
@@ -106,6 +107,7 @@ def test_horvitz_thompson_does_not_know_a_constant():
 
 
 @pytest.mark.parametrize("name", [*ESTIMATORS])
+@pytest.mark.slow
 def test_a_row_without_weight_is_no_row(name):
     d = patients(num_units=120)
     kept = np.arange(120) % 6 != 0
@@ -157,6 +159,7 @@ def test_clipping_and_trimming_are_counted():
 
 
 @pytest.mark.parametrize("kind", ["multinomial", "poisson", "bayesian"])
+@pytest.mark.slow
 def test_the_bootstrap_equals_the_derivative(kind):
     d = patients(num_units=1000)
 
@@ -176,6 +179,7 @@ def test_the_bootstrap_equals_the_derivative(kind):
     np.testing.assert_allclose(found.lower, analytic.lower, atol=0.3 * analytic.std_error)
 
 
+@pytest.mark.slow
 def test_the_posterior_is_as_wide_as_the_sampling_distribution():
     """Noise drawn for each unit would shrink it by about the root of n; it does not."""
     d = patients(num_units=1000, kind="heterogeneous")
@@ -186,6 +190,7 @@ def test_the_posterior_is_as_wide_as_the_sampling_distribution():
     np.testing.assert_allclose(found.estimate, plain.estimate, atol=0.1 * plain.std_error)
 
 
+@pytest.mark.slow
 def test_units_differ_and_learners_see_it():
     d = patients(num_units=2000, kind="heterogeneous")
     for learn in (learners.single, learners.two, learners.cross, learners.robust):
@@ -196,6 +201,7 @@ def test_units_differ_and_learners_see_it():
     np.testing.assert_allclose(info.average, average, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_refuters_find_nothing_where_there_is_nothing():
     d = patients()
     given = (jax.random.key(4), d.X, d.treatment, d.y)

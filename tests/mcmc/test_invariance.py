@@ -38,6 +38,7 @@ def moments(draws):
 
 
 @pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.slow
 def test_moments_of_a_skewed_target(name):
     found = run(KERNELS[name])
     for values, expected in moments(found.draws):

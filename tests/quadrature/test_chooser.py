@@ -82,6 +82,7 @@ def test_two_peaks_that_the_search_alone_misses():
     assert estimate == pytest.approx(exact, rel=1e-8)
 
 
+@pytest.mark.slow
 def test_a_choice_is_used_again_inside_a_program():
     fn, *ends = made("kink", 0.3)
     choice = chooser.choose(fn, *ends)
@@ -187,6 +188,7 @@ REST = [(f, d) for d in range(2, 9) for f in FAMILIES if (f, d) not in QUICK]
 @pytest.mark.parametrize(
     ("family", "dims"), [*QUICK, *(pytest.param(*one, marks=pytest.mark.slow) for one in REST)]
 )
+@pytest.mark.slow
 def test_no_integral_of_genz_is_missed_in_silence(family, dims):
     fn, box, exact = of_genz(family, dims)
     for rtol in (1e-3, 1e-5):
@@ -194,6 +196,7 @@ def test_no_integral_of_genz_is_missed_in_silence(family, dims):
         assert abs(estimate / exact - 1) <= rtol or status is not Status.CONVERGED, str(choice)
 
 
+@pytest.mark.slow
 def test_methods_over_boxes():
     """Smooth in few dimensions, smooth in many, peaked, and rough."""
     fn, box, _ = of_genz("gaussian", 2)

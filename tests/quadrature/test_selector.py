@@ -66,6 +66,7 @@ def learn(family, *, seed=0, by=nearest, rtol=1e-4):
 
 
 @pytest.mark.parametrize("by", [nearest, tree, regression])
+@pytest.mark.slow
 def test_what_is_learned_is_held_against_members_not_seen(family, by):
     learned, report = learn(family, by=by)
     assert (report.num_train, report.num_held_out) == (34, 14)
@@ -84,6 +85,7 @@ def test_what_is_learned_is_held_against_members_not_seen(family, by):
     np.testing.assert_allclose(estimate, np.i0(3.0), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_label_is_the_cheapest_that_reaches_the_tolerance():
     """Of a polynomial, four nodes and twice that; of a kink, the search."""
     ends = jnp.zeros(()), jnp.ones(())

@@ -9,7 +9,8 @@ from benchmarks.harness import RESULTS, ROOT
 
 FAMILIES = (
     *("optimize", "convex", "quadrature", "monte_carlo", "ode", "bayesopt"),
-    *("flows", "filtering", "nonlinear_filtering", "posterior", "causal", "sweep", "serving"),
+    *("flows", "filtering", "nonlinear_filtering", "posterior", "regression_engines"),
+    *("causal", "sweep", "serving"),
 )
 HEAD = """# Benchmarks
 

@@ -29,7 +29,7 @@ from tests.pages import DOCS, FENCE, ROOMS, ROOT, TEXTS, name_of
 
 LONG = (  # half a minute each
     *("bayesopt", "causal", "choosing", "inference", "mcmc", "nonlinear_filtering"),
-    *("probability", "quadrature"),
+    *("probability", "quadrature", "regression"),
 )
 INLINE = re.compile(r"(?<!`)`(mastery [^`]+)`(?!`)")
 SHOWN = "# -> "

@@ -29,6 +29,7 @@ from tests.cases import (
     particles,
     probability,
     quadrature,
+    regression_engines,
     second_order,
     vi,
 )
@@ -64,4 +65,5 @@ CASES = (
     *nonlinear_filtering.CASES,
     *particles.CASES,
     *vi.CASES,
+    *regression_engines.CASES,
 )

@@ -14,8 +14,10 @@ import sys
 import jax
 import jax.numpy as jnp
 import pytest
+from jax.tree_util import Partial
 
 from mastery_jax.inference.filtering import kalman, rts
+from mastery_jax.numerics.quadrature import gauss_kronrod
 from mastery_jax.workflow import launch
 
 STEPS, STATE, OBS = 50, 4, 2
@@ -41,6 +43,14 @@ def smoothed():
     return rts.smooth.lower(beliefs, model=model).compile().as_text()
 
 
+def integrated():
+    def one(scale):
+        fn = Partial(lambda scale, x: jnp.exp(-scale * x), scale)
+        return gauss_kronrod.integrate(fn, 0.0, 1.0)[0]
+
+    return jax.jit(jax.vmap(one)).lower(jnp.ones(10_000)).compile().as_text()
+
+
 def loops(text):
     """Return the names of the computations that hold a loop, and of those in one kernel."""
     holding, name = set(), ""
@@ -52,7 +62,7 @@ def loops(text):
     return holding, set(CALL.findall(text))
 
 
-@pytest.mark.parametrize("program", [filtered, smoothed], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("program", [filtered, smoothed, integrated], ids=lambda f: f.__name__)
 def test_the_loop_is_one_kernel(program):
     text = program()
     holding, in_one_kernel = loops(text)

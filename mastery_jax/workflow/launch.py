@@ -10,10 +10,10 @@ import sys
 
 __all__ = ["cache_folder", "cores", "prepare", "record"]
 
-# XLA compiles a whole loop into one kernel when its state is below this many bytes; the default
-# of 1 KiB runs small loops (a filter, a sampler) as dozens of separate calls, 5-30x slower.
+# XLA compiles a whole loop into one kernel when a step reaches fewer bytes than this; the default
+# of 1 KiB runs small loops (a filter, a sampler, a pool of integrals) as many calls, 3-30x slower.
 SMALL_LOOP = "xla_cpu_small_while_loop_byte_threshold"
-SMALL_LOOP_BYTES = 1_000_000
+SMALL_LOOP_BYTES = 2_000_000
 
 # XLA splits large products by the size of its thread pool, so that it decides the bits of a sum.
 # Left alone it is the larger of cores and host devices; this keeps it the same for either, up to

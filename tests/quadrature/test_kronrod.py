@@ -136,6 +136,32 @@ def test_many_at_once_are_each_as_if_alone():
     assert jnp.isfinite(slopes).all()
 
 
+def elsewhere(*args, cpu, default):
+    """Choose as a device that is no CPU does."""
+    return default(*args)
+
+
+@pytest.mark.parametrize(
+    ("room", "name", "other", "size"),
+    [(gauss_kronrod, "POOL", 16, 71), (jax.lax, "platform_dependent", elsewhere, 72)],
+)
+def test_pools_and_devices_give_the_same(monkeypatch, room, name, other, size):
+    centers, widths = np.linspace(0.1, 0.9, size), np.logspace(-3, 0, size)
+
+    def both(data, x):
+        peak = data[1] / ((x - data[0]) ** 2 + data[1] ** 2)
+        return jnp.stack([peak, x * peak])
+
+    def one(*data):
+        return gauss_kronrod.integrate(Partial(both, data), 0.0, 1.0)
+
+    here = jax.jit(jax.vmap(one))(np.append(centers, 0.5), np.append(widths, 0.5))
+    monkeypatch.setattr(room, name, other)
+    there = jax.jit(jax.vmap(one))(centers, widths)
+    for a, b in zip(jax.tree.leaves(here), jax.tree.leaves(there), strict=True):
+        np.testing.assert_allclose(a[:-1], b, rtol=1e-11, atol=1e-14)
+
+
 @pytest.mark.parametrize(
     ("fn", "lower", "upper", "wanted"),
     [

@@ -7,6 +7,7 @@ gauss_laguerre   n nodes on a half-line, under a decay
 gauss_hermite    the mean of a function of a normal variable
 gauss_kronrod    adaptive: nodes where they are needed, derivatives through the search
 refinement       the search of gauss_kronrod, for a pool of integrals
+interval_table   what that search knows of every interval
 variable_change  where nodes lie when an end is infinite
 product_grid     a Gauss rule on every axis of a box or of a normal vector
 sparse_grid      Smolyak's grids, for up to some twenty dimensions

@@ -36,7 +36,10 @@ from mastery_jax.numerics.quadrature.variable_change import Frame
 __all__ = ["integrate", "nodes", "search"]
 
 WIDTH = 64
-"""Lanes of the pool on a CPU."""
+"""Lanes of a pool on a CPU."""
+
+POOL = 4096
+"""Problems of a pool on a CPU: XLA makes one kernel of a loop that reaches few bytes."""
 
 
 @functools.cache
@@ -208,12 +211,31 @@ def _refined(settings: tuple[int, int], keep: bool) -> Any:
         found = jax.lax.platform_dependent(
             fn,
             *spread,
-            cpu=partial(pooled, width=min(size, WIDTH)),
+            cpu=partial(_in_pools, partial(pooled, width=min(size, WIDTH)), size, moving),
             default=partial(pooled, width=size),
         )
         return found, jax.tree.map(lambda _: True, found)
 
     return one
+
+
+def _in_pools(
+    pooled: Any, size: int, is_batched: tuple[bool, ...], fn: Partial, *limits: Any
+) -> Any:
+    """Call ``pooled`` on parts of the problems of one size, the last filled up with the first."""
+    count = -(-size // POOL)
+    if count == 1:
+        return pooled(fn, *limits)
+    each = -(-size // count)
+    leaves, rebuild = jax.tree.flatten(fn)
+    order = (jnp.arange(count * each) % size).reshape(count, each)
+
+    def one(rows: Array) -> Any:
+        mine = [x[rows] if b else x for x, b in zip(leaves, is_batched, strict=True)]
+        return pooled(rebuild.unflatten(mine), *jax.tree.map(lambda x: x[rows], limits))
+
+    found = jax.lax.map(one, order)
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:size], found)
 
 
 @partial(_integral.defjvp, symbolic_zeros=True)

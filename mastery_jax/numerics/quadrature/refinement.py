@@ -18,6 +18,7 @@ How a search ends, besides reaching its tolerance:
 Source: Piessens, de Doncker-Kapenga, Überhuber & Kahaner (1983), *QUADPACK*, section 3.4 (QAGE).
 """
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -28,7 +29,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from mastery_jax.core import loop
 from mastery_jax.core.status import Status
-from mastery_jax.numerics.quadrature import report, variable_change
+from mastery_jax.numerics.quadrature import interval_table, report, variable_change
+from mastery_jax.numerics.quadrature.interval_table import Interval, Survey
 from mastery_jax.numerics.quadrature.variable_change import Frame
 
 __all__ = ["Found", "search"]
@@ -47,10 +49,8 @@ class Found(NamedTuple):
 
 class _Lanes(NamedTuple):
     problem: Int[Array, " lanes"]  # its number; that of no problem where a lane is idle
-    left: Float[Array, "intervals lanes"]
-    right: Float[Array, "intervals lanes"]
-    value: Float[Array, "intervals lanes *values"]
-    error: Float[Array, "intervals lanes *values"]  # ∞ where not yet known, or not finite
+    table: Float[Array, "intervals numbers lanes"]  # as of interval_table
+    worst: Int[Array, " lanes"]  # the interval to cut next
     num_intervals: Int[Array, " lanes"]
     num_futile: Int[Array, " lanes"]  # cuts that changed nothing
     num_moved: Int[Array, " lanes"]  # cuts that moved the value and not the error
@@ -64,7 +64,7 @@ class _Pool(NamedTuple):
 
 class _Verdict(NamedTuple):
     status: Array
-    estimate: Array
+    estimate: Array  # (lanes, values)
     error: Array
 
 
@@ -138,13 +138,12 @@ def search(
         lambda x: _apply(some(jnp.zeros(width, int)), x, is_batched=is_batched),
         jax.ShapeDtypeStruct((1, width), dtype),
     ).shape[2:]
-    empty = jnp.zeros((max_intervals, width), dtype)
-    values = jnp.zeros((max_intervals, width, *shape), dtype)
-    whole = jnp.zeros((num_problems, *shape), dtype)
+    table = jnp.zeros((max_intervals, 2 + 2 * math.prod(shape), width), dtype)
     none = jnp.zeros(width, jnp.int32)
-    bounds = jnp.zeros((num_problems, max_intervals), dtype) if keep else None
-    ints = jnp.zeros(num_problems, jnp.int32)
-    lanes = _Lanes(none, empty, empty, values, values, none, none, none)
+    whole = jnp.zeros((num_problems + 1, *shape), dtype)  # the last is of idle lanes
+    bounds = jnp.zeros((num_problems + 1, max_intervals), dtype) if keep else None
+    ints = jnp.zeros(num_problems + 1, jnp.int32)
+    lanes = _Lanes(none, table, none, none, none, none)
     first = jnp.arange(width, dtype=jnp.int32)
     lanes = _take(lanes, jnp.ones(width, bool), first, frame, num_problems)
     pool = _Pool(
@@ -153,36 +152,35 @@ def search(
         Found(whole, whole, ints, ints, bounds, bounds),
     )
     max_steps = num_problems * (max_intervals - num_edges + 1)
-    return loop.until(step, pool, max_steps=max_steps)[0].found
+    found = loop.until(step, pool, max_steps=max_steps)[0].found
+    return jax.tree.map(lambda rows: rows[:num_problems], found)
 
 
 def _take(lanes: _Lanes, is_free: Array, fresh: Array, frame: Frame, num_problems: int) -> _Lanes:
     """Put problem ``fresh`` into each lane that is free: its segments, none evaluated yet."""
     problem = jnp.where(is_free, jnp.minimum(fresh, num_problems), lanes.problem)
     edges = frame.edges[jnp.minimum(problem, num_problems - 1)].T
-    segments = len(edges) - 1
-
-    def put(rows: Array, new: Array) -> Array:
-        free = is_free.reshape(-1, *[1] * (rows.ndim - 2))[None]
-        return rows.at[:segments].set(jnp.where(free, new, rows[:segments]))
-
+    new = interval_table.fresh(edges, (lanes.table.shape[1] - 2) // 2)
+    kept = jnp.where(is_free[None, None], new, lanes.table[: len(new)])
     return _Lanes(
         problem=problem,
-        left=put(lanes.left, edges[:-1]),
-        right=put(lanes.right, edges[1:]),
-        value=put(lanes.value, jnp.zeros((), lanes.value.dtype)),
-        error=put(lanes.error, jnp.asarray(jnp.inf, lanes.error.dtype)),
-        num_intervals=jnp.where(is_free, segments, lanes.num_intervals),
+        table=lanes.table.at[: len(new)].set(kept),
+        worst=jnp.where(is_free, 0, lanes.worst),
+        num_intervals=jnp.where(is_free, len(new), lanes.num_intervals),
         num_futile=jnp.where(is_free, 0, lanes.num_futile),
         num_moved=jnp.where(is_free, 0, lanes.num_moved),
     )
 
 
 def _write(found: Found, lanes: _Lanes, verdict: _Verdict, at: Array) -> Found:
-    ends = lanes.left.T, lanes.right.T
-    new = Found(verdict.estimate, verdict.error, lanes.num_intervals, verdict.status, *ends)
-    kept = new if found.left is not None else new._replace(left=None, right=None)
-    return jax.tree.map(lambda rows, each: rows.at[at].set(each, mode="drop"), found, kept)
+    estimate, error = (
+        each.reshape(-1, *found.estimate.shape[1:]) for each in (verdict.estimate, verdict.error)
+    )
+    bounds = (None, None)
+    if found.left is not None:
+        bounds = lanes.table[:, 0].T, lanes.table[:, 1].T
+    new = Found(estimate, error, lanes.num_intervals, verdict.status, *bounds)
+    return interval_table.write(found, at, new)
 
 
 def _cut(
@@ -195,65 +193,54 @@ def _cut(
     is_batched: tuple[bool, ...],
 ) -> tuple[_Lanes, _Verdict]:
     """Bisect the worst interval of every lane, and judge what the lane knows then."""
-    num_intervals, width = lanes.left.shape
-    worst, lane = _worst(lanes), jnp.arange(width)
-    left, right = lanes.left[worst, lane], lanes.right[worst, lane]
+    last = len(lanes.table) - 1
+    left, right, old, error = interval_table.pick(lanes.table, lanes.worst)
     middle = left + (right - left) / 2
-    old, before = lanes.value[worst, lane], _norm(lanes.error[worst, lane], 1)
-    (low, high), (low_error, high_error) = _estimates(
+    both = _estimates(
         fn, jnp.stack([left, middle]), jnp.stack([middle, right]), frame, rule, is_batched
     )
-    after = _norm(low_error, 1) + _norm(high_error, 1)
+    (low, high), (low_error, high_error) = (x.reshape(2, *old.shape) for x in both)
+    before, after = _norm(error), _norm(low_error) + _norm(high_error)
     is_known = jnp.isfinite(before) & jnp.isfinite(after)
-    is_same = _norm(low + high - old, 1) <= 1e-5 * _norm(low + high, 1)
+    is_same = _norm(low + high - old) <= 1e-5 * _norm(low + high)
     is_deep = right - left <= 1e-3 * (frame.edges[:, -1] - frame.edges[:, 0])
     is_futile = is_known & is_same & (after >= 0.99 * before)
     is_moved = is_known & ~is_same & is_deep & (after >= 0.999 * before)
-    new = jnp.minimum(lanes.num_intervals, num_intervals - 1)
+    new = jnp.minimum(lanes.num_intervals, last)
+    halves = Interval(left, middle, low, low_error), Interval(middle, right, high, high_error)
+    table = interval_table.put(lanes.table, (lanes.worst, halves[0]), (new, halves[1]))
+    num_intervals = lanes.num_intervals + 1
+    known = interval_table.survey(table, num_intervals)
     grown = _Lanes(
         problem=lanes.problem,
-        left=lanes.left.at[new, lane].set(middle),
-        right=lanes.right.at[worst, lane].set(middle).at[new, lane].set(right),
-        value=lanes.value.at[worst, lane].set(low).at[new, lane].set(high),
-        error=lanes.error.at[worst, lane].set(low_error).at[new, lane].set(high_error),
-        num_intervals=lanes.num_intervals + 1,
+        table=table,
+        worst=known.worst,
+        num_intervals=num_intervals,
         num_futile=lanes.num_futile + is_futile.astype(jnp.int32),
         num_moved=lanes.num_moved + is_moved.astype(jnp.int32),
     )
     number = jnp.finfo(left.dtype)
     reach = (1 + 100 * number.eps) * (jnp.abs(middle) + 1000 * number.tiny)
     is_narrow = (jnp.maximum(jnp.abs(left), jnp.abs(right)) <= reach) & (right > left)
-    is_lost = jnp.isinf(_norm(low_error, 1)) & jnp.isinf(_norm(high_error, 1))
-    return grown, _judge(grown, rtol, atol, is_narrow, is_lost)
+    is_lost = jnp.isinf(_norm(low_error)) & jnp.isinf(_norm(high_error))
+    return grown, _judge(grown, known, rtol, atol, is_narrow, is_lost)
 
 
-def _worst(lanes: _Lanes) -> Array:
-    """Return which interval of each lane has the largest error: the first of them."""
-    row = jnp.arange(len(lanes.error), dtype=jnp.int32)[:, None]
-    error = jnp.where(row < lanes.num_intervals[None], _norm(lanes.error, 2), -1)
-    # argmax is slow on a CPU.
-    first = jnp.where(error == error.max(axis=0)[None], row, len(row)).min(axis=0)
-    return jnp.minimum(first, len(row) - 1)
-
-
-def _judge(lanes: _Lanes, rtol: Array, atol: Array, is_narrow: Array, is_lost: Array) -> _Verdict:
-    num_intervals, _, *shape = lanes.value.shape
-    row = jnp.arange(num_intervals, dtype=jnp.int32)[:, None]
-    is_used = (row < lanes.num_intervals[None]).reshape(num_intervals, -1, *[1] * len(shape))
-    estimate = jnp.where(is_used, lanes.value, 0).sum(axis=0)
-    error = jnp.where(is_used, lanes.error, 0).sum(axis=0)
-    worst = _norm(error, 1)
-    is_full = lanes.num_intervals >= num_intervals
+def _judge(
+    lanes: _Lanes, known: Survey, rtol: Array, atol: Array, is_narrow: Array, is_lost: Array
+) -> _Verdict:
+    worst = _norm(known.error)
+    is_full = lanes.num_intervals >= len(lanes.table)
     status = jnp.full(lanes.num_intervals.shape, Status.RUNNING, jnp.int32)
     for condition, verdict in (
         (is_full, Status.OUT_OF_STEPS),
         (is_narrow | (lanes.num_futile >= 6), Status.STALLED),
         (lanes.num_moved >= 10, Status.DIVERGED),
         (is_lost | (is_full & jnp.isinf(worst)), Status.NOT_FINITE),
-        (worst <= jnp.maximum(atol, rtol * _norm(estimate, 1)), Status.CONVERGED),
+        (worst <= jnp.maximum(atol, rtol * _norm(known.value)), Status.CONVERGED),
     ):
         status = jnp.where(condition, verdict, status)
-    return _Verdict(status.astype(jnp.int32), estimate, error)
+    return _Verdict(status.astype(jnp.int32), known.value, known.error)
 
 
 def _estimates(
@@ -276,10 +263,9 @@ def _estimates(
     y = y.reshape(-1, intervals, width, *shape) * slope.reshape(*slope.shape, *wide)
     half = half.reshape(intervals, width, *wide)
     w, v = (jnp.asarray(part, dtype).reshape(-1, 1, 1, *wide) for part in (weights, embedded))
-    mean = (w * y).sum(axis=0) / 2
-    coarse = (v * y).sum(axis=0) / 2
-    size = half * (w * jnp.abs(y)).sum(axis=0)
-    spread = half * (w * jnp.abs(y - mean[None])).sum(axis=0)
+    mean, coarse = _sum(w * y) / 2, _sum(v * y) / 2
+    size = half * _sum(w * jnp.abs(y))
+    spread = half * _sum(w * jnp.abs(y - mean[None]))
     error = 2 * half * jnp.abs(mean - coarse)
     ratio = 200 * error / jnp.where(spread > 0, spread, 1)
     error = jnp.where(spread > 0, spread * jnp.minimum(1, ratio * jnp.sqrt(ratio)), error)
@@ -290,6 +276,15 @@ def _estimates(
     return value, jnp.where(is_empty, 0, jnp.where(is_known, error, jnp.inf))
 
 
-def _norm(values: Array, axes: int) -> Array:
-    """Return the largest absolute entry over the axes after the first ``axes``."""
-    return jnp.abs(values).max(axis=tuple(range(axes, values.ndim)))
+def _sum(rows: Array) -> Array:
+    """Return the sum over the first axis, pair by pair: of vectors, where XLA's goes by numbers."""
+    half, is_odd = divmod(len(rows), 2)
+    if not half:
+        return rows[0]
+    pairs = _sum(rows[:half] + rows[half : 2 * half])
+    return pairs + rows[-1] if is_odd else pairs
+
+
+def _norm(values: Array) -> Array:
+    """Return the largest absolute entry of each lane."""
+    return jnp.abs(values).max(axis=1)

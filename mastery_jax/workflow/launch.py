@@ -63,6 +63,9 @@ def prepare(*, host_devices: int | None = None, sync_dispatch: bool = False) -> 
     os.environ.setdefault("NPROC", str(max(cores(), host_devices or 1, LEAST_THREADS)))
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_folder()))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+    # Of a program from the cache jaxlib 0.10.1 says at length that its tuning hints are no
+    # instructions of this machine. What fails is raised, and needs no line of a log.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if sync_dispatch:
         import jax
 

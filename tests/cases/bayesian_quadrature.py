@@ -196,10 +196,11 @@ CASES: tuple[Case, ...] = (
     Case(
         "bayesian_quadrature.ask",
         bayesian_quadrature.ask,
-        (jax.random.key(0), belief),
+        (jax.random.key(1), belief),
         static={"num_candidates": 4, "num_searches": 1},
         modes=(),
         unchecked=("1/posterior/kernel", "1/measure"),
+        atol=1e-5,  # of a slope at the top, which is rounding
         because="which candidate is best is a jump; a kernel and a measure are free in shape",
     ),
 )

@@ -3,7 +3,8 @@
 A normal regression of 200 rows on 8 columns of which any two are correlated by 0.9. The peer states
 the same model in the weights themselves, as its users do, with the same prior, chains and lengths;
 once as it is, and once inside a ``jax.jit`` of the user's own; and once more in that jit with our
-program, so that what the coordinates do is told apart from what the code does. Every call gets new
+program, so that what the coordinates do is told apart from what the code does. In the jit its
+chains run together, and one by one as ours do. Every call gets new
 rows of one shape. One estimator judges all: the least bulk effective sample size of any weight or
 the noise. NumPyro is a dependency of ours, so that no environment is made.
 """
@@ -21,10 +22,12 @@ ROUNDS = 5
 NUM_ROWS, NUM_COLUMNS, CORRELATION = 200, 8, 0.9
 SIZES = {"num_chains": 4, "num_warmup": 500}
 NUM_DRAWS = 1000
-PEERS = {  # name -> whether it is inside a jit, and whether it is given our program
-    "MCMC.run": (False, False),
-    "MCMC.run in a jit": (True, False),
-    "MCMC.run in a jit, our program": (True, True),
+PEERS = {  # name -> whether it is in a jit, whether it is given our program, how its chains run
+    "MCMC.run": (False, False, "vectorized"),
+    "MCMC.run in a jit": (True, False, "vectorized"),
+    "MCMC.run in a jit, chain by chain": (True, False, "sequential"),
+    "MCMC.run in a jit, our program": (True, True, "vectorized"),
+    "MCMC.run in a jit, our program, chain by chain": (True, True, "sequential"),
 }
 
 
@@ -57,7 +60,7 @@ def ours(name: str) -> Callable[[int], Any]:
     return call
 
 
-def numpyros(*, in_jit: bool, is_rotated: bool) -> Callable[[int], Any]:
+def numpyros(*, in_jit: bool, is_rotated: bool, chain_method: str) -> Callable[[int], Any]:
     """Return round -> draws, by NumPyro's NUTS."""
     import jax
     import jax.numpy as jnp
@@ -81,7 +84,7 @@ def numpyros(*, in_jit: bool, is_rotated: bool) -> Callable[[int], Any]:
         num_samples=NUM_DRAWS,
         progress_bar=False,
         jit_model_args=not in_jit,
-        chain_method="vectorized",
+        chain_method=chain_method,
         **SIZES,
     )
 
@@ -125,14 +128,14 @@ def main() -> None:
     os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
     launch.prepare()
     calls = {name: ours(name) for name in ("hmc", "nuts")}
-    for peer, (in_jit, is_rotated) in PEERS.items():
-        calls[peer] = numpyros(in_jit=in_jit, is_rotated=is_rotated)
+    for peer, (in_jit, is_rotated, chain_method) in PEERS.items():
+        calls[peer] = numpyros(in_jit=in_jit, is_rotated=is_rotated, chain_method=chain_method)
     contestants = {name: Contestant(call) for name, call in calls.items()}
     first, again = in_turn(contestants, rounds=ROUNDS)
     rates = {name: each.least_size() / again[name].cpu for name, each in contestants.items()}
     table = []
     for name in ("hmc", "nuts"):
-        for peer, (in_jit, _) in PEERS.items():
+        for peer, (in_jit, *_) in PEERS.items():
             pair = (rates[name], rates[peer])
             goal = 1 if in_jit else 5
             what = f"{name}, least bulk ESS of a later call"

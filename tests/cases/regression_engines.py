@@ -96,7 +96,6 @@ def engine(name, fn, **static):
         {**SHORT, **static},
         modes=(),
         engine=True,
-        atol=1e-3,
         because=CHAIN,
     )
 

@@ -107,7 +107,7 @@ def test_mean_field_is_shown_to_be_too_sure(rows, name):
 
 def test_time_is_told_apart_from_compilation(rows):
     for row in rows.values():
-        assert 0 < row.seconds < 10
+        assert row.seconds > 0
         assert row.compile_seconds >= 0
         least = min(each.ess for each in row.estimates.values())
         assert row.ess_per_second == pytest.approx(least / row.seconds)

@@ -37,7 +37,6 @@ __all__ = [
     "fit",
     "moments",
     "predict",
-    "refuse_counts",
     "sample",
 ]
 
@@ -181,7 +180,7 @@ def sample(
         >>> sample(jax.random.key(0), state, num_draws=10).weights.shape
         (4, 10, 2)
     """
-    refuse_counts("closed_form.sample", num_draws=num_draws, num_chains=num_chains)
+    model.refuse_counts("closed_form.sample", num_draws=num_draws, num_chains=num_chains)
     weight_key, noise_key = jax.random.split(key)
     shape, dtype = (num_chains, num_draws), state.mean.dtype
     noise = jnp.sqrt(state.rate / jax.random.gamma(noise_key, state.shape, shape, dtype))
@@ -189,20 +188,6 @@ def sample(
     with jax.default_matmul_precision("highest"):
         away = unit @ state.factor.T
     return Draws(state.mean[None, None, :] + noise[..., None] * away, noise)
-
-
-def refuse_counts(where: str, **counts: int) -> None:
-    """Raise where a number that sizes the draws is below 1. O(1).
-
-    Raises:
-        ValueError: naming the count.
-
-    Example:
-        >>> refuse_counts("here", num_draws=3)
-    """
-    for name, value in counts.items():
-        if value < 1:
-            raise ValueError(f"{where}: {name} is {value}, not at least 1")
 
 
 @partial(jax.jit, static_argnames=("family", "num_draws", "num_chains"))

@@ -22,7 +22,6 @@ from mastery_jax.inference.mcmc import chains, health, kernel, unconstrained
 from mastery_jax.inference.mcmc import hmc as hamiltonian
 from mastery_jax.inference.mcmc import nuts as no_u_turn
 from mastery_jax.inference.regression import model
-from mastery_jax.inference.regression.closed_form import refuse_counts
 from mastery_jax.inference.regression.model import Coordinates, Draws
 from mastery_jax.inference.regression.prior import Family, Prior
 
@@ -78,7 +77,9 @@ def hmc(
         >>> bool(abs(draws.weights.mean() - 4) < 0.1), int(info.status)
         (True, 1)
     """
-    refuse_counts("markov.hmc", num_draws=num_draws, num_chains=num_chains, num_steps=num_steps)
+    model.refuse_counts(
+        "markov.hmc", num_draws=num_draws, num_chains=num_chains, num_steps=num_steps
+    )
     target = model.pose(X, y, prior=prior, family=family, coordinates=coordinates)
     start_key, run_key = jax.random.split(key)
     walk = kernel.tune(
@@ -140,7 +141,7 @@ def nuts(
     Raises:
         ValueError: a number below its least, an unknown option, or shapes disagree.
     """
-    refuse_counts("markov.nuts", num_draws=num_draws, num_chains=num_chains)
+    model.refuse_counts("markov.nuts", num_draws=num_draws, num_chains=num_chains)
     target = model.pose(X, y, prior=prior, family=family, coordinates=coordinates)
     start_key, run_key = jax.random.split(key)
     program = model.program(target, family=family)

@@ -46,6 +46,7 @@ __all__ = [
     "origin",
     "pose",
     "program",
+    "refuse_counts",
     "whiten",
 ]
 
@@ -226,6 +227,20 @@ def ended(target: Target, status: Array) -> Array:
         9
     """
     return jnp.where(target.is_bad, Status.BAD_INPUT, status).astype(jnp.int32)
+
+
+def refuse_counts(where: str, **counts: int) -> None:
+    """Raise where a number that sizes the draws is below 1. O(1).
+
+    Raises:
+        ValueError: naming the count.
+
+    Example:
+        >>> refuse_counts("here", num_draws=3)
+    """
+    for name, value in counts.items():
+        if value < 1:
+            raise ValueError(f"{where}: {name} is {value}, not at least 1")
 
 
 def _normal(target: Target, position: dict[str, Array]) -> Array:

@@ -23,8 +23,7 @@ from jaxtyping import Array
 from mastery_jax.core.status import Status
 from mastery_jax.inference.mcmc import health
 from mastery_jax.inference.regression import prior as priors
-from mastery_jax.inference.regression.closed_form import refuse_counts
-from mastery_jax.inference.regression.model import Draws, Info
+from mastery_jax.inference.regression.model import Draws, Info, refuse_counts
 from mastery_jax.inference.regression.prior import Family, Prior
 
 __all__ = ["make"]

@@ -27,7 +27,6 @@ from mastery_jax.core.check import Scalar, checked
 from mastery_jax.inference import vector
 from mastery_jax.inference.mcmc import unconstrained
 from mastery_jax.inference.regression import model
-from mastery_jax.inference.regression.closed_form import refuse_counts
 from mastery_jax.inference.regression.model import Coordinates, Draws
 from mastery_jax.inference.regression.prior import Family, Prior
 from mastery_jax.inference.vi import fit as climb
@@ -89,7 +88,7 @@ def laplace(
         >>> bool(abs(draws.weights.mean() - 4) < 0.1), bool(info.pareto_shape < 0.7)
         (True, True)
     """
-    refuse_counts("variational.laplace", num_draws=num_draws, num_chains=num_chains)
+    model.refuse_counts("variational.laplace", num_draws=num_draws, num_chains=num_chains)
     target = model.pose(X, y, prior=prior, family=family, coordinates=coordinates)
     density, start = model.log_density(target, family=family), model.origin(target, family=family)
     params, found = at_mode.fit(start, log_density=density, gtol=gtol, max_steps=max_steps)
@@ -136,7 +135,7 @@ def mean_field(
     Raises:
         ValueError: a number below its least, an unknown option, or shapes disagree.
     """
-    refuse_counts("variational.mean_field", num_draws=num_draws, num_chains=num_chains)
+    model.refuse_counts("variational.mean_field", num_draws=num_draws, num_chains=num_chains)
     target = model.pose(X, y, prior=prior, family=family, coordinates=coordinates)
     density, start = model.log_density(target, family=family), model.origin(target, family=family)
     fit_key, draw_key = jax.random.split(key)
@@ -191,7 +190,7 @@ def numpyro_svi(
     Raises:
         ValueError: a number below its least, an unknown option, or shapes disagree.
     """
-    refuse_counts("variational.numpyro_svi", num_draws=num_draws, num_chains=num_chains)
+    model.refuse_counts("variational.numpyro_svi", num_draws=num_draws, num_chains=num_chains)
     if guide not in ("mean_field", "full_rank"):
         raise ValueError(
             f"variational.numpyro_svi: guide is {guide!r}, not mean_field or full_rank"

@@ -1,14 +1,10 @@
-"""Normalizing flows: ours against flowjax.
+"""Normalizing flows: ours against flowjax, at one architecture (``peers/flow_models.py``).
 
-One architecture, twice: eight coupling layers over ten coordinates, whose networks have two hidden
-layers of 64 units with tanh between, and whose moves are affine, or rational-quadratic splines of
-eight bins in [-4, 4]. Rows: a step of Adam on the mean log density of 256 points, as both train;
-its first call, which traces and compiles; the log densities alone; and 256 samples. flowjax's
-layers are scanned, as ours are, and its bijections inverted, as it does by default, so that
-densities are cheap for both. It runs in our process, under our launch setting. Both permute between
-layers; orders, first weights and the bound of the affine scale are each one's own, and so the
-numbers that come out differ; that both learn is checked first: as many steps on the same rows must
-bring both below the entropy of the normal distribution with the rows' moments.
+Rows: a step of Adam on the mean log density of 256 points of ten coordinates, as both train; its
+first call, which traces and compiles; the log densities alone; and 256 samples. flowjax runs in our
+process, under our launch setting. First weights and orders are each one's own, and so the numbers
+that come out differ; that both learn is checked first: as many steps on the same rows must bring
+both below the entropy of the normal distribution with the rows' moments.
 """
 
 import os
@@ -16,11 +12,11 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.harness import Row, enter, in_turn, save
+from benchmarks.peers.flow_models import KINDS, LAYERS, flowjax_as_functions, ours_as_functions
 from mastery_jax.workflow import launch
 
 FAMILY = "flows"
-DIM, LAYERS, WIDTH, DEPTH, BATCH = 10, 8, 64, 2, 256
-BINS, INTERVAL, RATE = 8, 4.0, 1e-3
+DIM, BATCH, RATE = 10, 256, 1e-3
 LEARN_STEPS = 300
 ROUNDS = 9
 
@@ -33,59 +29,6 @@ def rows(count: int) -> Any:
     z = rng.normal(size=(count, DIM))
     z[:, DIM // 2 :] = z[:, : DIM // 2] ** 2 + 0.3 * z[:, DIM // 2 :]
     return ((z - z.mean(axis=0)) / z.std(axis=0)).astype("float32")
-
-
-def ours(kind: str) -> tuple[Any, Callable[..., Any], Callable[..., Any]]:
-    """Return parameters, log densities of points, and samples."""
-    import jax
-
-    from mastery_jax.probability.flows import affine_coupling, chain, inverted, spline_coupling
-
-    layer, options = affine_coupling, {"widths": (WIDTH,) * DEPTH, "scale": 0.1}
-    if kind == "spline":
-        layer, options = spline_coupling, options | {"num_bins": BINS, "interval": INTERVAL}
-    keys = jax.random.split(jax.random.key(0), LAYERS)
-    params = (jax.vmap(lambda key: layer.init(key, dim=DIM, **options))(keys),)
-    layers = (inverted.Inverted(layer),)  # as flowjax's are: densities go the way without roots
-
-    def log_probs(params: Any, x: Any) -> Any:
-        return jax.vmap(lambda x: chain.log_prob(params, x, layers=layers))(x)
-
-    def samples(params: Any, key: Any) -> Any:
-        return chain.sample(key, params, layers=layers, dim=DIM, shape=(BATCH,))
-
-    return params, log_probs, samples
-
-
-def flowjax(kind: str) -> tuple[Any, Callable[..., Any], Callable[..., Any]]:
-    """Return the same of flowjax."""
-    import equinox as eqx
-    import jax
-    import jax.numpy as jnp
-    from flowjax import bijections, distributions, flows
-    from paramax import unwrap
-
-    transformer = None
-    if kind == "spline":
-        transformer = bijections.RationalQuadraticSpline(knots=BINS, interval=INTERVAL)
-    flow = flows.coupling_flow(
-        jax.random.key(0),
-        base_dist=distributions.Normal(jnp.zeros(DIM)),
-        transformer=transformer,
-        flow_layers=LAYERS,
-        nn_width=WIDTH,
-        nn_depth=DEPTH,
-        nn_activation=jnp.tanh,
-    )
-    params, static = eqx.partition(flow, eqx.is_inexact_array)
-
-    def log_probs(params: Any, x: Any) -> Any:
-        return unwrap(eqx.combine(params, static)).log_prob(x)
-
-    def samples(params: Any, key: Any) -> Any:
-        return unwrap(eqx.combine(params, static)).sample(key, (BATCH,))
-
-    return params, log_probs, samples
 
 
 def contestant(made: Any, given: Any) -> tuple[dict[str, Callable[[], Any]], Callable[[], float]]:
@@ -103,7 +46,8 @@ def contestant(made: Any, given: Any) -> tuple[dict[str, Callable[[], Any]], Cal
         return optax.apply_updates(params, updates), state, value
 
     batch, state = given[:BATCH], rule.init(params)
-    density, draw, key = jax.jit(log_probs), jax.jit(samples), jax.random.key(1)
+    density, key = jax.jit(log_probs), jax.random.key(1)
+    draw = jax.jit(lambda params, key: samples(params, key, BATCH))
     calls: dict[str, Callable[[], Any]] = {
         "train step": lambda: jax.block_until_ready(step(params, state, batch)),
         "log density": lambda: jax.block_until_ready(density(params, batch)),
@@ -133,8 +77,8 @@ def family(kind: str) -> tuple[list[Row], list[str]]:
 
     given = jnp.asarray(rows(16 * BATCH))
     made = {
-        "ours": contestant(ours(kind), given),
-        "flowjax": contestant(flowjax(kind), given),
+        "ours": contestant(ours_as_functions(kind, dim=DIM), given),
+        "flowjax": contestant(flowjax_as_functions(kind, dim=DIM), given),
     }
     table, notes = [], []
     for what, goal, goal_first in (
@@ -167,7 +111,7 @@ def main() -> None:
     os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
     launch.prepare()
     table, notes = [], []
-    for kind in ("spline", "affine"):
+    for kind in KINDS:
         more, said = family(kind)
         table += more
         notes += said

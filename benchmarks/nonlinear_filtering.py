@@ -1,8 +1,9 @@
-"""Nonlinear filters: ours against filterpy, dynamax and NumPy, in double precision.
+"""Nonlinear filters: ours against filterpy, dynamax and NumPy.
 
 A point with a constant velocity, seen by its distance and its bearing, 1000 steps. The extended
 filter: one series, then 64 series of one model, ours and dynamax by ``jax.vmap``, filterpy with
-Jacobians written out by hand. The particle filter: 1000 particles, drawn anew where their effective
+Jacobians written out by hand; in single precision, and in double, filterpy always in double. The
+particle filter: 1000 particles, drawn anew where their effective
 size falls below half, against the same in NumPy: with the model's functions called for one particle
 after the other, over 100 steps, and with every operation on all particles at once.
 Extended filters must agree before anything is timed; particle filters draw other numbers, and must
@@ -231,6 +232,30 @@ def particles_agree(contestants: Mapping[str, Callable[[], Any]]) -> str:
     )
 
 
+def extended_filters(given: Problem, *, in_double: bool) -> tuple[list[Row], list[str]]:
+    """Return the rows of one precision, and what is to be said."""
+    import jax
+    import numpy as np
+
+    dtype = np.float64 if in_double else np.float32
+    cast = Problem(*(each.astype(dtype) for each in given))
+    with jax.enable_x64(in_double):
+        every = {"ours": ours(cast), "filterpy": filterpy(given), "dynamax": dynamax(cast)}
+        one, many = ({name: calls[i] for name, calls in every.items()} for i in range(2))
+        precision = "double" if in_double else "single"
+        what = f"extended filter, {precision} precision"
+        rows, first = compare(f"{what}, one series", one, {"filterpy": 100, "dynamax": 15})
+        # dynamax adds 1e-9 to the diagonal of what it solves.
+        tolerance = {"filterpy": 1e-6, "dynamax": 1e-2} if in_double else {"filterpy": 0.1}
+        notes = [f"{precision.capitalize()} precision: {agree(one, tolerance)}"]
+        more, _ = compare(f"{what}, {SERIES} series", many, {"filterpy": 100, "dynamax": 15})
+    notes.append(
+        f"First call in {precision} precision, compilation included: ours {first['ours'].cpu:.2g} "
+        f"CPU-s, dynamax {first['dynamax'].cpu:.2g}."
+    )
+    return rows + more, notes
+
+
 def main() -> None:
     """Check that answers are equal, measure in turn, and save."""
     enter(FAMILY)
@@ -238,13 +263,11 @@ def main() -> None:
     os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
     launch.prepare()
     given = problem()
-    every = {"ours": ours(given), "filterpy": filterpy(given), "dynamax": dynamax(given)}
-    one, many = ({name: calls[i] for name, calls in every.items()} for i in range(2))
-    what = f"extended filter, {STEPS} steps, {STATE} states, {OBS} observations"
-    rows, first = compare(f"{what}, one series", one, {"filterpy": 100, "dynamax": 15})
-    # dynamax adds 1e-9 to the diagonal of what it solves.
-    notes = [agree(one, {"filterpy": 1e-6, "dynamax": 1e-2})]
-    more, _ = compare(f"{what}, {SERIES} series", many, {"filterpy": 100, "dynamax": 15})
+    rows, notes = [], [f"{STEPS} steps, {STATE} states, {OBS} observations."]
+    for in_double in (False, True):
+        more, said = extended_filters(given, in_double=in_double)
+        rows += more
+        notes += said
     runs = {
         "ours": particles_of_ours(given, STEPS),
         "NumPy": particles_of_numpy(given, STEPS, by_one=False),
@@ -261,11 +284,7 @@ def main() -> None:
     rate = Row(
         "bootstrap filter", "the bar", steps_a_second, 1e6, "particle-steps / CPU-s", 1, True
     )
-    notes.append(
-        f"First call of ours, compilation included: {first['ours'].cpu:.2g} CPU-s; of dynamax "
-        f"{first['dynamax'].cpu:.2g}."
-    )
-    save(FAMILY, "Nonlinear filters", [*rows, *more, *by_one, *last, rate], notes=notes)
+    save(FAMILY, "Nonlinear filters", [*rows, *by_one, *last, rate], notes=notes)
 
 
 if __name__ == "__main__":

@@ -1,78 +1,55 @@
-"""Effective draws a CPU-second of NUTS: ours against NumPyro's own ``MCMC.run``.
+"""Effective draws a CPU-second of NUTS: ours against NumPyro's ``MCMC.run``, blackjax and nutpie.
 
 Two posteriors, the eight schools and a logistic regression of 1000 rows on 10 columns. Every call
-gets new data of the same shape and goes from random starts to named draws in their supports. The
-peer runs its chains ``vectorized``, ``sequential``, and vectorized inside a ``jax.jit`` of the
-user's own. All make the same transitions with the same options, and one estimator judges all: the
-least bulk effective sample size of any latent value. NumPyro is a dependency of ours, so that no
-environment is made.
+gets new data of the same shape and goes from random starts to named draws in their supports. All
+make the same transitions with the same options, and one estimator judges all: the least bulk
+effective sample size of any latent value. nutpie knows double precision only: it is compared with
+ours in single and in double. Then 100 data sets in one program, against a run for each.
 """
 
 import os
 import statistics
-from collections.abc import Callable
-from typing import Any, NamedTuple
+import tempfile
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from benchmarks.harness import Row, in_turn, save
+from benchmarks.harness import Cost, Row, enter, in_turn, save
+from benchmarks.peers.posteriors import Problem, problems
+from benchmarks.peers.samplers import (
+    NUM_CHAINS,
+    NUM_SAMPLES,
+    NUM_WARMUP,
+    TARGET_ACCEPT,
+    blackjaxes,
+    numpyros,
+    nutpies,
+)
 from mastery_jax.workflow import launch
 
 FAMILY = "posterior"
 ROUNDS = 5
-NUM_CHAINS, NUM_WARMUP, NUM_SAMPLES = 4, 500, 1000
-TARGET_ACCEPT = 0.8
-PEERS = {  # name -> chain_method, and whether it runs inside a jit
-    "MCMC.run, vectorized": ("vectorized", False),
-    "MCMC.run, sequential": ("sequential", False),
-    "MCMC.run in a jit, vectorized": ("vectorized", True),
-}
+NUM_SETS = 100
+LONGEST_COMPILE = 2.0  # CPU-s
+OURS, OURS_IN_DOUBLE = "ours", "ours, double precision"
+GOALS = (  # who of us, the peer, times its ESS of a CPU-second, and the same with compilation
+    (OURS, "MCMC.run, vectorized", 8, 1),
+    (OURS, "MCMC.run, sequential", 8, 1),
+    (OURS, "MCMC.run in a jit, vectorized", 1, 1),
+    (OURS, "MCMC.run in a jit, sequential", 1, 1),
+    (OURS, "blackjax, vectorized", 1, 1),
+    (OURS, "blackjax, sequential", 1, 1),
+    (OURS, "nutpie", 4, 5),
+    (OURS_IN_DOUBLE, "nutpie", 1, 1),
+)
 
 
-class Problem(NamedTuple):
-    """A posterior, and data sets of one shape."""
-
-    name: str
-    model: Callable[..., None]  # NumPyro model of the data
-    data: Callable[[int], tuple[Any, ...]]  # round -> arrays
-    latents: tuple[str, ...]
-
-
-def problems() -> list[Problem]:
-    import numpy as np
-    import numpyro
-    from numpyro import distributions as dist
-
-    from experiments import posterior
-
-    def schools(round: int) -> tuple[Any, ...]:
-        effect = np.array([28, 8, -3, 7, -1, 1, 18, 12], np.float32)
-        error = np.array([15, 10, 16, 11, 9, 11, 10, 18], np.float32)
-        noise = np.random.default_rng(round).normal(size=8).astype(np.float32)
-        return effect + noise, error, np.float32(5), np.float32(5)
-
-    def logistic(X: Any, y: Any) -> None:
-        weights = numpyro.sample("weights", dist.Normal(0, 5).expand([X.shape[1]]).to_event(1))
-        numpyro.sample("y", dist.Bernoulli(logits=X @ weights), obs=y)
-
-    def rows(round: int) -> tuple[Any, ...]:
-        rng = np.random.default_rng(round)
-        X, weights = rng.normal(size=(1000, 10)), rng.normal(size=10)
-        y = rng.random(1000) < 1 / (1 + np.exp(-X @ weights))
-        return X.astype(np.float32), y.astype(np.float32)
-
-    return [
-        Problem("eight schools", posterior.groups, schools, ("mu", "tau", "z")),
-        Problem("logistic 1000 x 10", logistic, rows, ("weights",)),
-    ]
-
-
-def ours(problem: Problem) -> Callable[[int], Any]:
-    """Return round -> draws, as one program."""
+def program(problem: Problem) -> Callable[[Any, Any], Any]:
+    """Return (key, data) -> draws, to be compiled."""
     import jax
     from jax.tree_util import Partial
 
     from mastery_jax.inference.mcmc import nuts, unconstrained
 
-    @jax.jit
     def call(key: Any, data: Any) -> Any:
         start_key, run_key = jax.random.split(key)
         model = Partial(problem.model, *data)
@@ -88,30 +65,39 @@ def ours(problem: Problem) -> Callable[[int], Any]:
         )
         return jax.vmap(jax.vmap(constrain))(draws)
 
-    return lambda round: call(jax.random.key(round), problem.data(round))
+    return call
 
 
-def numpyros(problem: Problem, chain_method: str, *, in_jit: bool) -> Callable[[int], Any]:
-    """Return round -> draws, from ``MCMC.run`` as it is, or inside a jit of the user's own."""
+def ours(problem: Problem, *, in_double: bool) -> Callable[[int], Any]:
+    """Return round -> draws, as one program."""
     import jax
-    from numpyro.infer import MCMC, NUTS
+    import numpy as np
 
-    sampler = MCMC(
-        NUTS(problem.model, target_accept_prob=TARGET_ACCEPT),
-        num_warmup=NUM_WARMUP,
-        num_samples=NUM_SAMPLES,
-        num_chains=NUM_CHAINS,
-        chain_method=chain_method,
-        progress_bar=False,
-        jit_model_args=not in_jit,
-    )
+    call = jax.jit(program(problem))
 
-    def call(key: Any, data: Any) -> Any:
-        sampler.run(key, *data)
-        return sampler.get_samples(group_by_chain=True)
+    def in_precision(round: int) -> Any:
+        with jax.enable_x64(in_double):
+            dtype = np.float64 if in_double else np.float32
+            data = jax.tree.map(lambda x: np.asarray(x, dtype), problem.data(round))
+            return call(jax.random.key(round), data)
 
-    chosen = jax.jit(call) if in_jit else call
-    return lambda round: chosen(jax.random.key(round), problem.data(round))
+    return in_precision
+
+
+def contestants(problem: Problem) -> dict[str, Callable[[int], Any]]:
+    """Return everybody who draws, by name."""
+    calls = {
+        OURS: ours(problem, in_double=False),
+        OURS_IN_DOUBLE: ours(problem, in_double=True),
+        "nutpie": nutpies(problem.in_pymc, problem.named),
+    }
+    for method in ("vectorized", "sequential"):
+        is_mapped = method == "vectorized"
+        calls[f"blackjax, {method}"] = blackjaxes(problem.model, problem.data, is_mapped=is_mapped)
+        for name, in_jit in {"MCMC.run": False, "MCMC.run in a jit": True}.items():
+            options: dict[str, Any] = {"chain_method": method, "in_jit": in_jit}
+            calls[f"{name}, {method}"] = numpyros(problem.model, problem.data, **options)
+    return calls
 
 
 class Contestant:
@@ -132,50 +118,103 @@ class Contestant:
 
     def judge(self, latents: tuple[str, ...]) -> tuple[float, float]:
         """Return the least bulk ESS and the greatest R-hat, medians over the later calls."""
+        import jax
         import jax.numpy as jnp
 
         from mastery_jax.inference.mcmc import diagnostics
 
         ess, rhat = [], []
-        for draws in self.draws[1:]:
-            flat = [draws[name].reshape(NUM_CHAINS, NUM_SAMPLES, -1) for name in latents]
-            every = jnp.concatenate(flat, axis=-1)
-            ess.append(float(diagnostics.ess(every).min()))
-            rhat.append(float(diagnostics.rhat(every).max()))
+        with jax.enable_x64(True):  # some have drawn in double precision
+            for draws in self.draws[1:]:
+                flat = [draws[name].reshape(NUM_CHAINS, NUM_SAMPLES, -1) for name in latents]
+                every = jnp.concatenate(flat, axis=-1)
+                ess.append(float(diagnostics.ess(every).min()))
+                rhat.append(float(diagnostics.rhat(every).max()))
         return statistics.median(ess), statistics.median(rhat)
 
 
-def compare(problem: Problem, compiled: list[str]) -> tuple[list[Row], list[str]]:
-    """Time one problem."""
-    calls = {"ours": ours(problem)}
-    for peer, (method, in_jit) in PEERS.items():
-        calls[peer] = numpyros(problem, method, in_jit=in_jit)
-    contestants = {name: Contestant(call, compiled) for name, call in calls.items()}
-    first, again = in_turn(contestants, rounds=ROUNDS)
-    rows, notes, rates = [], [], {}
-    for name, contestant in contestants.items():
-        ess, rhat = contestant.judge(problem.latents)
-        later = contestant.num_compiled[1:]
-        rates[name] = ess / again[name].cpu
+def compare(problem: Problem, compiled: list[str]) -> tuple[list[Row], list[str], Cost]:
+    """Time one problem; return the cost of ``MCMC.run`` at its best, too."""
+    runs = {name: Contestant(call, compiled) for name, call in contestants(problem).items()}
+    first, again = in_turn(runs, rounds=ROUNDS)
+    notes, sizes = [], {}
+    for name, run in runs.items():
+        sizes[name], rhat = run.judge(problem.latents)
+        later = run.num_compiled[1:]
+        programs = "" if name == "nutpie" else f"compiles {min(later)} to {max(later)} programs, "
         notes.append(
-            f"{problem.name}, {name}: a later call takes {again[name].cpu:.3g} CPU-s, compiles "
-            f"{min(later)} to {max(later)} programs, and has least ESS {ess:.0f}, R-hat {rhat:.4f}."
+            f"{problem.name}, {name}: the first call takes {first[name].cpu:.3g} CPU-s, a later "
+            f"one {again[name].cpu:.3g}; that {programs}has least ESS {sizes[name]:.0f} and R-hat "
+            f"{rhat:.4f}."
         )
-    if any(contestants["ours"].num_compiled[1:]):
-        raise RuntimeError(f"{problem.name}: new data compiled {contestants['ours'].num_compiled}")
-    for peer, (_, in_jit) in PEERS.items():
-        what = f"{problem.name}, least bulk ESS of a later call"
-        rate, goal = (rates["ours"], rates[peer]), 1 if in_jit else 5
+    if any(runs[OURS].num_compiled[1:]):
+        raise RuntimeError(f"{problem.name}: new data compiled {runs[OURS].num_compiled}")
+    rows = []
+    for us, peer, goal, goal_with_compilation in GOALS:
+        rate, total = (
+            [sizes[name] / costs[name].cpu for name in (us, peer)] for costs in (again, first)
+        )
+        precision = "" if us == OURS else ", double precision"
+        what = f"{problem.name}{precision}, least bulk ESS of a later call"
         rows.append(Row(what, peer, *rate, "a CPU-s", goal, more_is_better=True))
-        what = f"{problem.name}, first call, compilation included"
-        rows.append(Row(what, peer, first["ours"].cpu, first[peer].cpu, "CPU-s", 1))
-    return rows, notes
+        what = f"{problem.name}{precision}, the same of the first call, compilation included"
+        goal = goal_with_compilation
+        rows.append(Row(what, peer, *total, "a CPU-s", goal, more_is_better=True))
+    compilation = first[OURS].cpu - again[OURS].cpu
+    what = f"{problem.name}, tracing and compiling"
+    rows.append(Row(what, "the bar", compilation, LONGEST_COMPILE, "CPU-s", 1))
+    fastest = min(again["MCMC.run, vectorized"], again["MCMC.run, sequential"])
+    return rows, notes, fastest
+
+
+def many(problem: Problem, of_one: Cost) -> tuple[list[Row], list[str]]:
+    """Time ``NUM_SETS`` data sets in one program, and a call for each."""
+    import jax
+    import jax.numpy as jnp
+
+    one = program(problem)
+    sets = jax.tree.map(lambda *x: jnp.stack(x), *(problem.data(i) for i in range(NUM_SETS)))
+    keys = jax.random.split(jax.random.key(0), NUM_SETS)
+    mapped = jax.jit(lambda keys, sets: jax.lax.map(lambda pair: one(*pair), (keys, sets)))
+    together, single = jax.jit(jax.vmap(one)), jax.jit(one)
+    apart = [(keys[i], jax.tree.map(lambda x, i=i: x[i], sets)) for i in range(NUM_SETS)]
+
+    def call_each() -> None:
+        for pair in apart:
+            jax.block_until_ready(single(*pair))
+
+    calls: Mapping[str, Callable[[], Any]] = {
+        "map": lambda: jax.block_until_ready(mapped(keys, sets)),
+        "vmap": lambda: jax.block_until_ready(together(keys, sets)),
+        "each": call_each,
+    }
+    _, again = in_turn(calls, rounds=3)
+    what = f"{problem.name}, {NUM_SETS} data sets in one program"
+    peers = {
+        "MCMC.run, a run for each": (NUM_SETS * of_one.cpu, 10),
+        "ours, a call for each": (again["each"].cpu, 1),
+        "ours, vmapped": (again["vmap"].cpu, 1),
+    }
+    rows = [
+        Row(what, p, again["map"].cpu, cost, "CPU-s", goal) for p, (cost, goal) in peers.items()
+    ]
+    note = f"{what}: by `jax.lax.map`; MCMC.run's is {NUM_SETS} times the cost of one run."
+    return rows, [note]
 
 
 def main() -> None:
-    """Measure in turn, and save."""
+    """Measure where nobody finds what was compiled before."""
     os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+    enter(FAMILY)
     launch.prepare()
+    with tempfile.TemporaryDirectory() as empty:
+        os.environ["PYTENSOR_FLAGS"] = f"base_compiledir={empty}"
+        os.environ["NUMBA_CACHE_DIR"] = empty
+        measure()
+
+
+def measure() -> None:
+    """Measure in turn, and save."""
     import jax
 
     compiled: list[str] = []
@@ -187,16 +226,19 @@ def main() -> None:
     jax.monitoring.register_event_duration_secs_listener(listen)
     rows: list[Row] = []
     notes = [
-        f"{NUM_CHAINS} chains of {NUM_WARMUP} + {NUM_SAMPLES} transitions, single precision, new "
-        "data in every call; no persistent compilation cache.",
-        f"All under {launch.SMALL_LOOP}={launch.SMALL_LOOP_BYTES}, which our commands set and "
-        "NumPyro does not.",
+        f"{NUM_CHAINS} chains of {NUM_WARMUP} + {NUM_SAMPLES} transitions, new data in every call; "
+        "single precision, and double for nutpie; no persistent compilation cache for anybody.",
+        f"All of jax under {launch.SMALL_LOOP}={launch.SMALL_LOOP_BYTES}, which our commands set "
+        "and NumPyro and blackjax do not.",
     ]
+    of_one = {}
     for problem in problems():
-        found, said = compare(problem, compiled)
+        found, said, of_one[problem.name] = compare(problem, compiled)
         rows += found
         notes += said
-    save(FAMILY, "Posteriors", rows, notes=notes)
+    schools = problems()[0]
+    found, said = many(schools, of_one[schools.name])
+    save(FAMILY, "Posteriors", rows + found, notes=notes + said)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,14 @@ from benchmarks.harness import RESULTS, ROOT
 
 FAMILIES = (
     *("optimize", "convex", "quadrature", "monte_carlo", "ode", "bayesopt"),
-    *("flows", "filtering", "nonlinear_filtering", "posterior", "regression_engines"),
+    *(
+        "flows",
+        "flow_likelihood",
+        "filtering",
+        "nonlinear_filtering",
+        "posterior",
+        "regression_engines",
+    ),
     *("causal", "sweep", "serving"),
 )
 HEAD = """# Benchmarks

@@ -20,7 +20,8 @@ DEAR_LAWS = (grad_equals_finite_difference, vmap_equals_loop)
 DEAR_ROOMS = {  # modules all of whose cases are dear
     *("associative", "expectation_maximization", "information", "square_root", "two_filter"),
     *("cubature", "extended", "iterated_extended", "unscented", "particle", "particle_smoother"),
-    *("chains", "ensemble", "gibbs", "tempering", "warmup", "adaptive_metropolis"),
+    *("chains", "ensemble", "gibbs", "sample_adaptive", "tempering", "warmup"),
+    "adaptive_metropolis",
     *("autoregressive", "continuous", "radial", "spline", "spline_coupling", "sylvester"),
     *("coordinate_ascent", "low_rank", "numpyro_svi", "pathfinder", "secant_normal", "svgd"),
     *("bayesian", "bootstrap", "doubly_robust", "glm", "instrument", "learners", "matching"),

@@ -239,6 +239,28 @@ def test_an_impossible_covariance_is_nan_from_there_on():
     assert all(jnp.isnan(leaf).all() for leaf in (*state, info.log_likelihood))
 
 
+@pytest.mark.parametrize("cov", [[[1.0, 2.0], [2.0, 1.0]], [[1.0, 0.0], [0.0, -1e-3]]])
+@pytest.mark.parametrize("field", ["cov", "process_cov", "emission_cov"])
+def test_what_is_no_covariance_is_nan_however_well_the_rest_hides_it(field, cov):
+    """In a sum with other covariances it would pass for one, and variances come out negative."""
+    eye, no_covariance = jnp.eye(2), jnp.array(cov)
+    state, model = State(jnp.zeros(2), 9 * eye), Model(eye, 9 * eye, eye, 9 * eye)
+    if field == "cov":
+        state = state._replace(cov=no_covariance)
+    else:
+        model = model._replace(**{field: no_covariance})
+    ys = jnp.ones((2, 2))
+    for beliefs, info in (
+        kalman.filter(state, ys, model=model),
+        kalman.filter_many(state, ys[None], model=model),
+        kalman.step(state, ys[0], model=model),
+    ):
+        assert jnp.isnan(info.log_likelihood).all()
+        assert jnp.isnan(beliefs.mean).all()
+    path = linear_gaussian.simulate(jax.random.key(0), state, model=model, num_steps=2)
+    assert jnp.isnan(path.observations).all()
+
+
 def test_disagreeing_shapes_are_refused():
     state, model, ys, _ = on_device(drawn(2))
     with pytest.raises(ValueError, match=r"kalman.filter: ys is float64\[2\], not Float.*time obs"):

@@ -48,7 +48,7 @@ class Coordinates(NamedTuple):
 class _Point(NamedTuple):
     u: Float[Array, " p"]
     gradient: Float[Array, " p"]
-    weights: Float[Array, " n"]  # w c
+    hessian: Float[Array, "p p"]  # so that no lane of a vmap copies a number of every row
 
 
 class _Verdict(NamedTuple):
@@ -90,7 +90,8 @@ def pose(
     """State the problem whose penalty is that of β in weighted standard deviations of X."""
     center, L, is_seen = coordinates
     Z = X - center[None, :]
-    variance = weights @ (Z - (weights @ Z)[None, :]) ** 2
+    # Two products of matrices where replicates of the weights share Z, which is centered.
+    variance = jnp.maximum(weights @ Z**2 - (weights @ Z) ** 2, 0)
     part = jnp.asarray(penalty, X.dtype) * L.T @ (variance[:, None] * L)
     A = jnp.append(jnp.ones_like(y)[:, None], jnp.where(is_seen[None, :], Z @ L, 0), axis=1)
     # Under vmap over weights the pairs are shared, and all Hessians are one product of matrices.
@@ -130,16 +131,16 @@ def search(
 
 
 def _look(terms: Terms, problem: Problem, u: Array) -> _Point:
-    slope, curvature = terms(problem.A @ u, problem.y)
+    slope, curvature = terms(u @ problem.A.T, problem.y)
     gradient = problem.penalty @ u - (problem.weights * slope) @ problem.A
-    return _Point(u, gradient, problem.weights * curvature)
+    return _Point(u, gradient, _hessian(problem, problem.weights * curvature))
 
 
 def _step(
     point: _Point, *, terms: Terms, problem: Problem, atol: Scalar
 ) -> tuple[_Point, _Verdict]:
     """Take a Newton step, halved until the gradient falls."""
-    direction = -_solve(_hessian(problem, point.weights), point.gradient)
+    direction = -_solve(point.hessian, point.gradient)
     excess = jnp.abs((point.gradient * direction).sum()) / 2
     size = jnp.sqrt((point.gradient**2).sum())
     rounding = 8 * jnp.finfo(size.dtype).eps * jnp.abs(problem.y).max()
@@ -206,7 +207,7 @@ def curvature(
     """
     A, total = problem.A, weights.sum()
     point = _look(terms, problem, u)
-    hessian = _hessian(problem, point.weights)
+    hessian = point.hessian
     step = _solve(hessian, point.gradient)
     reach = jnp.where(weights > 0, jnp.abs(A @ step), 0).max()
     inverse = jax.vmap(partial(_solve, hessian))(jnp.eye(len(hessian), dtype=A.dtype))

@@ -204,6 +204,15 @@ CASES = (
         because="it takes covariances along any leading axes",
     ),
     Case(
+        "matrix.is_covariance",
+        matrix.is_covariance,
+        (np.stack([large, large]),),
+        oracle=lambda a: np.array(np.linalg.eigvalsh(a).min() > 0),
+        any_rank=True,
+        modes=(),
+        because="it takes covariances along any leading axes; a truth has no slope",
+    ),
+    Case(
         "kalman.init",
         kalman.init,
         (state.mean, state.cov),

@@ -13,6 +13,7 @@ from mastery_jax.inference.mcmc import (
     kernel,
     mala,
     metropolis,
+    sample_adaptive,
     target,
 )
 from tests.cases.inference import (
@@ -175,6 +176,21 @@ CASES = (
         ensemble.step,
         (jax.random.key(0), ensemble.State(WALKERS, particle_values)),
         {"log_density": TARGET, "stretch": 2.0},
+        modes=(),
+        because=JUMP,
+    ),
+    Case(
+        "sample_adaptive.init",
+        sample_adaptive.init,
+        (WALKERS,),
+        {"log_density": TARGET},
+        oracle=lambda position, **_: ensemble.State(position, particle_values),
+    ),
+    Case(
+        "sample_adaptive.step",
+        sample_adaptive.step,
+        (jax.random.key(0), ensemble.State(WALKERS, particle_values)),
+        {"log_density": TARGET},
         modes=(),
         because=JUMP,
     ),

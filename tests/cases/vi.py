@@ -53,9 +53,8 @@ y = X @ np.array([1.0, -0.5, 0.0]) + 0.3 * rng.normal(size=12)
 
 def slow_regression(X, y, *, max_steps):
     """Update the three factors with matrices of full size; return moments and the bound."""
-    (n, p), start = X.shape, 1e-3
-    a, c = start + n / 2, start + p / 2
-    b, d = start + y @ y / 2, start + p / 2
+    (n, p), start, square = X.shape, 1e-3, y @ y / 2
+    a, c, b, d = start + n / 2, start + p / 2, start + square, start + p * square / (X**2).sum()
     for _ in range(max_steps):
         S = np.linalg.inv(c / d * np.eye(p) + a / b * X.T @ X)
         m = a / b * S @ X.T @ y
@@ -73,8 +72,9 @@ def slow_regression(X, y, *, max_steps):
     return m, S, a, b, c, d, bound
 
 
-def regression_and_bound(X, y, *, max_steps):
-    state, info = coordinate_ascent.fit(X, y, max_steps=max_steps, rtol=-1.0)
+def regression_and_bound(X, y, **options):
+    vague = {"noise": (1e-3, 1e-3), "prior": (1e-3, 1e-3)}
+    state, info = coordinate_ascent.fit(X, y, rtol=-1.0, **vague, **options)
     return *jax.tree.leaves(state), info.elbo
 
 

@@ -112,7 +112,9 @@ def test_a_row_without_weight_is_no_row(name):
     d = patients(num_units=120)
     kept = np.arange(120) % 6 != 0
     options = {"num_folds": 1} if name == "doubly_robust" else {}
-    told, _ = ESTIMATORS[name](d.X, d.treatment, d.y, weights=1.0 * kept, **options)
+    y = jnp.where(kept, d.y, jnp.nan)
+    told, info = ESTIMATORS[name](d.X, d.treatment, y, weights=1.0 * kept, **options)
+    assert info.status == Status.CONVERGED
     left, _ = ESTIMATORS[name](d.X[kept], d.treatment[kept], d.y[kept], **options)
     np.testing.assert_allclose(told, left, rtol=1e-7)
 
@@ -126,6 +128,32 @@ def test_bad_treatments_give_no_number(name):
         assert all(np.isnan(part) for part in found)
     with pytest.raises(ValueError, match="treatment is float64"):
         ESTIMATORS[name](d.X, d.treatment.astype(float), d.y)
+
+
+def test_what_is_no_number_has_no_neighbor():
+    d = patients(num_units=60)
+    for X, y in ((d.X.at[3, 1].set(jnp.nan), d.y), (d.X, d.y.at[3].set(jnp.inf))):
+        found, info = matching.estimate(X, d.treatment, y, is_corrected=False)
+        assert info.status == Status.NOT_FINITE
+        assert all(np.isnan(part) for part in found)
+
+
+def test_a_column_that_is_there_twice_costs_no_freedom():
+    d = patients(num_units=60)
+    treatment = d.treatment.astype(float)
+    once, twice = (
+        instrument.regress(X, treatment, d.y, error="classical")[0]
+        for X in (d.X, jnp.append(d.X, d.X[:, :1], axis=1))
+    )
+    np.testing.assert_allclose(twice, once, rtol=1e-9)
+
+
+def test_a_row_that_is_in_no_fold_is_said():
+    d = patients(num_units=60)
+    folds = nuisance.split(jax.random.key(0), d.treatment, num_folds=3)
+    scores, (_, status) = propensity.estimate(d.X, d.treatment, folds=folds, num_folds=2)
+    assert status == Status.BAD_INPUT
+    np.testing.assert_array_equal(jnp.isnan(scores), folds == 2)
 
 
 def test_no_overlap_is_said():
@@ -158,6 +186,16 @@ def test_clipping_and_trimming_are_counted():
     assert int(trimmed.num_used) == 400 - outside
 
 
+def test_what_is_trimmed_is_not_divided_by():
+    """A control whose score is rounded to 1 has a weight of 1/0, unless it is left out."""
+    d = patients()
+    sure = d.scores.at[jnp.argmin(d.treatment)].set(1.0)
+    known = nuisance.Learner(Partial(lambda s, X, y, w: s, sure), Partial(lambda s, X: s))
+    found, info = weighting.estimate(d.X, d.treatment, d.y, scores=known, trim=1e-3)
+    assert (int(info.overlap.num_trimmed), info.status) == (1, Status.CONVERGED)
+    assert 0 < found.std_error < 10
+
+
 @pytest.mark.parametrize("kind", ["multinomial", "poisson", "bayesian"])
 @pytest.mark.slow
 def test_the_bootstrap_equals_the_derivative(kind):
@@ -186,6 +224,8 @@ def test_the_posterior_is_as_wide_as_the_sampling_distribution():
     found, info = bayesian.estimate(jax.random.key(3), d.X, d.treatment, d.y)
     plain, _ = regression.estimate(d.X, d.treatment, d.y)
     assert info.status == Status.CONVERGED
+    constant, info = bayesian.estimate(jax.random.key(3), d.X, d.treatment, 0 * d.y)
+    assert (info.status, bool(jnp.isnan(constant.estimate))) == (Status.NOT_FINITE, True)
     np.testing.assert_allclose(found.std_error, plain.std_error, rtol=0.1)
     np.testing.assert_allclose(found.estimate, plain.estimate, atol=0.1 * plain.std_error)
 
@@ -209,6 +249,8 @@ def test_refuters_find_nothing_where_there_is_nothing():
     nothing = refutation.placebo(*given, estimator=estimator, num_replicates=100)
     assert abs(nothing.mean) < 4 * nothing.std / 10
     np.testing.assert_allclose(nothing.p_value, 1 / 101)
+    with pytest.raises(ValueError, match=r"^refutation: num_replicates is 1, not at least 2"):
+        refutation.subset(*given, estimator=estimator, num_replicates=1)
     for refute in (refutation.random_common_cause, refutation.subset):
         same = refute(*given, estimator=estimator, num_replicates=100)
         assert abs(same.mean - same.original.estimate) < 0.3 * same.original.std_error
@@ -225,6 +267,9 @@ def test_weights_balance_the_arms_and_weak_instruments_are_said():
         assert abs(found.smd_after).max() < 0.05
     # Exact for the overlap weights of a logit: Li, Morgan & Zaslavsky (2018), theorem 3.
     np.testing.assert_allclose(found.smd_after, 0, atol=1e-6)
+    # A tenth is no float: what rounding makes of its mean and variance is no imbalance.
+    found = balance.measure(d.X.at[:, 3].set(0.1), d.treatment, weights)
+    assert (float(found.smd_before[3]), float(found.smd_after[3])) == (0.0, 0.0)
     noise = jax.random.normal(jax.random.key(5), (2000, 1))
     _, info = instrument.estimate(d.X, d.treatment.astype(float), d.y, noise)
     assert info.is_weak

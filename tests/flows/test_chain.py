@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.tree_util import Partial
+from scipy import stats
 
 from mastery_jax.numerics.quadrature import gauss_kronrod, product_grid
 from mastery_jax.probability.flows import (
@@ -113,6 +114,10 @@ def test_chain_is_the_sum_of_its_layers():
     start = base.init(family="student_t", dim=3, scale=2.0)
     found = chain.log_prob(params, x, layers=MIXED, base=start)
     np.testing.assert_allclose(found, total + base.log_prob(start, z), rtol=1e-4)
+    for log_df in (-3.0, 3.0, 14.0, 40.0):  # a million degrees of freedom are nearly a normal
+        many = start._replace(log_df=jnp.full(3, log_df), log_scale=jnp.zeros(3))
+        exact = stats.t.logpdf(np.asarray(z, float), np.exp(log_df)).sum()
+        np.testing.assert_allclose(base.log_prob(many, z), exact, rtol=1e-5)
 
 
 @pytest.mark.slow
@@ -214,9 +219,10 @@ KEY = jax.random.key(0)
         (lambda: spline_coupling.init(KEY, dim=1, widths=()), r"spline_coupling\.init: dim is 1, "),
         (
             lambda: spline_coupling.init(KEY, dim=2, widths=(), num_bins=1),
-            r"spline_coupling\.init: num_bins is 1, not at least 2",
+            r"spline_coupling\.init: num_bins is 1, not from 2 to 500",
         ),
         (lambda: spline.init(KEY, dim=2, num_bins=0), r"spline\.init: num_bins is 0"),
+        (lambda: spline.init(KEY, dim=2, num_bins=1001), r"spline\.init: num_bins is 1001"),
         (lambda: autoregressive.init(KEY, dim=0, widths=()), r"autoregressive\.init: dim is 0"),
         (
             lambda: autoregressive.init(KEY, dim=2, widths=(), num_bins=1),

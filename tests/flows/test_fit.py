@@ -245,26 +245,29 @@ MATCH = {"layers": (linear,), "rule": adam(0.1), "dim": 2, "num_steps": 1}
         ({"num_epochs": 0}, "num_epochs is 0, not at least 1"),
         ({"patience": 0}, "patience is 0, not at least 1"),
         ({"batch_size": 5}, "batch_size is 5, not from 1 to 4 rows"),
+        ({"X_valid": ROWS[:0]}, "X_valid has no rows, not at least one"),
+        ({"params": ({},)}, "params and base have no float to train"),
         ({"context": ROWS}, "context is given, and context_valid is not"),
         ({"context_valid": ROWS}, "context_valid is given, and context is not"),
     ],
 )
 def test_a_fit_refuses_what_it_cannot_do(changes, said):
+    given = {"params": stacked(linear, 1, dim=2), "X_valid": ROWS} | LEARN | changes
     with pytest.raises(ValueError, match=rf"fit\.maximum_likelihood: {said}"):
-        fit.maximum_likelihood(
-            jax.random.key(0), stacked(linear, 1, dim=2), ROWS, ROWS, **(LEARN | changes)
-        )
+        fit.maximum_likelihood(jax.random.key(0), given.pop("params"), ROWS, **given)
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"num_steps": 0}, "num_steps is 0, not at least 1"),
+        ({"params": ({},)}, "params and base have no float to train"),
         ({"num_samples": 1}, "num_samples is 1, not at least 2"),
         ({"num_draws": 1}, "num_draws is 1, not at least 2"),
         ({"gradient": "score"}, "gradient is 'score', not 'path' or 'total'"),
     ],
 )
 def test_a_match_refuses_what_it_cannot_do(changes, said):
+    given = {"params": stacked(linear, 1, dim=2)} | MATCH | changes
     with pytest.raises(ValueError, match=rf"fit\.reverse_kl: {said}"):
-        fit.reverse_kl(jax.random.key(0), stacked(linear, 1, dim=2), TARGET, **(MATCH | changes))
+        fit.reverse_kl(jax.random.key(0), given.pop("params"), TARGET, **given)

@@ -131,6 +131,16 @@ def test_refuses_options():
         kernel.tune(kernel.bind(nuts))
 
 
+def test_nuts_refuses():
+    given = {"log_density": SKEWED, "num_warmup": 2, "num_samples": 2}
+    apart = {"x": jnp.zeros((2, 2)), "y": jnp.zeros(3)}
+    for positions in (apart, jnp.zeros(())):
+        with pytest.raises(ValueError, match=r"nuts.sample: positions have shapes .*, not one"):
+            nuts.sample(jax.random.key(0), positions, **given)
+    with pytest.raises(ValueError, match="num_warmup is 2 and num_samples 0, not at least 0 and 1"):
+        nuts.sample(jax.random.key(0), starts(2), **{**given, "num_samples": 0})
+
+
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [

@@ -167,6 +167,24 @@ def test_nowhere_is_never_walked_to(module, value):
     assert num_refused > 3
 
 
+@pytest.mark.parametrize("module", [hmc, mala, barker])
+def test_a_slope_without_bound_is_never_walked_to(module):
+    """Downhill from there it would look like a slope that Barker's walk is sure to follow."""
+
+    @jax.custom_jvp
+    def flat(x):
+        return 0 * x.sum()
+
+    flat.defjvp(lambda at, move: (flat(*at), (jnp.where(at[0] < 0, jnp.inf, 0) * move[0]).sum()))
+    options = {"num_steps": 3} if module is hmc else {}
+    given = {"log_density": Partial(flat), "step_size": 3.0, **options}
+    at = module.init(jnp.ones(1), log_density=Partial(flat))
+    keys = jax.random.split(jax.random.key(0), 30)
+    moved, info = jax.vmap(lambda key: module.step(key, at, **given))(keys)
+    assert (moved.position >= 0).all()
+    assert 0 < info.is_accepted.sum() < 30
+
+
 def test_slices_that_find_nothing_stay():
     lost = Partial(lambda x: x.sum() * jnp.nan)
     at = elliptical_slice.init(jnp.ones(2), log_density=lost)

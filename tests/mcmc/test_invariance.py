@@ -9,7 +9,14 @@ import pytest
 from jax.tree_util import Partial
 from scipy import integrate, stats
 
-from mastery_jax.inference.mcmc import chains, elliptical_slice, ensemble, kernel, metropolis
+from mastery_jax.inference.mcmc import (
+    chains,
+    elliptical_slice,
+    ensemble,
+    kernel,
+    metropolis,
+    sample_adaptive,
+)
 from tests.mcmc.targets import KERNELS, MEAN, SKEWED, VARIANCE, starts
 from tests.statistics import assert_mean
 
@@ -71,16 +78,18 @@ def takes(step):
 
 
 @pytest.mark.slow
-def test_an_ensemble_measures_the_target_by_itself():
+@pytest.mark.parametrize(("module", "thin"), [(ensemble, 1), (sample_adaptive, 8)])
+def test_a_set_of_points_measures_the_target_by_itself(module, thin):
     walkers = jax.random.normal(jax.random.key(0), (16, 8, 3))
     position = {"x": walkers[..., :2], "y": walkers[..., 2]}
     found = chains.sample(
         jax.random.key(1),
         position,
         log_density=SKEWED,
-        kernel=kernel.bind(ensemble),
-        num_warmup=200,
+        kernel=kernel.bind(module),
+        num_warmup=200 * thin,
         num_samples=300,
+        thin=thin,
         lockstep=True,
     )
     together = jax.tree.map(lambda x: x.reshape(16, 300 * 8, *x.shape[3:]), found.draws)

@@ -11,6 +11,7 @@ from scipy import stats
 
 from mastery_jax.core.status import Status
 from mastery_jax.inference.mcmc import (
+    adaptive_metropolis,
     elliptical_slice,
     hmc,
     kernel,
@@ -85,9 +86,10 @@ def test_elliptical_slices_need_the_tempered_likelihood_alone():
         log_likelihood=SEEN,
         kernel=which,
         num_moves=3,
-        adapt="none",
     )
     assert abs(state.log_evidence - EVIDENCE) < 0.5
+    # Were the factor of the prior learned from the particles, they would be drawn towards 0.
+    assert abs(state.particles.mean() - POSTERIOR_MEAN) < 6 * (POSTERIOR_VAR / 1000) ** 0.5
     assert state.particles.mean() == pytest.approx(POSTERIOR_MEAN, abs=0.02)
 
 
@@ -177,6 +179,45 @@ def test_half_impossible_particles_are_left_behind():
     assert (state.particles > -0.5).all()
     exact = stats.norm.logsf(-0.5)
     assert abs(state.log_evidence - exact) < 5 * info.log_evidence_error
+
+
+@pytest.mark.parametrize("is_dense", [False, True])
+def test_the_spread_of_particles_knows_no_units(is_dense):
+    rows = jax.random.normal(jax.random.key(0), (50, 3)) @ jnp.array(
+        [[1.0, 0.5, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+    )
+    units = jnp.array([1.0, 1e-6, 1e6])
+    root = weights.spread(rows, is_dense=is_dense)
+    in_units = weights.spread(rows * units[None], is_dense=is_dense)
+    wanted = root * (units[:, None] if is_dense else units)
+    np.testing.assert_allclose(in_units, wanted, rtol=1e-4)
+    all_one = weights.spread(jnp.ones((4, 2)), is_dense=is_dense)
+    assert (all_one if all_one.ndim == 1 else jnp.diagonal(all_one)).min() > 0
+
+
+@pytest.mark.slow
+def test_a_million_particles_are_drawn_alike():
+    """A sum of floats of single precision would give each some percent too much or too little."""
+    num = 2**20
+    draw = jax.jit(weights.draw)
+    counts = np.zeros(num)
+    for seed in range(8):
+        counts += np.bincount(draw(jax.random.key(seed), jnp.zeros(num)), minlength=num)
+    excess = ((counts - 8) ** 2 / 8).sum() - (num - 1)
+    assert abs(excess) < 5 * (2 * (num - 1)) ** 0.5
+
+
+@pytest.mark.parametrize(
+    "which",
+    [
+        kernel.bind(adaptive_metropolis),
+        kernel.tune(kernel.bind(mala, step_size=0.5)),
+    ],
+    ids=["adaptive", "tuned"],
+)
+def test_kernels_that_could_be_tuned_can_be_taken(which):
+    found, _ = jax.eval_shape(lambda key: run(key, which), jax.random.key(0))
+    assert found.particles.shape == (400, 1)
 
 
 @pytest.mark.parametrize("key", range(5))

@@ -62,6 +62,32 @@ def test_a_table_has_a_row_for_every_number():
     assert trace.summary({}) == {}
 
 
+def test_few_values_are_judged_by_what_varies():
+    """A tail that one value holds has no error; of two values alike no distance tells."""
+    alike = jnp.tile(jnp.array([0.0, 1.0]), (4, 150))
+    coins = jax.random.permutation(jax.random.key(0), alike, axis=1, independent=True)
+    assert diagnostics.rhat(coins) < 1.05
+    assert 500 < diagnostics.ess(coins, kind="tail") < 2000
+    assert jnp.isnan(diagnostics.ess(jnp.ones((4, 300)), kind="tail"))
+    assert jnp.isnan(diagnostics.rhat(jnp.ones((4, 300))))
+
+
+def test_counts_and_truths_are_numbers():
+    counts = jax.tree.map(lambda x: x.round().astype(int), DRAWS)
+    assert trace.summary(counts) == trace.summary(jax.tree.map(jnp.round, DRAWS))
+    assert 0 < trace.summary({"x": DRAWS["mu"] > 0})["x"].mean < 1
+
+
+def test_an_error_far_from_zero():
+    """Single precision has six digits; the mean of many such numbers has fewer."""
+    wide = DRAWS["mu"].astype(jnp.float32) * 4 + 1e6
+    exact = diagnostics.mcse(wide - 1e6)
+    assert diagnostics.mcse(wide) == pytest.approx(float(exact), rel=1e-3)
+    assert diagnostics.ess(wide, kind="mean") == pytest.approx(
+        float(diagnostics.ess(wide - 1e6, kind="mean")), rel=1e-3
+    )
+
+
 def test_thinning():
     thinned = trace.thin(DRAWS, 7)
     np.testing.assert_array_equal(thinned["mu"], DRAWS["mu"][:, 6::7])

@@ -7,7 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mastery_jax.inference.filtering import comparison, extended, kalman, linear_gaussian
+from mastery_jax.inference.filtering import (
+    comparison,
+    extended,
+    factored,
+    information,
+    kalman,
+    linear_gaussian,
+)
 from mastery_jax.inference.filtering.linear_gaussian import State
 from tests.nonlinear_filtering.models import linear
 
@@ -55,6 +62,19 @@ def test_a_filter_that_failed_covers_nothing_known():
         states=PATH.states,
     )
     assert np.isnan([row.coverage, row.log_likelihood, *row.rmse]).all()
+
+
+def test_beliefs_of_any_form_are_compared():
+    mean, factor = jnp.array([[0.0], [2.0]]), jnp.full((2, 1, 1), 0.5)
+    info = kalman.Info(*jnp.zeros(3))
+    beliefs = {
+        "covariance": kalman.Beliefs(mean, factor**2),
+        "root": factored.Beliefs(mean, factor),
+        "inverse": information.Beliefs(4 * mean, 1 / factor**2),
+    }
+    filters = {name: lambda ys, held=held: (held, info) for name, held in beliefs.items()}
+    for row in comparison.compare(filters, mean, states=jnp.zeros((2, 1))):
+        assert (row.rmse, row.coverage) == (pytest.approx((2**0.5,)), 0.5), row.name
 
 
 def test_the_table_has_a_line_for_each_filter():

@@ -18,6 +18,7 @@ from mastery_jax.inference.filtering import (
     kalman,
     nonlinear,
     rts,
+    sigma_points,
     unscented,
 )
 from tests.nonlinear_filtering.models import linear, radar
@@ -198,6 +199,15 @@ def test_covariances_stay_positive_in_single_precision(name):
             np.testing.assert_array_equal(beliefs.cov, beliefs.cov.swapaxes(1, 2))
             assert least_eigenvalue(beliefs.cov) > -1e-5
         assert jnp.isfinite(info.log_likelihood).all()
+
+
+def test_a_factor_is_one_of_a_covariance_that_may_be_singular():
+    one_shock = jnp.array([[1.0, 2.0, 0.0], [2.0, 4.0, 0.0], [0.0, 0.0, 1.0]])
+    root = sigma_points.root_of(one_shock)
+    np.testing.assert_allclose(root @ root.T, one_shock, atol=1e-15)
+    # A variance of zero beside a covariance that is not, and one below what the rest explains.
+    for entries in ([[0.0, 1.0], [1.0, 1.0]], [[1.0, 2.0], [2.0, 1.0]], [[-1.0, 0.0], [0.0, 1.0]]):
+        assert jnp.isnan(sigma_points.root_of(jnp.array(entries))).any()
 
 
 def least_eigenvalue(cov):

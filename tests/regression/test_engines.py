@@ -217,6 +217,10 @@ def test_what_is_not_of_the_family_is_refused():
         (lambda: markov.hmc(KEY, X, y, prior=known, num_steps=0), "markov.hmc: num_steps is 0"),
         (lambda: markov.nuts(KEY, X, y, prior=known, num_chains=0), "markov.nuts: num_chains is 0"),
         (
+            lambda: markov.hmc(KEY, X, y, prior=known, num_draws=3),
+            "markov.hmc: num_draws is 3, not",
+        ),
+        (
             lambda: variational.laplace(KEY, X, y, prior=known, family="poisson"),
             "model.pose: family is 'poisson', not one of normal, bernoulli",
         ),

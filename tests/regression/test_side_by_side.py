@@ -49,6 +49,16 @@ def test_another_engine_changes_no_draw():
     assert {each.ess for each in alone.estimates.values()} == {4000.0}
 
 
+def test_of_several_calls_the_median_counts():
+    X, y = awkward(0)
+    times = iter([0.0, 9.0, 10.0, 11.0, 20.0, 25.0, 30.0, 32.0])  # 9 s, then 1, 5 and 2
+    exact = {"exact": closed_form.engine}
+    [row] = side_by_side.compare(
+        exact, KEY, X, y, prior=belief(X, y), clock=lambda: next(times), num_repeats=3
+    )
+    assert (row.seconds, row.compile_seconds, row.ess_per_second) == (2.0, 7.0, 2000.0)
+
+
 def test_a_family_without_noise_has_no_closed_form_and_no_coverage():
     X, _ = awkward(0)
     y = jnp.arange(40.0) % 2
@@ -69,6 +79,7 @@ def test_draws_that_are_lost_are_not_called_near():
     assert row.status == Status.NOT_FINITE
     assert np.isnan(row.distance.mean)
     assert np.isnan(row.estimates["w0"].mean)
+    assert all(np.isnan(value) for value in row.p_values.values())
     assert "not_finite" in side_by_side.table([row])
 
 
@@ -80,6 +91,7 @@ def test_refusals():
         ({"names": ["a", "a", "b"]}, "names is "),
         ({"names": ["a", "noise", "b"]}, "names is "),
         ({"held_out": (X, y[:3])}, "held_out has shapes "),
+        ({"num_repeats": 0}, "num_repeats is 0, not at least 1"),
     ):
         given = {"engines": exact, **options}
         with pytest.raises(ValueError, match=f"^side_by_side.compare: {said}"):

@@ -225,6 +225,16 @@ def test_what_cannot_be_climbed_is_refused(options, said):
         fit.fit(KEY, mean_field.init(jnp.zeros(2)), **given)
 
 
+def test_a_step_refuses_what_a_climb_does():
+    given = {"guide": mean_field, "log_density": Partial(_prior), "rule": adam(0.1)}
+    rows, none = regression()[0], regression()[0]._replace(data=jnp.zeros(0))
+    start = fit.init(mean_field.init(jnp.zeros(2)), rule=given["rule"])
+    with pytest.raises(ValueError, match=r"^fit.step: batch_size is 0, not at least 1"):
+        fit.step(KEY, start, rows=rows, **given)
+    with pytest.raises(ValueError, match=r"^fit.step: rows have data of no rows"):
+        fit.step(KEY, start, rows=none, batch_size=3, **given)
+
+
 def test_too_few_draws_are_refused():
     given = {"guide": mean_field, "log_density": Partial(_prior)}
     with pytest.raises(ValueError, match=r"^elbo.estimate: num_draws is 1, not at least 2"):

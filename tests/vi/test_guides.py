@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from mastery_jax.inference.vi import flow_guide, full_rank, low_rank, mean_field, secant_normal
 from mastery_jax.probability.flows import affine_coupling
@@ -61,6 +62,16 @@ def test_draws_have_the_moments_of_the_density(name):
     np.testing.assert_allclose(draws.mean(axis=0), numbers(MOVED), atol=error * scale.max())
     apart = (np.cov(draws.T) - cov) / np.outer(scale, scale)
     assert np.abs(apart).max() < error * np.sqrt(2)
+
+
+def test_long_directions_cost_no_digits():
+    _, params = GUIDES["low_rank"]
+    W = 1e4 * jnp.array([[1.0, 0.5], [0.9, -0.3], [-0.4, 0.8]])
+    position, log_q = low_rank.sample(KEY, params._replace(directions=W))
+    unit, W = np.exp(np.asarray(params.log_scale, float)), np.asarray(W, float)
+    cov = unit[:, None] * (np.eye(3) + W @ W.T) * unit
+    exact = stats.multivariate_normal(numbers(MOVED), cov).logpdf(numbers(position))
+    np.testing.assert_allclose(log_q, exact, atol=0.05)
 
 
 def test_a_factor_comes_back():

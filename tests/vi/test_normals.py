@@ -42,6 +42,8 @@ def test_laplace_of_a_gamma_is_stirling():
         (lambda x: -(x[0] ** 4) - x[1] ** 2, Status.SINGULAR),
         (lambda x: jnp.nan * x.sum(), Status.NOT_FINITE),
         (lambda x: -jnp.inf + 0 * x.sum(), Status.NOT_FINITE),
+        # In this unit every slope is below the tolerance, three standard deviations from the mode.
+        (lambda x: -((x / 1e6 - 3) ** 2).sum() / 2, Status.STALLED),
     ],
 )
 def test_laplace_says_where_there_is_no_normal(density, status):
@@ -83,10 +85,24 @@ def test_paths_from_several_starts_find_both_modes():
     assert abs(share - 0.9) < 0.05  # 3² : 1
 
 
-def test_a_path_that_meets_no_number_gives_nothing():
-    density = Partial(lambda x: jnp.where(x.sum() > 1e6, 0.0, jnp.nan))
-    _, info = pathfinder.fit(KEY, jnp.zeros(2), log_density=density)
-    assert info.status == Status.NOT_FINITE
+def _bell(scale, x):
+    return -((x / scale - 3) ** 2).sum() / 2
+
+
+@pytest.mark.parametrize(
+    ("scale", "start", "status"),
+    [
+        (jnp.nan, 0.0, Status.NOT_FINITE),
+        (0.01, 0.03, Status.STALLED),  # from the mode there is no path, and no curvature is met
+        (1e-8, 0.0, Status.CONVERGED),  # what is learned has no unit
+    ],
+)
+def test_a_path_that_meets_nothing_gives_nothing(scale, start, status):
+    density = Partial(_bell, jnp.asarray(scale))
+    _, info = pathfinder.fit(KEY, jnp.full(2, start), log_density=density)
+    assert info.status == status
+    if status == Status.CONVERGED:
+        np.testing.assert_allclose(info.elbo, np.log(2 * np.pi * scale**2), atol=0.1)
 
 
 def test_a_path_that_fails_does_not_touch_the_others():

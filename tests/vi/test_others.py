@@ -64,6 +64,20 @@ def test_ratios_without_a_number_are_said():
         trust.smooth(jnp.zeros(20))
 
 
+def test_ratios_beyond_the_dtype_are_not_trusted():
+    """Of ratios that all vanish beside a few, a tail cannot be fitted: that is not a light one."""
+    noise = jax.random.normal(KEY, (100,))
+    for log_ratios, wanted in (
+        (300 * noise, jnp.inf),
+        (jnp.where(jnp.arange(100) == 3, 0.0, -jnp.inf), jnp.inf),
+        (0 * noise - 1e6, -jnp.inf),
+    ):
+        smoothed, shape = trust.smooth(log_ratios)
+        assert shape == wanted
+        np.testing.assert_array_equal(smoothed, log_ratios)
+    assert 5 < trust.smooth(50 * noise)[1] < 20
+
+
 def test_smoothing_lessens_the_error_of_heavy_ratios():
     """E of 1/u^0.6 is 2.5; over 400 repetitions the smoothed mean errs less."""
     log_ratios = -0.6 * jnp.log(jax.random.uniform(KEY, (400, 200)))
@@ -99,11 +113,14 @@ def test_one_particle_climbs_to_the_mode():
 
 
 def test_particles_stay_where_a_slope_is_lost():
-    density = Partial(lambda x: jnp.where(x > 5, jnp.nan, 1.0) * -(x**2) / 2)
-    starts = jnp.array([0.0, 1.0, 6.0])
-    positions, info = svgd.fit(starts, log_density=density, rule=adam(0.1), num_steps=5)
-    assert info.status == Status.NOT_FINITE
-    np.testing.assert_array_equal(positions, starts)
+    for value, places in ((jnp.nan, [0.0, 1.0, 6.0]), (-jnp.inf, [6.0, 7.0, 8.0])):
+        density = Partial(lambda v, x: jnp.where(x > 5, v, -(x**2) / 2), jnp.asarray(value))
+        starts = jnp.array(places)
+        positions, info = svgd.fit(starts, log_density=density, rule=adam(0.1), num_steps=5)
+        assert info.status == Status.NOT_FINITE
+        np.testing.assert_array_equal(positions, starts)
+    with pytest.raises(ValueError, match=r"^svgd.step: positions have no particles"):
+        svgd.fit(jnp.zeros((0, 2)), log_density=density, rule=adam(0.1))
 
 
 def regression(n=40, p=3):
@@ -128,14 +145,18 @@ def log_evidence(X, y):
     return np.log(total) - shift
 
 
+VAGUE = {"noise": (1e-3, 1e-3), "prior": (1e-3, 1e-3)}
+
+
 @pytest.mark.slow
 def test_no_round_lowers_the_bound_and_it_is_below_the_evidence():
     X, y = regression()
     with jax.enable_x64(True):
         bounds = [
-            float(coordinate_ascent.fit(X, y, max_steps=n, rtol=-1.0)[1].elbo) for n in range(1, 9)
+            float(coordinate_ascent.fit(X, y, max_steps=n, rtol=-1.0, **VAGUE)[1].elbo)
+            for n in range(1, 9)
         ]
-        state, info = coordinate_ascent.fit(X, y)
+        state, info = coordinate_ascent.fit(X, y, **VAGUE)
     assert (np.diff(bounds) >= -1e-9).all()
     exact = log_evidence(X, y)
     assert exact - 0.5 < float(info.elbo) < exact
@@ -173,6 +194,20 @@ def test_what_cannot_end_well_says_so(change, status):
     X, y = (jnp.asarray(part, jnp.float32) for part in regression())
     assert coordinate_ascent.fit(X, y, **change)[1].status == status
     assert coordinate_ascent.fit(X, y.at[0].set(jnp.nan))[1].status == Status.NOT_FINITE
+
+
+def test_units_of_rows_are_those_of_weights():
+    X, y = (jnp.asarray(part, jnp.float32) for part in regression())
+    state, _ = coordinate_ascent.fit(X, y)
+    for x_unit, y_unit in ((1.0, 1e-6), (1.0, 1e6), (1e4, 1.0)):
+        other, info = coordinate_ascent.fit(x_unit * X, y_unit * y)
+        assert info.is_done
+        unit = y_unit / x_unit
+        np.testing.assert_allclose(other.mean, unit * state.mean, rtol=1e-4)
+        np.testing.assert_allclose(other.cov, unit**2 * state.cov, rtol=1e-3, atol=1e-5 * unit**2)
+    # Priors that say next to nothing in units of y, whatever the start.
+    other, _ = coordinate_ascent.fit(X, 1e6 * y, **VAGUE)
+    np.testing.assert_allclose(other.mean, 1e6 * state.mean, rtol=1e-3)
 
 
 def counts(y):

@@ -132,4 +132,9 @@ def _moments(X: Array, weights: Array) -> tuple[Array, Array]:
     share = weights / weights.sum()
     mean = (share[:, None] * X).sum(axis=0)
     variance = (share[:, None] * (X - mean[None, :]) ** 2).sum(axis=0)
-    return mean, variance / (1 - (share**2).sum())
+    variance = variance / (1 - (share**2).sum())
+    # Of what is constant, rounding would leave a mean beside it and a variance of its own size.
+    is_seen = weights[:, None] > 0
+    lowest = jnp.where(is_seen, X, jnp.inf).min(axis=0)
+    is_constant = lowest == jnp.where(is_seen, X, -jnp.inf).max(axis=0)
+    return jnp.where(is_constant, lowest, mean), jnp.where(is_constant, 0, variance)

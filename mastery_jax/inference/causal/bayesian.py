@@ -66,7 +66,8 @@ def estimate(
     Returns:
         Mean, standard deviation and quantiles of the draws, and Info: SINGULAR, with NaN, where a
         coefficient is not determined; BAD_INPUT, with NaN, where an arm is empty or the
-        treatment is not 0 and 1 alone.
+        treatment is not 0 and 1 alone; NOT_FINITE, with NaN, where there are no more rows than
+        coefficients, or y is constant.
 
     Raises:
         ValueError: shapes disagree, or fewer than 2 draws.
@@ -103,7 +104,9 @@ def estimate(
             means = jax.lax.map(lambda key: _dirichlet(key, weights) @ Z, keys)
             draws = draws + (means * beta[:, 1:]).sum(axis=1)
     draws = jnp.where(is_bad, jnp.nan, draws)
-    status = jnp.where(is_bad, Status.BAD_INPUT, info.status).astype(jnp.int32)
+    is_lost = ~jnp.isfinite(draws).all()
+    status = jnp.where(is_lost, jnp.maximum(info.status, Status.NOT_FINITE), info.status)
+    status = jnp.where(is_bad, Status.BAD_INPUT, status).astype(jnp.int32)
     return _summary(draws, level), Info(status, draws)
 
 

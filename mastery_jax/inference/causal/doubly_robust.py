@@ -67,8 +67,9 @@ def estimate(
         level: Of the interval.
 
     Returns:
-        The effect, and Info: the worst status of the fits; BAD_INPUT, with NaN, where an arm or a
-        fold of it is empty, the treatment is not 0 and 1 alone, or known scores are not in (0, 1).
+        The effect, and Info: the worst status of the fits; BAD_INPUT, with NaN, where an arm is
+        empty or all in one fold, a row is in none of the folds, the treatment is not 0 and 1 alone,
+        or known scores are not in (0, 1).
 
     Raises:
         ValueError: shapes disagree, or there is less than one fold.
@@ -81,6 +82,7 @@ def estimate(
         (2.0, True)
     """
     given = effect.arms(treatment, weights, y)
+    y = jnp.where(given.weights > 0, y, 0)  # what a row without weight says is not read
     folds = nuisance.deal(treatment, num_folds) if folds is None else folds
     learner = nuisance.linear() if outcome is None else outcome
     Z = X if Z is None else Z

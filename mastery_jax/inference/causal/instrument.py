@@ -5,9 +5,9 @@
     classical   se² = (Σ u² / (n − k)) / |D̂|²             hc0, hc1, hc2   se² = Σ a u² D̂² / |D̂|⁴
     F = (|D̂|² / q) / (|D̃ − D̂|² / (n − k + 1 − q))
 
-with q instruments, k = d + 2, and a = 1, n/(n − k), 1/(1 − leverage). Where the treatment is its
-own instrument this is ordinary least squares, and with no column in X the difference of means; hc2
-then is Neyman's standard error of an experiment.
+with q instruments, k = 1 + the rank of (1, X), and a = 1, n/(n − k), 1/(1 − leverage). Where the
+treatment is its own instrument this is ordinary least squares, and with no column in X the
+difference of means; hc2 then is Neyman's standard error of an experiment.
 
 Source: Basmann (1957), *Econometrica* 25(1); Angrist & Imbens (1995), *J. Am. Stat. Assoc.* 90
 (what is estimated); Staiger & Stock (1997), *Econometrica* 65(3) (F below 10 is weak); MacKinnon &
@@ -86,10 +86,13 @@ def estimate(
         raise ValueError("instrument.estimate: instruments has no columns")
     weights = jnp.ones_like(y) if weights is None else weights
     root = jnp.sqrt(jnp.where(weights > 0, weights, 0))
-    count, k = (weights > 0).sum().astype(y.dtype), X.shape[1] + 2
+    count = (weights > 0).sum().astype(y.dtype)
     with jax.default_matmul_precision("highest"):
-        Q = _basis(X, root)
         columns = jnp.concatenate([treatment[:, None], y[:, None], instruments], axis=1)
+        # What a row without weight says is not read.
+        X, columns = (jnp.where(root[:, None] > 0, each, 0) for each in (X, columns))
+        Q = _basis(X, root)
+        k = jnp.round((Q**2).sum()) + 1  # coefficients: what is collinear has none of its own
         columns = (columns - (weights @ columns / weights.sum())[None, :]) * root[:, None]
         D, Y, *_ = columns.T - (columns.T @ Q) @ Q.T
         Z = columns[:, 2:] - Q @ (Q.T @ columns[:, 2:])

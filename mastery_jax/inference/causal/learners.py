@@ -196,7 +196,7 @@ def robust(
             of the effects whatever their form.
         scores: A learner of the probability of treatment, or known probabilities in (0, 1);
             logistic regression where None.
-        folds: Fold of every row; dealt in the order of the rows where None.
+        folds: Fold of every row in 0 … num_folds − 1; dealt in the order of the rows where None.
         num_folds: At least 2. Static.
         clip: Scores are moved into [clip, 1 − clip].
         weights: Of the rows, ≥ 0; one where None.

@@ -65,8 +65,8 @@ def estimate(
     Returns:
         The effect, and Info: ``ess`` counts how often each row is used, ``influence`` is each
         row's part of the estimate. BAD_INPUT, with NaN, where an arm has fewer than M + 1 rows, the
-        treatment is not 0 and 1 alone or a weight is neither 0 nor 1; the worst status of the
-        outcome's fits where it is used.
+        treatment is not 0 and 1 alone or a weight is neither 0 nor 1; NOT_FINITE, with NaN, where
+        X or y of a row with weight is not; the worst status of the outcome's fits where it is used.
 
     Raises:
         ValueError: shapes disagree, or ``num_neighbors`` is less than 1.
@@ -84,6 +84,9 @@ def estimate(
     treated, weights, is_bad = effect.arms(treatment, weights, y)
     counts = jnp.stack([((1 - treated) * weights).sum(), (treated * weights).sum()])
     is_bad |= (counts < M + 1).any() | (weights * (1 - weights) != 0).any()
+    is_seen = weights > 0
+    X, y = jnp.where(is_seen[:, None], X, 0), jnp.where(is_seen, y, 0)
+    is_finite = jnp.isfinite(X).all() & jnp.isfinite(y).all()  # else no row is near another
     with jax.default_matmul_precision("highest"):
         points = _spread(X, weights, metric)
         other, own = neighbors(points, treated, weights, M)
@@ -104,9 +107,10 @@ def estimate(
     variance = M / (M + 1) * (y - y[own].mean(axis=1)) ** 2
     spread = used**2 + (2 * M - 1) / M * used if target == "ate" else used**2 - used / M
     V = (asked * (difference - theta) ** 2 + weights * spread * variance).sum() / asked.sum()
-    theta = jnp.where(is_bad, jnp.nan, theta)
+    theta = jnp.where(is_bad | ~is_finite, jnp.nan, theta)
     found = effect.from_error(theta, jnp.sqrt(V / asked.sum()), level=level)
     num_used, ess = effect.sizes(asked + weights * used, treated)
+    status = jnp.where(jnp.isfinite(theta), status, jnp.maximum(status, Status.NOT_FINITE))
     status = jnp.where(is_bad, Status.BAD_INPUT, status).astype(jnp.int32)
     influence = weights.sum() / asked.sum() * asked * (difference - theta)
     return found, Info(status, num_used, ess, influence, None)

@@ -114,7 +114,8 @@ def by_fold(
     """Predict every row by a model that has not seen its fold; one fold: by one that saw all.
 
     Returns:
-        The predictions, and the worst status of the fits.
+        The predictions, and the worst status of the fits: BAD_INPUT, with NaN for its prediction,
+        where a row is in none of the folds.
     """
 
     def fit_and_predict(weights: Array) -> tuple[Array, Array]:
@@ -125,7 +126,9 @@ def by_fold(
         return fit_and_predict(weights)
     is_out = folds[None, :] == jnp.arange(num_folds, dtype=folds.dtype)[:, None]
     each, statuses = jax.vmap(fit_and_predict)(jnp.where(is_out, 0, weights[None, :]))
-    return jnp.where(is_out, each, 0).sum(axis=0), statuses.max()
+    is_dealt = is_out.any(axis=0)
+    found = jnp.where(is_dealt, jnp.where(is_out, each, 0).sum(axis=0), jnp.nan)
+    return found, jnp.where(is_dealt.all(), statuses.max(), Status.BAD_INPUT).astype(jnp.int32)
 
 
 def status_of(state: Any) -> Array:

@@ -55,8 +55,8 @@ def estimate(
 
     Returns:
         The probabilities, what is said of their overlap, and the status of the fit: DIVERGED where
-        the covariates tell the arms apart entirely, BAD_INPUT with NaN where an arm is empty or
-        ``treatment`` is not 0 and 1 alone.
+        the covariates tell the arms apart entirely, BAD_INPUT with NaN where an arm is empty,
+        ``treatment`` is not 0 and 1 alone, or a row is in none of the folds.
 
     Raises:
         ValueError: shapes disagree, or there is less than one fold.
@@ -69,7 +69,8 @@ def estimate(
     """
     given = effect.arms(treatment, weights, X[:, 0])
     raw, status = scores(learner, X, treatment, given.weights, folds, num_folds)
-    found, _, overlap = restrict(raw, given.weights, clip=clip, trim=0.0)
+    _, _, overlap = restrict(raw, given.weights, clip=clip, trim=0.0)
+    found = _clipped(raw, clip)
     status = jnp.where(given.is_bad, Status.BAD_INPUT, status).astype(jnp.int32)
     return jnp.where(given.is_bad, jnp.nan, found), (overlap, status)
 
@@ -105,13 +106,14 @@ def restrict(
     """Clip probabilities, leave rows out, and say what that changed.
 
     Returns:
-        The probabilities in [clip, 1 − clip]; the weights, 0 where a probability is outside
-        [trim, 1 − trim]; and the overlap of the rows that are left.
+        The probabilities in [clip, 1 − clip], and 1/2 for a row without weight, whose own may be
+        nothing to divide by; the weights, 0 where a probability is outside [trim, 1 − trim]; and
+        the overlap of the rows that are left.
     """
-    clip, trim = (jnp.asarray(bound, scores.dtype) for bound in (clip, trim))
+    trim = jnp.asarray(trim, scores.dtype)
     is_seen = weights > 0
     is_kept = is_seen & ~((scores < trim) | (scores > 1 - trim))
-    clipped = jnp.clip(scores, clip, 1 - clip)
+    clipped = _clipped(scores, clip)
     lowest = jnp.where(is_kept, scores, jnp.inf).min()
     highest = jnp.where(is_kept, scores, -jnp.inf).max()
     overlap = Overlap(
@@ -121,4 +123,10 @@ def restrict(
         num_trimmed=(is_seen & ~is_kept).sum().astype(jnp.int32),
         is_overlap=(lowest >= MARGIN) & (highest <= 1 - MARGIN),
     )
-    return clipped, jnp.where(is_kept, weights, 0), jax.lax.stop_gradient(overlap)
+    weights = jnp.where(is_kept, weights, 0)
+    return jnp.where(is_kept, clipped, 0.5), weights, jax.lax.stop_gradient(overlap)
+
+
+def _clipped(scores: Array, clip: Scalar) -> Array:
+    clip = jnp.asarray(clip, scores.dtype)
+    return jnp.clip(scores, clip, 1 - clip)

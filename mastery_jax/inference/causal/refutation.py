@@ -64,14 +64,14 @@ def placebo(
         treatment: 0 or 1.
         y: Outcome.
         estimator: ``Partial(f)``; ``f(X, treatment, y, weights)`` is (Effect, Info).
-        num_replicates: Static.
+        num_replicates: At least 2. Static.
         lanes: Replicates that run side by side. Static.
 
     Returns:
         The refutation; a small ``p_value`` says that a placebo rarely does as much.
 
     Raises:
-        ValueError: shapes disagree.
+        ValueError: shapes disagree, or there are fewer than 2 replicates.
     """
     ones = jnp.ones_like(y)
 
@@ -106,14 +106,14 @@ def random_common_cause(
         treatment: 0 or 1.
         y: Outcome.
         estimator: As in :func:`placebo`.
-        num_replicates: Static.
+        num_replicates: At least 2. Static.
         lanes: Replicates that run side by side. Static.
 
     Returns:
         The refutation; ``mean`` should be near the original, by its standard error.
 
     Raises:
-        ValueError: shapes disagree.
+        ValueError: shapes disagree, or there are fewer than 2 replicates.
     """
     ones = jnp.ones_like(y)
 
@@ -147,14 +147,14 @@ def subset(
         y: Outcome.
         estimator: As in :func:`placebo`.
         fraction: In (0, 1].
-        num_replicates: Static.
+        num_replicates: At least 2. Static.
         lanes: Replicates that run side by side. Static.
 
     Returns:
         The refutation; a small ``p_value`` says that the estimate hangs on a few rows.
 
     Raises:
-        ValueError: shapes disagree.
+        ValueError: shapes disagree, or there are fewer than 2 replicates.
     """
     ones = jnp.ones_like(y)
 
@@ -222,6 +222,8 @@ def _e(ratio: Array) -> Array:
 def _repeat(
     key: Array, one: Callable[[Array], Array], count: int, lanes: int, original: Effect
 ) -> tuple[Effect, Array]:
+    if count < 2:
+        raise ValueError(f"refutation: num_replicates is {count}, not at least 2")
     keys = jax.random.split(key, count)
     return original, jax.lax.map(one, keys, batch_size=min(lanes, count))
 

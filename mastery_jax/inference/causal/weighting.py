@@ -83,6 +83,7 @@ def estimate(
         (2.0, 6)
     """
     given = effect.arms(treatment, weights, y)
+    y = jnp.where(given.weights > 0, y, 0)  # what a row without weight says is not read
 
     def theta(weights: Array) -> tuple[Array, Any]:
         seen = jax.lax.stop_gradient(weights) if is_known else weights

@@ -30,7 +30,13 @@ from jaxtyping import Array, Bool, Float
 from mastery_jax.core.check import checked
 from mastery_jax.inference.filtering import kalman, matrix, observation, rts
 from mastery_jax.inference.filtering.kalman import Beliefs, Info
-from mastery_jax.inference.filtering.linear_gaussian import Model, State, over_time, plus
+from mastery_jax.inference.filtering.linear_gaussian import (
+    Model,
+    State,
+    over_time,
+    plus,
+    trusted,
+)
 
 __all__ = ["filter", "smooth"]
 
@@ -65,7 +71,7 @@ def filter(
 
     Returns:
         The belief at every t, and every step's info along a leading axis; NaN from the first step
-        whose H Q Hᵀ + R is not positive definite.
+        whose H Q Hᵀ + R is not positive definite; throughout as in ``kalman.predict``.
 
     Raises:
         ValueError: shapes disagree, or a field has another number of steps (at trace time).
@@ -77,6 +83,7 @@ def filter(
         >>> beliefs.mean[:, 0], beliefs.cov[0, 0]
         (Array([1.5, 2. ], dtype=float32), Array([0.5], dtype=float32))
     """
+    state = trusted(state, model)
     rows = (ys, is_observed, over_time("associative.filter", model, len(ys)))
 
     def element(y: Array, is_observed: Array | None, fields: dict[str, Array]) -> _Element:

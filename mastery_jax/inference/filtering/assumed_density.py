@@ -94,7 +94,7 @@ def ahead(method: Method, state: State, *, model: Model, inputs: Any) -> State:
     """Return the belief one step ahead."""
     linear_gaussian.at_one_time(method.name, model)
     with jax.default_matmul_precision("highest"):
-        return symmetric(_ahead(method, state, model, inputs))
+        return symmetric(_ahead(method, linear_gaussian.trusted(state, model), model, inputs))
 
 
 def given(
@@ -103,6 +103,7 @@ def given(
     """Return the belief given an observation, and what the step tells about itself."""
     linear_gaussian.at_one_time(method.name, model)
     with jax.default_matmul_precision("highest"):
+        state = linear_gaussian.trusted(state, model)
         state, info = _given(method, state, y, model, inputs, is_observed)
         return symmetric(state), info
 
@@ -119,6 +120,7 @@ def along(
 ) -> tuple[Beliefs, Any]:
     """Return the beliefs along a series; ``update`` stands in for what ``given`` computes."""
     update = update or partial(_given, method)
+    state = linear_gaussian.trusted(state, model)
     varying, inputs = over_time(method.name, model, inputs, len(ys))
 
     def advance(state: State, now: tuple[Array, Array | None, Any, Any]) -> tuple[State, Any]:

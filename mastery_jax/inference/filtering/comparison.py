@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from mastery_jax.core.check import checked
+from mastery_jax.inference.filtering import factored, information
 
 __all__ = ["Row", "compare", "table"]
 
@@ -47,9 +48,9 @@ def compare(
 
     Args:
         filters: By name, functions of ``ys`` that return beliefs, with ``mean`` and ``cov`` along
-            the series, and an info with ``log_likelihood``: what every ``filter`` of this room
-            returns once its other arguments are bound. A function that is not compiled is timed
-            with what it does in Python.
+            the series, or a square root or an inverse of it, and an info with ``log_likelihood``:
+            what every ``filter`` of this room returns once its other arguments are bound. A
+            function that is not compiled is timed with what it does in Python.
         ys: The observations that all are given.
         states: What was hidden, x_1 … x_T, as ``simulate`` returns it; ``None`` where it is not
             known.
@@ -125,6 +126,11 @@ def table(rows: Sequence[Row]) -> str:
 
 def _errors(name: str, beliefs: Any, states: Array) -> tuple[tuple[float, ...], float]:
     """Return the root of the mean squared error of each component, and how much is covered."""
+    for kind, moments in (
+        (factored.Beliefs, factored.moments),
+        (information.Beliefs, information.moments),
+    ):
+        beliefs = moments(beliefs) if isinstance(beliefs, kind) else beliefs
     if beliefs.mean.shape != states.shape:
         came, wanted = (jax.typeof(x).str_short() for x in (beliefs.mean, states))
         raise ValueError(f"comparison.compare: {name} gives means {came}, not {wanted} as states")

@@ -88,6 +88,7 @@ def update(
     """
     _at_least_one("update", num_iterations)
     linear_gaussian.at_one_time("iterated_extended", model)
+    state = linear_gaussian.trusted(state, model)
     with jax.default_matmul_precision("highest"):
         state, info = _update(num_iterations, state, y, model, inputs, is_observed)
         return assumed_density.symmetric(state), info

@@ -35,6 +35,7 @@ from mastery_jax.inference.filtering.linear_gaussian import (
     at_one_time,
     over_time,
     plus,
+    trusted,
 )
 
 __all__ = [
@@ -85,6 +86,10 @@ def predict(state: State, *, model: Model) -> State:
         state: Belief about x now.
         model: What belongs to one step, all in one dtype.
 
+    Returns:
+        The belief; NaN where a given covariance, R included, has a negative variance or a
+        correlation beyond 1.
+
     Raises:
         ValueError: shapes disagree, or a field of the model has an axis of steps (at trace time).
 
@@ -96,7 +101,7 @@ def predict(state: State, *, model: Model) -> State:
     """
     at_one_time("kalman.predict", model)
     with jax.default_matmul_precision("highest"):
-        return _symmetric(_predict(state, model))
+        return _symmetric(_predict(trusted(state, model), model))
 
 
 @jax.jit
@@ -118,14 +123,15 @@ def update(
 
     Returns:
         The belief given ``y``, and the step's info. If the predicted covariance of ``y`` is not
-        positive definite, both are NaN: test ``jnp.isfinite(info.log_likelihood)``.
+        positive definite, or as in ``predict``, both are NaN: test
+        ``jnp.isfinite(info.log_likelihood)``.
 
     Raises:
         ValueError: as in ``predict``.
     """
     at_one_time("kalman.update", model)
     with jax.default_matmul_precision("highest"):
-        state, info = _update(state, y, model, is_observed)
+        state, info = _update(trusted(state, model), y, model, is_observed)
     return _symmetric(state), info
 
 
@@ -166,7 +172,7 @@ def filter(
 
     Returns:
         The belief at every t, and every step's info along a leading axis; NaN from the first step
-        whose predicted covariance of ``y`` is not positive definite.
+        whose predicted covariance of ``y`` is not positive definite; throughout as in ``predict``.
 
     Raises:
         ValueError: shapes disagree, or a field has another number of steps (at trace time).
@@ -178,6 +184,7 @@ def filter(
         >>> beliefs.mean[:, 0], beliefs.cov[0, 0]
         (Array([1.5, 2. ], dtype=float32), Array([0.5], dtype=float32))
     """
+    state = trusted(state, model)
     varying = over_time("kalman.filter", model, len(ys))
 
     def advance(state: State, now: tuple[Array, Array | None, Any]) -> tuple[State, tuple]:
@@ -219,6 +226,7 @@ def filter_many(
         ValueError: as in ``filter``.
     """
     num_series, num_steps, _ = yss.shape
+    state = trusted(state, model)
     varying = over_time("kalman.filter_many", model, num_steps)
 
     def advance_cov(cov: Array, now: tuple[Array | None, Any] | None = None) -> tuple:

@@ -10,7 +10,7 @@ Series Analysis by State Space Methods*, eq. 4.12 (matrices that change, and mea
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +29,7 @@ __all__ = [
     "over_time",
     "plus",
     "simulate",
+    "trusted",
     "varying",
 ]
 
@@ -87,6 +88,9 @@ def simulate(key: Key[Array, ""], state: State, *, model: Model, num_steps: int)
         model: Its covariances may be singular; each is factored by its singular values, which
             have no derivative where two of them are equal.
         num_steps: Length of the path. Static.
+
+    Returns:
+        The path; NaN from the first step on whose covariance is not positive semi-definite.
 
     Raises:
         ValueError: shapes disagree, or a field has another number of steps (at trace time).
@@ -166,6 +170,18 @@ def plus(values: Array, mean: Array | None) -> Array:
     return values + mean.reshape((1,) * (values.ndim - mean.ndim) + mean.shape)
 
 
+def trusted(state: State, model: Any) -> State:
+    """Return a belief that is NaN where it or a model has what ``matrix.is_covariance`` refuses.
+
+    Added to others it might pass for a covariance, and variances would come out negative.
+    """
+    belief, process, emission = (
+        matrix.is_covariance(cov) for cov in (state.cov, model.process_cov, model.emission_cov)
+    )
+    is_sound = belief & process & emission
+    return state._replace(cov=jnp.where(is_sound, state.cov, jnp.nan))
+
+
 def varying(model: NamedTuple) -> dict[str, Array]:
     """Return the fields that have an axis of steps."""
     return {
@@ -176,6 +192,13 @@ def varying(model: NamedTuple) -> dict[str, Array]:
 
 
 def noise(key: Array, cov: Array, num_steps: int) -> Array:
-    """Return draws of N(0, cov), along a leading axis. O(num_steps d² + d³)."""
+    """Return draws of N(0, cov), along a leading axis. O(num_steps d² + d³).
+
+    They are NaN where a covariance is not positive semi-definite.
+    """
     zero = jnp.zeros(cov.shape[:-1], cov.dtype)
-    return jax.random.multivariate_normal(key, zero, cov, (num_steps,), cov.dtype, method="svd")
+    draws = jax.random.multivariate_normal(key, zero, cov, (num_steps,), cov.dtype, method="svd")
+    # Singular values have lost the sign.
+    fixed = jax.lax.stop_gradient(cov)
+    roots = jax.vmap(matrix.root)(fixed) if cov.ndim == 3 else matrix.root(fixed)
+    return jnp.where(jnp.isnan(roots).any(axis=(-2, -1))[..., None], jnp.nan, draws)

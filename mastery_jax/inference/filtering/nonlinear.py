@@ -29,7 +29,8 @@ class Model(NamedTuple):
     """Two functions and two covariances. Units: u for the state, v for the data.
 
     What the functions need besides goes into their ``Partial``. A covariance may have a leading
-    axis of steps: row t − 1 then belongs to the step from x_{t-1} to x_t and y_t.
+    axis of steps: row t − 1 then belongs to the step from x_{t-1} to x_t and y_t. Gaussian filters
+    are NaN throughout where one has a negative variance or a correlation beyond 1.
     """
 
     transition: Partial  # f(x) or f(x, input): the next state without its noise, u
@@ -56,6 +57,9 @@ def simulate(
             have no derivative where two of them are equal.
         num_steps: Length of the path. Static.
         inputs: u_1 … u_T along the leading axis of a pytree; ``None`` if the functions take none.
+
+    Returns:
+        The path; NaN from the first step on whose covariance is not positive semi-definite.
 
     Raises:
         ValueError: covariances or inputs of another number of steps, or a function of the model

@@ -86,16 +86,22 @@ def root_of(cov: Array) -> Array:
     zero = jnp.zeros((), cov.dtype)
     rows: list[list[Array]] = []
     inverses: list[Array] = []  # of the diagonal; 0 where that is 0
+    is_indefinite = jnp.asarray(False)
     for i in range(size):
         row: list[Array] = []
         for j, above in enumerate(rows):
-            row.append((cov[i, j] - _dot(row, above)) * inverses[j])
+            rest = cov[i, j] - _dot(row, above)
+            # Next to a pivot of zero a covariance has zeros, but for the root of what was dropped.
+            is_over = rest**2 > rounding * jnp.abs(cov[i, i] * cov[j, j])
+            is_indefinite = is_indefinite | ((inverses[j] == 0) & is_over)
+            row.append(rest * inverses[j])
         pivot = cov[i, i] - _dot(row, row)
         is_zero = jnp.abs(pivot) <= rounding * jnp.abs(cov[i, i])
         diagonal = jnp.sqrt(jnp.where(is_zero, 1, jnp.where(pivot > 0, pivot, jnp.nan)))
         inverses.append(jnp.where(is_zero, 0, 1 / diagonal))
         rows.append([*row, jnp.where(is_zero, 0, diagonal)])
-    return jnp.stack([jnp.stack([*row, *[zero] * (size - len(row))]) for row in rows])
+    root = jnp.stack([jnp.stack([*row, *[zero] * (size - len(row))]) for row in rows])
+    return jnp.where(is_indefinite, jnp.nan, root)
 
 
 def _dot(row: list[Array], other: list[Array]) -> Array | float:

@@ -8,6 +8,7 @@ hmc                  Hamiltonian Monte Carlo in the open: leapfrog and a number 
 nuts                 the No-U-Turn sampler, through NumPyro, as pure functions
 elliptical_slice     a Gaussian prior and any likelihood, with nothing to tune
 ensemble             walkers that measure the target by each other
+sample_adaptive      a set of points, from whose moments the next is drawn
 gibbs                blocks of the position by kernels of their own, in turn
 tempering            particles from a prior to a posterior, and the evidence
 kernel               any of these as a value, tuned or not

@@ -99,6 +99,7 @@ def step(
     w = jnp.where(chance < jax.nn.sigmoid(z * slope), z, -z)
     moved = target.stand(where, log_density, back(x + times(w)))
     there = times(target.against(where, moved.gradient, moved.position), transpose=True)
+    there = jnp.where(jnp.isfinite(there), there, jnp.nan)  # ∞ downhill would count as flat
     skew = (jax.nn.softplus(-w * slope) - jax.nn.softplus(w * there)).sum()
     log_ratio = moved.log_density - state.log_density + skew
     prob, is_accepted = target.decide(accept_key, log_ratio, moved.log_density)

@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, Int, Key
 from mastery_jax.core import loop
 from mastery_jax.core.check import checked
 from mastery_jax.inference.mcmc.kernel import Kernel
-from mastery_jax.inference.mcmc.nuts import over_chains
+from mastery_jax.inference.mcmc.nuts import chains_of, over_chains
 
 __all__ = ["Run", "sample"]
 
@@ -89,14 +89,18 @@ def sample(
         >>> run.draws.shape, run.log_density.shape, int(run.num_divergent.sum())
         ((4, 200, 2), (4, 200), 0)
     """
-    _refuse(positions, num_warmup=num_warmup, num_samples=num_samples, thin=thin)
+    if num_warmup < 0 or num_samples < 1 or thin < 1:
+        raise ValueError(
+            f"chains.sample: num_warmup is {num_warmup}, num_samples {num_samples} and thin "
+            f"{thin}, not at least 0, 1 and 1"
+        )
+    count = chains_of("chains.sample", positions)
     plan = (num_warmup, num_samples, thin)
 
     def run(given: Any, keys: Array, positions: Any) -> Run:
         one = partial(_chain, plan, *given)
         return over_chains(one, keys, positions, lockstep=lockstep)
 
-    count = jax.tree.leaves(positions)[0].shape[0]
     keys = jax.random.split(key, count)
     if mesh is None:
         return run((log_density, kernel), keys, positions)
@@ -138,16 +142,3 @@ def _chain(plan: Any, log_density: Partial, kernel: Kernel, key: Array, position
     (state, rows, num_divergent, _), _ = loop.scan(transition, begin, key=key, num_steps=total)
     draws, values, info = rows
     return Run(draws, values, info, num_divergent, state)
-
-
-def _refuse(positions: Any, *, num_warmup: int, num_samples: int, thin: int) -> None:
-    if num_warmup < 0 or num_samples < 1 or thin < 1:
-        raise ValueError(
-            f"chains.sample: num_warmup is {num_warmup}, num_samples {num_samples} and thin "
-            f"{thin}, not at least 0, 1 and 1"
-        )
-    shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(positions)]
-    if not all(shapes) or len({shape[0] for shape in shapes}) != 1 or shapes[0][0] < 1:
-        raise ValueError(
-            f"chains.sample: positions have shapes {shapes}, not one leading axis of chains"
-        )

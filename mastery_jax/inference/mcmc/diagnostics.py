@@ -72,7 +72,8 @@ def rhat(draws: Draws) -> Summary:
     def one(x: Array) -> Array:
         halves = _split(x)
         folded = jnp.abs(halves - _quantile(_sort(halves), 0.5))
-        return jnp.maximum(_plain_rhat(_scores(halves)), _plain_rhat(_scores(folded)))
+        # Of two values that are as frequent, all are as far from the median.
+        return jnp.fmax(_plain_rhat(_scores(halves)), _plain_rhat(_scores(folded)))
 
     return _of_each(one, draws)
 
@@ -81,7 +82,7 @@ def rhat(draws: Draws) -> Summary:
 @checked
 def mcse(draws: Draws) -> Summary:
     """Return the standard error of the mean of all draws, in their unit. O(S log S)."""
-    return _of_each(lambda x: x.std(ddof=1) / jnp.sqrt(_of_mean(x)), draws)
+    return _of_each(lambda x: (x - x.mean()).std(ddof=1) / jnp.sqrt(_of_mean(x)), draws)
 
 
 @jax.jit
@@ -234,7 +235,7 @@ def _from_power(power: Array, n: int) -> Array:
 
 
 def _of_mean(x: Array) -> Array:
-    return _effective(_split(x))
+    return _effective(_split(x - x.mean()))  # far from 0 a mean of few digits would be a variance
 
 
 def _tail(x: Array) -> Array:
@@ -243,4 +244,5 @@ def _tail(x: Array) -> Array:
         _effective(_split((x <= _quantile(in_order, prob)).astype(x.dtype)))
         for prob in (0.05, 0.95)
     ]
-    return jnp.minimum(*sizes)
+    # Where one value holds a tail, no draw is beyond its quantile: the other tail tells.
+    return jnp.fmin(*sizes)

@@ -23,7 +23,7 @@ from mastery_jax.core.check import Scalar, checked
 from mastery_jax.inference import vector
 from mastery_jax.inference.mcmc import target
 
-__all__ = ["Info", "State", "init", "step"]
+__all__ = ["Info", "State", "init", "rows_of", "step"]
 
 
 class State(NamedTuple):
@@ -59,7 +59,7 @@ def init(position: Any, *, log_density: Partial) -> State:
         >>> init(walkers, log_density=Partial(lambda x: -x @ x / 2)).log_density.shape
         (6,)
     """
-    rows, _ = _rows("ensemble.init", position)
+    rows, _ = rows_of("ensemble.init", position)
     if len(rows) % 2 or len(rows) < 2 * rows.shape[1]:
         raise ValueError(
             f"ensemble.init: position has {len(rows)} walkers, not an even number of at least "
@@ -95,7 +95,7 @@ def step(
         >>> state.position.shape, bool(info.accept_prob > 0)
         ((6, 2), True)
     """
-    rows, back = _rows("ensemble.step", state.position)
+    rows, back = rows_of("ensemble.step", state.position)
     if len(rows) != state.log_density.size:
         raise ValueError(
             f"ensemble.step: position has {len(rows)} walkers, not {state.log_density.size}"
@@ -136,8 +136,16 @@ def _stretched(
     return x, value, prob, is_new
 
 
-def _rows(where: str, position: Any) -> tuple[Array, Any]:
-    """Return the walkers as rows, and the way from a row to a position."""
+def rows_of(where: str, position: Any) -> tuple[Array, Any]:
+    """Return the walkers as rows, and the way from a row to a position. O(walkers d).
+
+    Raises:
+        ValueError: the leaves are no floats of one dtype, or do not share a leading axis.
+
+    Example:
+        >>> rows_of("here", {"a": jnp.ones(3), "b": jnp.ones((3, 2))})[0].shape
+        (3, 3)
+    """
     vector.flat(where, position)
     heads = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(position)}
     if len(heads) != 1 or heads == {()}:

@@ -23,7 +23,7 @@ from jaxtyping import Array, Int
 from mastery_jax.core.check import Scalar
 from mastery_jax.inference.mcmc import warmup
 
-__all__ = ["Kernel", "Tuned", "bind", "refresh", "tune"]
+__all__ = ["Kernel", "Tuned", "bind", "is_scaled", "refresh", "tune"]
 
 
 class Kernel(NamedTuple):
@@ -142,9 +142,7 @@ def tune(
         >>> int(state.num_steps), float(state.tuning.step_size) != 1.0
         (1, True)
     """
-    call = kernel.step.func
-    missing = {"step_size", "factor"} - set(_options(getattr(call, "fn", call)))
-    if missing:
+    if missing := _missing(kernel):
         raise ValueError(f"kernel.tune: the step of the kernel takes no {sorted(missing)}")
     static = (("dense_mass", dense_mass),)
     return Kernel(
@@ -191,6 +189,22 @@ def _tuned_step(
             target_accept=target_accept,
         )
     return Tuned(chain=chain, num_steps=state.num_steps + 1, tuning=tuning), info
+
+
+def is_scaled(kernel: Kernel) -> bool:
+    """Say whether a kernel's steps have a size and a factor, which can be learned. O(1).
+
+    Example:
+        >>> from mastery_jax.inference.mcmc import elliptical_slice, mala
+        >>> is_scaled(bind(mala, step_size=0.1)), is_scaled(bind(elliptical_slice, factor=2.0))
+        (True, False)
+    """
+    return not _missing(kernel)
+
+
+def _missing(kernel: Kernel) -> set[str]:
+    call = kernel.step.func
+    return {"step_size", "factor"} - set(_options(getattr(call, "fn", call)))
 
 
 def refresh(state: Any, fresh: Any) -> Any:

@@ -29,7 +29,7 @@ from mastery_jax.core import loop
 from mastery_jax.core.check import Scalar, checked
 from mastery_jax.inference.mcmc import warmup
 
-__all__ = ["Info", "State", "init", "over_chains", "sample", "step"]
+__all__ = ["Info", "State", "chains_of", "init", "over_chains", "sample", "step"]
 
 
 class State(NamedTuple):
@@ -165,7 +165,16 @@ def sample(
     Returns:
         The draws, as ``positions`` with a second axis of ``num_samples``, and the info of every
         returned transition, of shape (chain, sample).
+
+    Raises:
+        ValueError: a number is below its least, or the positions do not share their leading axis.
     """
+    if num_warmup < 0 or num_samples < 1:
+        raise ValueError(
+            f"nuts.sample: num_warmup is {num_warmup} and num_samples {num_samples}, not at least "
+            "0 and 1"
+        )
+    num_chains = chains_of("nuts.sample", positions)
 
     def chain(key: Key[Array, ""], position: Any) -> tuple[Any, Info]:
         state = init(position, log_density=log_density, step_size=step_size, dense_mass=dense_mass)
@@ -185,8 +194,20 @@ def sample(
         _, history = loop.scan(transition, state, key=key, num_steps=num_warmup + num_samples)
         return jax.tree.map(lambda x: x[num_warmup:], history)
 
-    keys = jax.random.split(key, jax.tree.leaves(positions)[0].shape[0])
+    keys = jax.random.split(key, num_chains)
     return over_chains(chain, keys, positions, lockstep=lockstep)
+
+
+def chains_of(where: str, positions: Any) -> int:
+    """Return how many chains positions are for. O(1).
+
+    Raises:
+        ValueError: the leaves do not share a leading axis.
+    """
+    shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(positions)]
+    if not all(shapes) or len({shape[0] for shape in shapes}) != 1 or shapes[0][0] < 1:
+        raise ValueError(f"{where}: positions have shapes {shapes}, not one leading axis of chains")
+    return shapes[0][0]
 
 
 def over_chains(fn: Callable[..., Any], *args: Any, lockstep: bool) -> Any:

@@ -28,7 +28,7 @@ from mastery_jax.core.check import Scalar, checked
 from mastery_jax.core.status import Status
 from mastery_jax.inference import vector
 from mastery_jax.inference.mcmc import target, weights
-from mastery_jax.inference.mcmc.kernel import Kernel
+from mastery_jax.inference.mcmc.kernel import Kernel, is_scaled
 
 __all__ = ["Info", "State", "init", "sample", "step"]
 
@@ -101,8 +101,9 @@ def step(
         kernel: From ``kernel.bind``.
         num_moves: Of every particle, at least 1. Static.
         min_ess: Part of the particles that the weights must be worth, in (0, 1). Traced.
-        adapt: The ``factor`` that a kernel which takes one is given: a root of the covariance of
-            the particles, of their variances, or the kernel's own. Static.
+        adapt: The ``factor`` of its steps that a kernel which takes one, and a ``step_size``, is
+            given: a root of the covariance of the particles, of their variances, or the kernel's
+            own. The factor of ``elliptical_slice`` is its prior's, and stays. Static.
 
     Returns:
         The new state and what happened: RUNNING; CONVERGED at temperature 1; NOT_FINITE, and a
@@ -146,11 +147,12 @@ def step(
     rise = weights.rise(log_lik, 1 - state.temperature, min_ess=min_ess)
     is_last = rise >= 1 - state.temperature
     temperature = jnp.where(is_last, 1, state.temperature + rise)
-    log_weights = weights.raised(log_lik, rise)
+    # The rise as it is once the temperature is rounded.
+    log_weights = weights.raised(log_lik, temperature - state.temperature)
     which = weights.draw(draw_key, log_weights)
     drawn = jax.tree.map(lambda x: x[which], state.particles)
     density = Partial(_tempered, log_prior, log_likelihood, temperature)
-    given = {} if adapt == "none" else {"factor": weights.spread(drawn, is_dense=adapt == "dense")}
+    given = _learned(kernel, drawn, adapt)
     keys = jax.random.split(move_key, which.size)
     walk = partial(_moved, kernel, density, num_moves, given)
     particles, accept_prob = jax.vmap(walk)(keys, drawn)
@@ -267,6 +269,13 @@ def _begun(where: str, particles: Any, log_likelihood: Partial) -> State:
 
 def _tempered(log_prior: Partial, log_likelihood: Partial, temperature: Array, x: Any) -> Array:
     return log_prior(x) + temperature * log_likelihood(x)
+
+
+def _learned(kernel: Kernel, particles: Any, adapt: Adapt) -> dict[str, Any]:
+    """Return what a kernel is told besides its density: no warm-up, and its factor."""
+    if adapt == "none" or not is_scaled(kernel):
+        return {"num_warmup": 0}
+    return {"num_warmup": 0, "factor": weights.spread(particles, is_dense=adapt == "dense")}
 
 
 def _moved(

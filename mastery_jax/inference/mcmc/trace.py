@@ -74,7 +74,7 @@ def summary(draws: Any) -> dict[str, Row]:
     """Return what is known of every number. O(S log S) each.
 
     Args:
-        draws: A tree of draws, at least 4 for each chain.
+        draws: A tree of draws, at least 4 for each chain; counts and truths are taken as numbers.
 
     Example:
         >>> import jax
@@ -86,6 +86,7 @@ def summary(draws: Any) -> dict[str, Row]:
     if not named:
         return {}
     every = np.stack([*named.values()], axis=-1)
+    every = every if np.issubdtype(every.dtype, np.floating) else every.astype(float)
     found = (
         diagnostics.mcse(every),
         diagnostics.ess(every),

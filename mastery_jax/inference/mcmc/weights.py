@@ -2,8 +2,8 @@
 
     size = (Σ w)² / Σ w²,       w_i = ℓ_i^δ
 
-Source: Kong, Liu & Wong (1994), *J. Am. Stat. Assoc.* 89, 278 (the size); Gordon, Salmond & Smith
-(1993), *IEE Proc. F* 140, 107 (the draw, multinomial).
+Source: Kong, Liu & Wong (1994), *J. Am. Stat. Assoc.* 89, 278 (the size); the draw is that of
+``filtering.resampling``.
 """
 
 from typing import Any
@@ -14,10 +14,11 @@ from jaxtyping import Array
 
 from mastery_jax.core import loop
 from mastery_jax.core.check import Scalar
+from mastery_jax.inference.filtering import resampling
 
 __all__ = ["draw", "raised", "rise", "size", "spread"]
 
-_SHRINK = 1e-3, 5  # of the spread, towards this variance, as if seen this often
+_SHRINK = 1e-3, 5  # of the spread, towards this part of its variances, as if seen this often
 _NUM_HALVINGS = 60  # a rise of 1e-15 still has three digits
 
 
@@ -68,24 +69,20 @@ def rise(log_likelihood: Array, most: Array, *, min_ess: Scalar) -> Array:
 def draw(key: Array, log_weights: Array) -> Array:
     """Draw N of N indices with replacement, never one of weight 0. O(N log N).
 
+    All are −1 where no weight is above 0.
+
     Example:
         >>> draw(jax.random.key(0), jnp.array([-jnp.inf, 0.0, -jnp.inf]))
         Array([1, 1, 1], dtype=int32)
     """
-    weights = jax.nn.softmax(log_weights)
-    heaps = jnp.cumsum(weights)
-    points = jax.random.uniform(key, weights.shape, weights.dtype) * heaps[-1]
-    found = jnp.minimum(jnp.searchsorted(heaps, points, side="right"), weights.size - 1)
-    # Rounding can point at one that is not alive: the nearest before it is.
-    alive = jnp.where(weights > 0, jnp.arange(weights.size), -1)
-    before = jax.lax.cummax(alive)[found]
-    return jnp.where(before < 0, jnp.argmax(weights > 0), before).astype(jnp.int32)
+    return resampling.multinomial(key, log_weights, num=log_weights.size)
 
 
 def spread(particles: Any, *, is_dense: bool) -> Array:
     """Return a root of the particles' covariance, or of variances. O(N d + d³), O(N d²) if dense.
 
-    It is shrunk towards a small variance, as that of a warm-up: the particles may all be one.
+    It is shrunk towards a small part of the variances, which costs correlations some of their size,
+    in any unit. Particles that all share a number are given a small spread there: they may be one.
 
     Args:
         particles: A pytree of floats of one dtype, with a leading axis of at least 2 particles.
@@ -97,12 +94,14 @@ def spread(particles: Any, *, is_dense: bool) -> Array:
     """
     leaves = [leaf.reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(particles)]
     rows = jnp.concatenate(leaves, axis=1)
-    n, d = rows.shape
-    variance, times = _SHRINK
-    share, floor = n / (n + times), variance * times / (n + times)
+    n = len(rows)
+    part, times = _SHRINK
+    share, floor = n / (n + times), part * times / (n + times)
+    variance = rows.var(axis=0, ddof=1)
+    least = floor * jnp.where(variance > 0, variance, 1)
     if not is_dense:
-        return jnp.sqrt(share * rows.var(axis=0, ddof=1) + floor)
+        return jnp.sqrt(share * variance + least)
     away = rows - rows.mean(axis=0, keepdims=True)
     with jax.default_matmul_precision("highest"):
-        cov = share * (away.T @ away) / (n - 1) + floor * jnp.eye(d, dtype=rows.dtype)
+        cov = share * (away.T @ away) / (n - 1) + jnp.diag(least)
     return jnp.linalg.cholesky(cov)

@@ -77,9 +77,8 @@ def hmc(
         >>> bool(abs(draws.weights.mean() - 4) < 0.1), int(info.status)
         (True, 1)
     """
-    model.refuse_counts(
-        "markov.hmc", num_draws=num_draws, num_chains=num_chains, num_steps=num_steps
-    )
+    model.refuse_counts("markov.hmc", num_chains=num_chains, num_steps=num_steps)
+    model.refuse_counts("markov.hmc", least=4, num_draws=num_draws)
     target = model.pose(X, y, prior=prior, family=family, coordinates=coordinates)
     start_key, run_key = jax.random.split(key)
     walk = kernel.tune(
@@ -141,7 +140,8 @@ def nuts(
     Raises:
         ValueError: a number below its least, an unknown option, or shapes disagree.
     """
-    model.refuse_counts("markov.nuts", num_draws=num_draws, num_chains=num_chains)
+    model.refuse_counts("markov.nuts", num_chains=num_chains)
+    model.refuse_counts("markov.nuts", least=4, num_draws=num_draws)
     target = model.pose(X, y, prior=prior, family=family, coordinates=coordinates)
     start_key, run_key = jax.random.split(key)
     program = model.program(target, family=family)

@@ -229,8 +229,8 @@ def ended(target: Target, status: Array) -> Array:
     return jnp.where(target.is_bad, Status.BAD_INPUT, status).astype(jnp.int32)
 
 
-def refuse_counts(where: str, **counts: int) -> None:
-    """Raise where a number that sizes the draws is below 1. O(1).
+def refuse_counts(where: str, *, least: int = 1, **counts: int) -> None:
+    """Raise where a number that sizes the draws is below the least. O(1).
 
     Raises:
         ValueError: naming the count.
@@ -239,8 +239,8 @@ def refuse_counts(where: str, **counts: int) -> None:
         >>> refuse_counts("here", num_draws=3)
     """
     for name, value in counts.items():
-        if value < 1:
-            raise ValueError(f"{where}: {name} is {value}, not at least 1")
+        if value < least:
+            raise ValueError(f"{where}: {name} is {value}, not at least {least}")
 
 
 def _normal(target: Target, position: dict[str, Array]) -> Array:

@@ -169,7 +169,8 @@ def p_values(
         family: Static.
 
     Returns:
-        By name: ``sd``, ``min`` and ``max``; of a bernoulli, ``calibration``.
+        By name: ``sd``, ``min`` and ``max``; of a bernoulli, ``calibration``. NaN where a draw or y
+        is.
 
     Raises:
         ValueError: shapes disagree, the family is unknown, or the draws are not of it.
@@ -192,9 +193,7 @@ def p_values(
             ours, theirs = _extent(made), _extent(y)
         else:
             ours, theirs = (_miss(groups, level, each) for each in (made, y))
-        return jax.tree.map(
-            lambda a, b: ((a > b).astype(y.dtype) + (a >= b).astype(y.dtype)) / 2, ours, theirs
-        )
+        return jax.tree.map(_exceeds, ours, theirs)
 
     keys = jax.random.split(key, len(weights))
     found = jax.lax.map(one, (keys, weights, noise), batch_size=BATCH)
@@ -237,6 +236,11 @@ def _log_prob(level: Array, noise: Array | None, y: Array) -> Array:
     if noise is None:
         return y * level - jax.nn.softplus(level)
     return -(((y - level) / noise) ** 2) / 2 - jnp.log(noise) - math.log(2 * math.pi) / 2
+
+
+def _exceeds(a: Array, b: Array) -> Array:
+    half = ((a > b).astype(a.dtype) + (a >= b).astype(a.dtype)) / 2
+    return jnp.where(jnp.isnan(a) | jnp.isnan(b), jnp.nan, half)
 
 
 def _extent(y: Array) -> dict[str, Array]:

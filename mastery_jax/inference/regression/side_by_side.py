@@ -11,6 +11,7 @@ Source: Gelman et al. (2013), *Bayesian Data Analysis*, sections 6.3 and 7.1; Gn
 (2007), *JASA* 102, 359 (scores).
 """
 
+import statistics
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -44,7 +45,7 @@ class Row(NamedTuple):
     distance: Distance | None  # None where the family has no closed form
     log_score: float | None  # mean log density of a row held out, nats; None without them
     coverage: float | None  # of 95 % intervals there; None if bernoulli: they hold both values
-    seconds: float | None  # of one call that compiles nothing; None without a clock
+    seconds: float | None  # of a call that compiles nothing, the median; None without a clock
     compile_seconds: float | None  # what the first call took longer
 
     @property
@@ -66,8 +67,9 @@ def compare(
     names: Sequence[str] | None = None,
     held_out: tuple[Array, Array] | None = None,
     clock: Callable[[], float] | None = None,
+    num_repeats: int = 3,
 ) -> tuple[Row, ...]:
-    """Run engines on one set of rows. A verb of the host. O(engines) calls, twice by a clock.
+    """Run engines on one set of rows. A verb of the host. O(engines) calls, more by a clock.
 
     Args:
         engines: By name; options are bound by ``functools.partial``.
@@ -79,13 +81,14 @@ def compare(
         names: Of the columns; w0, w1, … where None.
         held_out: Rows X and y that no engine sees.
         clock: Gives seconds, as ``time.perf_counter``; without one nothing is timed.
+        num_repeats: Calls after the first that a clock times, at least 1; the median counts.
 
     Returns:
         A row for each engine, in their order.
 
     Raises:
-        ValueError: no engine, shapes disagree, names or rows held out do not fit the columns, or
-            an engine refuses what it is given.
+        ValueError: no engine or repeat, shapes disagree, names or rows held out do not fit the
+            columns, or an engine refuses what it is given.
 
     Example:
         >>> from mastery_jax.inference.regression.prior import weakly_informative
@@ -102,7 +105,7 @@ def compare(
             "(n,)"
         )
     columns = [f"w{i}" for i in range(X.shape[1])] if names is None else list(names)
-    _refuse(engines, columns, X, held_out)
+    _refuse(engines, columns, X, held_out, num_repeats)
     exact = closed_form.fit(X, y, prior=prior)[0] if family == "normal" else None
     rows = []
     for name, engine in engines.items():
@@ -112,13 +115,9 @@ def compare(
         def call(engine: Engine = engine, key: Array = run_key) -> tuple[Draws, Info]:
             return jax.block_until_ready(engine(key, X, y, prior=prior, family=family))
 
-        begun = clock() if clock else 0.0
-        draws, info = call()
-        middle = clock() if clock else 0.0
-        seconds = None
-        if clock:
-            call()
-            seconds = clock() - middle
+        (draws, info), first = _timed(call, clock)
+        later = [_timed(call, clock)[1] for _ in range(num_repeats)] if clock else []
+        seconds = statistics.median(later) if later else None
         checks = predictive.p_values(check_key, draws, X, y, family=family)
         score, coverage = _held_out(new_key, draws, held_out, family)
         rows.append(
@@ -134,7 +133,7 @@ def compare(
                 log_score=score,
                 coverage=coverage,
                 seconds=seconds,
-                compile_seconds=None if seconds is None else max(middle - begun - seconds, 0.0),
+                compile_seconds=None if seconds is None else max(first - seconds, 0.0),
             )
         )
     return tuple(rows)
@@ -199,9 +198,17 @@ def estimates(rows: Sequence[Row]) -> str:
     )
 
 
-def _refuse(engines: Any, columns: list[str], X: Array, held_out: Any) -> None:
+def _timed(call: Callable[[], Any], clock: Callable[[], float] | None) -> tuple[Any, float]:
+    begun = clock() if clock else 0.0
+    found = call()
+    return found, clock() - begun if clock else 0.0
+
+
+def _refuse(engines: Any, columns: list[str], X: Array, held_out: Any, num_repeats: int) -> None:
     if not engines:
         raise ValueError("side_by_side.compare: engines is empty, not at least one by its name")
+    if num_repeats < 1:
+        raise ValueError(f"side_by_side.compare: num_repeats is {num_repeats}, not at least 1")
     if len(columns) != X.shape[1] or len({*columns, "noise"}) != len(columns) + 1:
         raise ValueError(
             f"side_by_side.compare: names is {columns}, not {X.shape[1]} that differ, none 'noise'"

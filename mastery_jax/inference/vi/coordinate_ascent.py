@@ -27,6 +27,9 @@ from mastery_jax.core.status import Status
 
 __all__ = ["Gamma", "Info", "State", "fit", "predict"]
 
+VAGUE = 1e-3
+"""Half of the rows that a prior is worth, unless another one is given."""
+
 
 class Gamma(NamedTuple):
     """A gamma distribution."""
@@ -79,8 +82,8 @@ def fit(
     X: Float[Array, "n p"],
     y: Float[Array, " n"],
     *,
-    noise: tuple[Scalar, Scalar] = (1e-3, 1e-3),
-    prior: tuple[Scalar, Scalar] = (1e-3, 1e-3),
+    noise: tuple[Scalar, Scalar] | None = None,
+    prior: tuple[Scalar, Scalar] | None = None,
     rtol: Scalar | None = None,
     max_steps: int = 500,
 ) -> tuple[State, Info]:
@@ -88,10 +91,12 @@ def fit(
 
     Args:
         X: One row per observation; a column of ones where there is an intercept, which the prior
-            then shrinks too.
+            then shrinks too. One α serves all columns: bring them into units that are alike.
         y: What was seen.
-        noise: a₀ and b₀, > 0: shape, and rate in squared units of y.
-        prior: c₀ and d₀, > 0.
+        noise: a₀ and b₀, > 0: shape, and rate in squared units of y; where None 0.001 and as much
+            of the mean square of y.
+        prior: c₀ and d₀, > 0: shape, and rate in squared units of w; where None 0.001 and as much
+            of |y|²/|X|².
         rtol: Ends when a round raises the bound by no more than this part of max(|ELBO|, 1); if not
             given eps^¾.
         max_steps: Rounds at most, at least 1. Static.
@@ -112,25 +117,31 @@ def fit(
     if max_steps < 1:
         raise ValueError(f"coordinate_ascent.fit: max_steps is {max_steps}, not at least 1")
     dtype = X.dtype
-    noise_start, prior_start = (
-        Gamma(*(jnp.asarray(number, dtype) for number in pair)) for pair in (noise, prior)
-    )
     limit = jnp.asarray(jnp.finfo(dtype).eps ** 0.75 if rtol is None else rtol, dtype)
     with jax.default_matmul_precision("highest"):
         U, singular, Vt = jnp.linalg.svd(X, full_matrices=False)
         along = U.T @ y
         off = ((y - U @ along) ** 2).sum()
     rows = _Rows(singular, along, off, *X.shape)
+    # Where nothing is known: y is noise alone, and weights are what would make the whole of it.
+    squares = (y * y).sum()
+    sizes = (_over(squares, jnp.asarray(len(y), dtype)), _over(squares, (X * X).sum()))
+    noise_start, prior_start = (
+        Gamma(*(jnp.asarray(number, dtype) for number in pair or (VAGUE, VAGUE * size)))
+        for pair, size in zip((noise, prior), sizes, strict=True)
+    )
     start = _Round(
-        noise=Gamma(noise_start.shape + len(y) / 2, noise_start.rate + (y * y).sum() / 2),
-        prior=Gamma(prior_start.shape + X.shape[1] / 2, prior_start.rate + X.shape[1] / 2),
+        noise=Gamma(noise_start.shape + len(y) / 2, noise_start.rate + squares / 2),
+        prior=Gamma(
+            prior_start.shape + X.shape[1] / 2, prior_start.rate + X.shape[1] / 2 * sizes[1]
+        ),
         mean=jnp.zeros_like(along),
         elbo=jnp.asarray(-jnp.inf, dtype),
     )
     step = partial(_step, rows=rows, noise=noise_start, prior=prior_start, rtol=limit)
     end, verdict, num_steps = loop.until(step, start, max_steps=max_steps)
     status = jnp.where(verdict.is_done, verdict.status, Status.OUT_OF_STEPS)
-    is_bad = ~(jnp.stack([*noise_start, *prior_start]) > 0).all()
+    is_bad = (jnp.stack([*noise_start, *prior_start]) <= 0).any()
     status = jnp.where(is_bad, Status.BAD_INPUT, status).astype(jnp.int32)
     variances = 1 / (_mean(end.prior) + _mean(end.noise) * singular**2)
     with jax.default_matmul_precision("highest"):
@@ -158,6 +169,12 @@ def predict(state: State, X: Float[Array, "n p"]) -> tuple[Float[Array, " n"], F
         spread = ((X @ state.cov) * X).sum(axis=1)
         mean = X @ state.mean
     return mean, jnp.where(shape > 1, rate / (shape - 1), jnp.inf) + spread
+
+
+def _over(a: Array, b: Array) -> Array:
+    """Return a / b, or 1 where one of them is 0: a unit is needed, and there is none."""
+    has_unit = (a != 0) & (b != 0)
+    return jnp.where(has_unit, a, 1) / jnp.where(has_unit, b, 1)
 
 
 def _mean(gamma: Gamma) -> Array:

@@ -106,7 +106,11 @@ def step(
 
     Returns:
         The new state, and what the step tells about itself.
+
+    Raises:
+        ValueError: a batch without rows, or rows without a batch or of no number.
     """
+    _insist_on_a_batch("fit.step", rows, batch_size)
     draw_key, batch_key = jax.random.split(key)
     density = log_density
     if rows is not None:
@@ -178,7 +182,8 @@ def fit(
         trusted is another question: ``trust.assess``.
 
     Raises:
-        ValueError: a count that is too small, a batch without rows or rows without a batch.
+        ValueError: a count that is too small, a batch without rows, or rows without a batch or of
+            no number.
 
     Example:
         >>> import optax
@@ -193,9 +198,7 @@ def fit(
     for name, value, least in (("num_steps", num_steps, 8), ("num_draws", num_draws, 1)):
         if value < least:
             raise ValueError(f"fit.fit: {name} is {value}, not at least {least}")
-    if (rows is None) != (batch_size == 0) or batch_size < 0:
-        wanted = "0 without rows" if rows is None else "at least 1"
-        raise ValueError(f"fit.fit: batch_size is {batch_size}, not {wanted}")
+    _insist_on_a_batch("fit.fit", rows, batch_size)
     first_counted = num_steps - num_steps // 4
 
     def move(key: Array, state: State) -> tuple[State, Step]:
@@ -214,6 +217,14 @@ def fit(
 
     state, steps = loop.scan(move, init(params, rule=rule), key=key, num_steps=num_steps)
     return state.mean, _judge(steps)
+
+
+def _insist_on_a_batch(where: str, rows: Rows | None, batch_size: int) -> None:
+    if (rows is None) != (batch_size == 0) or batch_size < 0:
+        wanted = "0 without rows" if rows is None else "at least 1"
+        raise ValueError(f"{where}: batch_size is {batch_size}, not {wanted}")
+    if rows is not None and not all(map(len, jax.tree.leaves(rows.data))):
+        raise ValueError(f"{where}: rows have data of no rows, not at least one")
 
 
 def _judge(steps: Step) -> Info:

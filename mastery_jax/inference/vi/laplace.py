@@ -26,7 +26,10 @@ from mastery_jax.inference import vector
 from mastery_jax.inference.vi import full_rank
 from mastery_jax.numerics.optimize import lbfgs, report
 
-__all__ = ["Info", "fit"]
+__all__ = ["NEAR", "Info", "fit"]
+
+NEAR = 0.1
+"""How far from the mode the normal may be, in its own standard deviations."""
 
 
 class Info(NamedTuple):
@@ -53,7 +56,8 @@ def fit(
 
     Returns:
         A normal for ``full_rank``, and Info: CONVERGED; SINGULAR, with NaN in the covariance, where
-        the curvature at the end is not that of a mode; else as the search ended.
+        the curvature at the end is not that of a mode; STALLED where by that curvature the mode is
+        farther than ``NEAR``: ``gtol`` is then too large for the unit; else as the search ended.
 
     Raises:
         ValueError: the density is not one number, or ``max_steps`` < 1.
@@ -76,8 +80,10 @@ def fit(
     factor = jnp.tril(factor)
     log_evidence = -search.value + jnp.log(jnp.diagonal(factor)).sum()
     log_evidence = log_evidence + u.size / 2 * math.log(2 * math.pi)
-    is_singular = search.is_done & ~jnp.isfinite(factor).all()
-    status = jnp.where(is_singular, Status.SINGULAR, search.status).astype(jnp.int32)
+    away = jnp.sqrt(((jax.grad(fn)(mode) @ factor) ** 2).sum())  # standard deviations, to the mode
+    status = jnp.where(away > NEAR, Status.STALLED, Status.CONVERGED)
+    status = jnp.where(jnp.isfinite(factor).all(), status, Status.SINGULAR)
+    status = jnp.where(search.is_done, status, search.status).astype(jnp.int32)
     params = full_rank.from_factor(back(mode), factor)
     return params, Info(log_evidence, search, status, status == Status.CONVERGED)
 

@@ -2,9 +2,10 @@
 
     x = m + exp(s) ∘ (ε + W η),   ε ~ N(0, I_d),   η ~ N(0, I_k)
     cov x = D (I + W Wᵀ) D,   D = diag exp(s)
-    log q(x) = −(|a|² − |Wᵀa|²_C)/2 − Σ s_i − log |C|/2 − d/2 log 2π,   a = D⁻¹ (x − m)
+    log q(x) = −(|a − W η̂|² + |η̂|²)/2 − Σ s_i − log |C|/2 − d/2 log 2π,   a = D⁻¹ (x − m)
 
-with C = I + WᵀW and |v|²_C = vᵀ C⁻¹ v (Woodbury): nothing of size d by d is made.
+with C = I + WᵀW and η̂ = C⁻¹Wᵀa: nothing of size d by d is made, and what Woodbury's |a|² − |Wᵀa|²_C
+would subtract, where W is large, never arises.
 
 Source: Ong, Nott & Smith (2018), *J. Comput. Graph. Stat.* 27(3), 465, section 3; Golub & Van Loan
 (2013), *Matrix Computations*, section 2.1.4.
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import solve_triangular
+from jax.scipy.linalg import cho_solve
 from jaxtyping import Array, Float, Key
 
 from mastery_jax.core.check import Scalar, checked
@@ -92,7 +93,8 @@ def _log_prob(away: Array, params: Params) -> Array:
     W = params.directions
     with jax.default_matmul_precision("highest"):
         root = jnp.linalg.cholesky(jnp.eye(W.shape[1], dtype=W.dtype) + W.T @ W)
-        shared = solve_triangular(root, W.T @ away, lower=True)
-    distance = (away * away).sum() - (shared * shared).sum()
+        shared = cho_solve((root, True), W.T @ away)
+        own = away - W @ shared
+    distance = (own * own).sum() + (shared * shared).sum()
     stretch = params.log_scale.sum() + jnp.log(jnp.diagonal(root)).sum()
     return -distance / 2 - stretch - away.size * math.log(2 * math.pi) / 2

@@ -73,8 +73,9 @@ def fit(
         memory: m, at least 1. Static.
 
     Returns:
-        The normal, and Info: CONVERGED where the path came to rest; OUT_OF_STEPS; NOT_FINITE where
-        no normal on the way had a finite bound.
+        The normal, and Info: CONVERGED where the path came to rest; OUT_OF_STEPS; STALLED where no
+        step of it told a curvature, as from the mode itself: the normal then has deviations of 1;
+        NOT_FINITE where no normal on the way had a finite bound.
 
     Raises:
         ValueError: a count that is too small, or a density that is not one number.
@@ -107,6 +108,7 @@ def fit(
     best = jax.tree.map(lambda leaf: leaf[place], normals)
     has_moved = (path.x[1:] != path.x[:-1]).any(axis=1)
     status = jnp.where(has_moved[-1], Status.OUT_OF_STEPS, Status.CONVERGED)
+    status = jnp.where(normals.steps[-1].any(), status, Status.STALLED)
     status = jnp.where(usable[place] > -jnp.inf, status, Status.NOT_FINITE).astype(jnp.int32)
     best = best._replace(mean=back(best.mean))
     moved = has_moved.sum(dtype=jnp.int32)

@@ -84,8 +84,9 @@ def along(points: Array, slopes: Array, *, memory: int) -> Params:
         Normals with a leading axis; their means are vectors.
     """
     s, y = jnp.diff(points, axis=0), -jnp.diff(slopes, axis=0)
-    a, length = (s * y).sum(axis=1), (y * y).sum(axis=1)
-    is_kept = (a > 1e-12 * length) & (length > 0) & jnp.isfinite(y).all(axis=1)
+    a, lengths = (s * y).sum(axis=1), [jnp.sqrt((each * each).sum(axis=1)) for each in (s, y)]
+    # By their angle, which has no unit: s and y of a convex function point the same way.
+    is_kept = (a > jnp.finfo(s.dtype).eps * lengths[0] * lengths[1]) & jnp.isfinite(y).all(axis=1)
     s, y = (jnp.where(is_kept[:, None], each, 0) for each in (s, y))
 
     def learn(known: _Pairs, now: tuple[Array, ...]) -> tuple[_Pairs, Params]:

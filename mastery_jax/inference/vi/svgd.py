@@ -67,17 +67,22 @@ def step(state: State, *, log_density: Partial, rule: Partial) -> tuple[State, I
 
     Returns:
         The new state, and Info: RUNNING; NOT_FINITE, and every particle left where it was, where
-        the gradient of one is not finite.
+        the gradient of one is not finite, its density is NaN, or that of none is finite.
 
     Raises:
-        ValueError: the density is not one number, or positions are not floats of one dtype.
+        ValueError: the density is not one number, there is no particle, or positions are not floats
+            of one dtype.
     """
+    if not all(map(len, jax.tree.leaves(state.positions))):
+        raise ValueError("svgd.step: positions have no particles, not at least one")
     one = jax.tree.map(lambda leaf: leaf[0], state.positions)
     _, back = vector.flat("svgd.step", one)
     X = jax.vmap(lambda position: vector.flat("svgd.step", position)[0])(state.positions)
-    slope = jax.grad(lambda u: vector.value_at("svgd.step", log_density, back(u)))
-    direction, bandwidth = _direction(X, jax.vmap(slope)(X))
-    is_lost = ~jnp.isfinite(direction).all()
+    look = jax.value_and_grad(lambda u: vector.value_at("svgd.step", log_density, back(u)))
+    values, slopes = jax.vmap(look)(X)
+    direction, bandwidth = _direction(X, slopes)
+    has_values = jnp.isfinite(values).any() & ~jnp.isnan(values).any()
+    is_lost = ~(has_values & jnp.isfinite(direction).all())
     downhill = jax.vmap(back)(-direction)
     updates, opt_state = rule().update(downhill, state.opt_state, state.positions)
     moved = State(optax.apply_updates(state.positions, updates), opt_state)

@@ -103,7 +103,9 @@ def smooth(log_ratios: Float[Array, " draws"]) -> tuple[Float[Array, " draws"], 
         log_ratios: At least 25, in any order, in nats; −∞ is a ratio of zero.
 
     Returns:
-        The smoothed logs, in the order given, and k̂; NaN where one of them is.
+        The smoothed logs, in the order given, and k̂; NaN where one of them is. k̂ is ∞ where three
+        quarters of the tail are below the least normal number beside the largest, and −∞ where all
+        of it is equal: then nothing is smoothed.
 
     Raises:
         ValueError: fewer than 25.
@@ -117,7 +119,10 @@ def smooth(log_ratios: Float[Array, " draws"]) -> tuple[Float[Array, " draws"], 
     ratios = jnp.exp(largest - jnp.where(jnp.isfinite(top), top, 0))
     tail = pareto_tail.fit(jnp.maximum(ratios[:count] - ratios[count], 0))
     rank = (jnp.arange(count, 0, -1).astype(ratios.dtype) - 0.5) / count  # from the largest down
-    k = tail.shape
+    # Where most of the tail is nothing beside the largest, a fit sees nothing of its length.
+    lowest = jnp.log(jnp.finfo(ratios.dtype).tiny)
+    is_lost = (top > -jnp.inf) & (largest[count - math.ceil(count / 4)] - top < lowest)
+    k = jnp.where(is_lost, jnp.inf, tail.shape)
     is_flat = ~jnp.isfinite(k)
     k_used = jnp.where(is_flat | (k == 0), 1, k)
     excess = tail.scale * jnp.expm1(-k_used * jnp.log1p(-rank)) / k_used

@@ -54,19 +54,19 @@ def init(
         dim: Number of coordinates of a point, d. Static.
         widths: Units of each hidden layer, at least d − 1 (d with a context) for all the
             coordinates to be seen. Static.
-        num_bins: Bins of each spline, at least 2; 0 scales and shifts. Static.
+        num_bins: Bins of each spline, from 2 to 500; 0 scales and shifts. Static.
         interval: B, where splines end; unit of x; > 0. It is not trained.
         context_dim: Numbers of the context; 0 where there is none. Static.
         scale: Size of the last layer's weights; 0 gives the identity (up to the order of the
             coordinates). Its dtype is that of the layer.
 
     Raises:
-        ValueError: ``dim`` is less than 1, or ``num_bins`` is 1 or less than 0.
+        ValueError: ``dim`` is less than 1, or ``num_bins`` neither 0 nor from 2 to 500.
     """
     if dim < 1:
         raise ValueError(f"autoregressive.init: dim is {dim}, not at least 1")
-    if num_bins == 1 or num_bins < 0:
-        raise ValueError(f"autoregressive.init: num_bins is {num_bins}, not 0 or at least 2")
+    if num_bins:
+        spline.insist("autoregressive.init", num_bins)
     per = 3 * num_bins - 1 if num_bins else 2
     bound = Frozen(jnp.asarray(interval, jnp.result_type(scale)))
     return Params(

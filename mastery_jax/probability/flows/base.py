@@ -17,10 +17,10 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import gammaln
 from jaxtyping import Array, Float, Key
 
 from mastery_jax.core.check import Scalar, checked
+from mastery_jax.probability import stirling
 from mastery_jax.probability.flows.frozen import Frozen
 
 __all__ = ["Normal", "StudentT", "Uniform", "init", "log_prob", "sample"]
@@ -101,14 +101,15 @@ def log_prob(params: Any, z: Float[Array, " d"]) -> Float[Array, ""]:
         lower, upper = params.lower.value, params.upper.value
         is_inside = ((z >= lower) & (z <= upper)).all()
         return jnp.where(is_inside, -jnp.log(upper - lower).sum(), -jnp.inf)
-    r2 = ((z - params.loc) * jnp.exp(-params.log_scale)) ** 2
+    r = (z - params.loc) * jnp.exp(-params.log_scale)
     if isinstance(params, Normal):
-        terms = -(r2 + math.log(2 * math.pi)) / 2
+        fall = r**2 / 2
     else:
+        # Of many degrees of freedom, a difference of two log Γ would keep no digit.
         df = jnp.exp(params.log_df)
-        terms = gammaln((df + 1) / 2) - gammaln(df / 2) - (math.log(math.pi) + params.log_df) / 2
-        terms -= (df + 1) / 2 * jnp.log1p(r2 / df)
-    return (terms - params.log_scale).sum()
+        fall = (df + 1) / 2 * stirling.log_sum_of_squares(r * jnp.exp(-params.log_df / 2))
+        fall -= stirling.log_gamma_ratio(df / 2)
+    return -(fall + math.log(2 * math.pi) / 2 + params.log_scale).sum()
 
 
 @partial(jax.jit, static_argnames=("shape",))

@@ -100,7 +100,8 @@ def maximum_likelihood(
         ``patience``; OUT_OF_STEPS; NOT_FINITE where a loss was not finite, which ends the search.
 
     Raises:
-        ValueError: a count is out of its range, or one context is given and the other is not.
+        ValueError: a count is out of its range, there is no row to validate or no float to train,
+            or one context is given and the other is not.
 
     Example:
         >>> from mastery_jax.numerics.optimize import optimizers
@@ -115,8 +116,8 @@ def maximum_likelihood(
         >>> round(float(state.params[0].log_scale.sum()), 1)  # log 9
         2.2
     """
-    _insist_on_rows(X, num_epochs, batch_size, patience, context, context_valid)
-    trained, join = frozen.split((params, base))
+    _insist_on_rows(X, len(X_valid), num_epochs, batch_size, patience, context, context_valid)
+    trained, join = _trained("maximum_likelihood", params, base)
     rule = training.cast(rule, X.dtype)
     run, status = training.epochs(
         key,
@@ -185,7 +186,8 @@ def reverse_kl(
         loss was not finite: then the flow is the one before.
 
     Raises:
-        ValueError: a count is out of its range, or ``gradient`` is unknown.
+        ValueError: a count is out of its range, ``gradient`` is unknown, or there is no float to
+            train.
 
     Example:
         >>> from mastery_jax.numerics.optimize import optimizers
@@ -200,7 +202,7 @@ def reverse_kl(
         (True, 4.04)
     """
     _insist_on_counts(num_steps, num_samples, num_draws, gradient)
-    trained, join = frozen.split((params, base))
+    trained, join = _trained("reverse_kl", params, base)
     walk_key, end_key = jax.random.split(key)
     dtype = jnp.result_type(*trained)
     draw = partial(chain.sample_and_log_prob, layers=layers, dim=dim, context=context)
@@ -233,6 +235,13 @@ def reverse_kl(
     )
 
 
+def _trained(verb: str, params: Any, base: Any) -> tuple[list[Any], Any]:
+    trained, join = frozen.split((params, base))
+    if not trained:
+        raise ValueError(f"fit.{verb}: params and base have no float to train, not at least one")
+    return trained, join
+
+
 def _loss(trained: Any, key: Any, X: Any, context: Any, *, join: Any, layers: Any) -> Any:
     """Return the mean of −log q, nats per row."""
     params, base = join(trained)
@@ -245,11 +254,19 @@ def _loss(trained: Any, key: Any, X: Any, context: Any, *, join: Any, layers: An
 
 
 def _insist_on_rows(
-    X: Any, num_epochs: int, batch_size: int, patience: int, context: Any, context_valid: Any
+    X: Any,
+    num_valid: int,
+    num_epochs: int,
+    batch_size: int,
+    patience: int,
+    context: Any,
+    context_valid: Any,
 ) -> None:
     for name, count in (("num_epochs", num_epochs), ("patience", patience)):
         if count < 1:
             raise ValueError(f"fit.maximum_likelihood: {name} is {count}, not at least 1")
+    if not num_valid:
+        raise ValueError("fit.maximum_likelihood: X_valid has no rows, not at least one")
     if not 1 <= batch_size <= len(X):
         raise ValueError(
             f"fit.maximum_likelihood: batch_size is {batch_size}, not from 1 to {len(X)} rows"

@@ -24,9 +24,10 @@ from jaxtyping import Array, Float, Key
 from mastery_jax.core.check import Scalar, checked
 from mastery_jax.probability.flows.frozen import Frozen
 
-__all__ = ["Params", "forward", "init", "inverse", "unpack"]
+__all__ = ["Params", "forward", "init", "insist", "inverse", "unpack"]
 
 LEAST = 1e-3  # share of a bin, and slope: both would lose float32's digits at 0
+MOST = 500  # bins: half of the interval is then left to be shared
 _ONE = math.log(math.expm1(1 - LEAST))  # softplus of it is 1 less the least slope
 
 
@@ -65,15 +66,15 @@ def init(
     Args:
         key: Consumed.
         dim: Number of coordinates of a point, d. Static.
-        num_bins: Bins of each spline, at least 2. Static.
+        num_bins: Bins of each spline, from 2 to 500. Static.
         interval: B, where splines end; unit of x; > 0. It is not trained.
         scale: Standard deviation of all the rest; 0 gives the identity. Its dtype is that of the
             layer.
 
     Raises:
-        ValueError: ``num_bins`` is less than 2.
+        ValueError: ``num_bins`` is not from 2 to 500.
     """
-    _insist("spline.init", num_bins)
+    insist("spline.init", num_bins)
     draws = scale * jax.random.normal(key, (dim, 3 * num_bins - 1), jnp.result_type(scale))
     return unpack(draws, Frozen(jnp.asarray(interval, draws.dtype)))
 
@@ -114,7 +115,7 @@ def forward(
     """
     bound, is_inside, inner = _inside(params, x)
     here = _locate(params, bound, inner, by_height=False)
-    xi = (inner - here.left) / here.width
+    xi = _within((inner - here.left) / here.width)
     slope = here.height / here.width
     mixed, bend = xi * (1 - xi), here.last + here.first - 2 * slope
     moved = here.bottom + here.height * (slope * xi**2 + here.first * mixed) / (
@@ -150,13 +151,19 @@ def inverse(
         2 * slope * above / jnp.where(is_rising, b + root, 1),
         (root - b) / jnp.where(is_rising, 1, 2 * a),
     )
+    xi = _within(xi)
     log_slope = jnp.where(is_inside, _log_slope(here, xi), 0)
     return jnp.where(is_inside, here.left + here.width * xi, y), -log_slope.sum()
 
 
-def _insist(where: str, num_bins: int) -> None:
-    if num_bins < 2:
-        raise ValueError(f"{where}: num_bins is {num_bins}, not at least 2")
+def insist(where: str, num_bins: int) -> None:
+    """Raise where there are too few bins, or so many that the least shares leave nothing to learn.
+
+    Raises:
+        ValueError: ``num_bins`` is not from 2 to ``MOST``.
+    """
+    if not 2 <= num_bins <= MOST:
+        raise ValueError(f"{where}: num_bins is {num_bins}, not from 2 to {MOST}")
 
 
 def _inside(params: Params, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -202,6 +209,11 @@ def _locate(params: Params, bound: jax.Array, x: jax.Array, *, by_height: bool) 
 
 def _shares(raw: jax.Array) -> jax.Array:
     return LEAST + (1 - raw.shape[1] * LEAST) * jax.nn.softmax(raw, axis=1)
+
+
+def _within(xi: jax.Array) -> jax.Array:
+    """Return ξ in [0, 1]: beside it, where rounding puts it, a steep spline may turn back."""
+    return jnp.where(xi < 0, 0, jnp.where(xi > 1, 1, xi))  # with a whole slope at the ends
 
 
 def _log_slope(here: _Bin, xi: jax.Array) -> jax.Array:

@@ -49,19 +49,18 @@ def init(
         key: Consumed.
         dim: Number of coordinates of a point, at least 2. Static.
         widths: Units of each hidden layer. Static.
-        num_bins: Bins of each spline, at least 2. Static.
+        num_bins: Bins of each spline, from 2 to 500. Static.
         interval: B, where splines end; unit of x; > 0. It is not trained.
         context_dim: Numbers of the context; 0 where there is none. Static.
         scale: Size of the last layer's weights; 0 gives the identity (up to the order of the
             coordinates). Its dtype is that of the layer.
 
     Raises:
-        ValueError: ``dim`` or ``num_bins`` is less than 2.
+        ValueError: ``dim`` is less than 2, or ``num_bins`` not from 2 to 500.
     """
     if dim < 2:
         raise ValueError(f"spline_coupling.init: dim is {dim}, and halves need at least 2")
-    if num_bins < 2:
-        raise ValueError(f"spline_coupling.init: num_bins is {num_bins}, not at least 2")
+    spline.insist("spline_coupling.init", num_bins)
     sizes = (dim // 2 + context_dim, *widths, (3 * num_bins - 1) * (dim - dim // 2))
     return Params(
         network=conditioner.draw(key, sizes, scale),

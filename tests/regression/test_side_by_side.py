@@ -98,6 +98,10 @@ def test_refusals():
             side_by_side.compare(given.pop("engines"), KEY, X, y, prior=known, **given)
     with pytest.raises(ValueError, match=r"^side_by_side.compare: X and y have shapes \(40, 3\)"):
         side_by_side.compare(exact, KEY, X, y[:5], prior=known)
+    with pytest.raises(
+        ValueError, match=r"^side_by_side.compare: X and y are of \w+ and int32, not"
+    ):
+        side_by_side.compare(exact, KEY, X, jnp.arange(len(y), dtype=jnp.int32), prior=known)
 
 
 class Listener:
@@ -105,7 +109,7 @@ class Listener:
 
     def __init__(self, values):
         self.values, self.log_density, self.said = values, 0.0, {}
-        self.math = types.SimpleNamespace(dot=np.dot)
+        self.math = types.SimpleNamespace(dot=np.dot, log1pexp=lambda x: np.logaddexp(0, x))
         self.asked = {}
 
     def Model(self):
@@ -129,8 +133,8 @@ class Listener:
         assert shape is None or np.shape(self.values[name]) == (shape,)
         return self._take(name, stats.norm(mu, sigma).logpdf, observed)
 
-    def Bernoulli(self, name, *, logit_p, observed):
-        return self._take(name, stats.bernoulli(1 / (1 + np.exp(-logit_p))).logpmf, observed)
+    def Potential(self, name, value):
+        self.log_density += value
 
     def Deterministic(self, name, value):
         self.said[name] = value

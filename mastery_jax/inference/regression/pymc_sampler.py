@@ -109,5 +109,6 @@ def _stated(pymc: Any, X: Any, y: Any, prior: Prior, family: Family) -> Any:
         if family == "normal":
             pymc.Normal("y", mu=level, sigma=scale, observed=y)
         else:
-            pymc.Bernoulli("y", logit_p=level, observed=y)
+            # The gradient of PyMC's Bernoulli is NaN at logits of some hundred.
+            pymc.Potential("y", -pymc.math.log1pexp((1 - 2 * y) * level).sum())
     return stated

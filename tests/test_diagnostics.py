@@ -114,6 +114,15 @@ def test_is_blind_to_monotone_change():
     np.testing.assert_allclose(diagnostics.ess(-draws), diagnostics.ess(draws), rtol=1e-5)
 
 
+def test_double_precision_that_outlives_its_mode_is_taken_in_single():
+    with jax.enable_x64(True):
+        wide = jnp.asarray(DRAWS)
+    assert wide.dtype == "float64"
+    narrow = jnp.asarray(DRAWS, jnp.float32)
+    for found, wanted in zip(all_of(wide).values(), all_of(narrow).values(), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
 def test_refuses():
     with pytest.raises(ValueError, match="3 draws for each chain, not at least 4"):
         diagnostics.rhat(jnp.zeros((2, 3)))

@@ -15,7 +15,7 @@ from jax.flatten_util import ravel_pytree
 from jax.tree_util import Partial
 from jaxtyping import Array
 
-__all__ = ["flat", "refuse", "value_at"]
+__all__ = ["flat", "native", "refuse", "value_at"]
 
 
 def flat(where: str, position: Any) -> tuple[Array, Callable[[Array], Any]]:
@@ -65,3 +65,8 @@ def refuse(where: str, log_density: Partial, position: Any) -> None:
         >>> refuse("here", Partial(lambda x: -x @ x), jnp.ones(2))
     """
     jax.eval_shape(lambda x: value_at(where, log_density, x), position)
+
+
+def native(x: Array) -> Array:
+    """Return an array in the widest dtype that jax computes with now, at most its own. O(d)."""
+    return jax.lax.convert_element_type(x, jax.dtypes.canonicalize_dtype(x.dtype))

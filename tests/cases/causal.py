@@ -37,10 +37,6 @@ scores = rng.uniform(0.1, 0.9, n)
 key = jax.random.key(0)
 
 
-def estimator(X, treatment, y, weights):
-    return regression.estimate(X, treatment, y, weights=weights)
-
-
 def weighted_mean(y, weights):
     return jnp.stack([(weights * y).sum(), (weights * y**2).sum()]) / weights.sum()
 
@@ -230,7 +226,7 @@ CASES = (
             f"refutation.{name}",
             getattr(refutation, name),
             (key, X, T, y),
-            {"estimator": Partial(estimator)},
+            {"estimator": Partial(regression.estimate)},
             {"num_replicates": 4, "lanes": 2},
         )
         for name in REFUTERS

@@ -139,7 +139,7 @@ def improve_in_part(state, ys):
     )
 
 
-def improve_thrice(state, ys, *, rtol, max_steps, learned):
+def improve_thrice(state, ys, *, atol, max_steps, learned):
     logs = []
     for _ in range(max_steps):
         state, (log_likelihood,) = improve(state, ys)
@@ -241,7 +241,7 @@ CASES = (
         "expectation_maximization.fit",
         expectation_maximization.fit,
         (to_learn, series),
-        {"rtol": np.array(0.0)},
+        {"atol": np.array(0.0)},
         {"max_steps": 3, "learned": LEARNED},
         oracle=improve_thrice,
         modes=("fwd",),

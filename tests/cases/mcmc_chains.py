@@ -76,6 +76,7 @@ def judged(x, *, log_density, step_size, **_):
         status=np.int32(5),
         num_lost=none,
         num_constant=none,
+        longest_still=none + 1,
         is_frozen=step_size < 1e-6,
         num_divergent=none,
         rhat=rhat,

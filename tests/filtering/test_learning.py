@@ -71,12 +71,29 @@ def test_a_long_series_tells_the_model_that_it_came_from():
     state = expectation_maximization.State(model=away(model), start=start)
     learned = ("transition", "process_mean", "process_cov", "emission_cov")
     found, info = expectation_maximization.fit(
-        state, ys, is_observed=seen, learned=learned, rtol=1e-8, max_steps=400
+        state, ys, is_observed=seen, learned=learned, atol=1e-8, max_steps=400
     )
     assert int(info.status) == Status.CONVERGED
     for name in learned:
         np.testing.assert_allclose(getattr(found.model, name), getattr(model, name), atol=0.12)
     np.testing.assert_array_equal(found.model.emission, model.emission)
+
+
+def test_when_it_ends_does_not_depend_on_units():
+    start, model, ys, _ = drawn(0, 100)
+    model = away(model)
+    in_mm = model._replace(
+        emission=1000 * model.emission,
+        emission_mean=1000 * model.emission_mean,
+        emission_cov=1e6 * model.emission_cov,
+    )
+    counts = [
+        expectation_maximization.fit(
+            expectation_maximization.State(model=m, start=start), y, atol=1e-5
+        )[1].num_steps
+        for m, y in [(model, ys), (in_mm, 1000 * ys)]
+    ]
+    assert int(counts[0]) == int(counts[1])
 
 
 def test_single_precision_finds_the_same_though_the_series_is_far_from_zero():
@@ -85,7 +102,7 @@ def test_single_precision_finds_the_same_though_the_series_is_far_from_zero():
 
     def fitted(dtype):
         given = jax.tree.map(lambda x: x.astype(dtype), (state, ys))
-        return expectation_maximization.fit(*given, rtol=0.0, max_steps=30)[0]
+        return expectation_maximization.fit(*given, atol=0.0, max_steps=30)[0]
 
     wide, narrow = fitted("float64"), fitted("float32")
     np.testing.assert_allclose(narrow.model.process_cov, wide.model.process_cov, rtol=2e-3)
@@ -122,6 +139,13 @@ def test_what_cannot_be_learned_is_said(learned, change, said):
         expectation_maximization.step(state, ys, learned=learned)
 
 
+def test_no_series_is_refused():
+    start, model, ys, _ = drawn(3, 40)
+    state = expectation_maximization.State(model=model, start=start)
+    with pytest.raises(ValueError, match="step: ys has 0 steps, not at least 1"):
+        expectation_maximization.step(state, ys[:0])
+
+
 def flat():
     return information.init(jnp.zeros(1), jnp.ones((1, 1)), is_flat=jnp.array([True]))
 
@@ -144,7 +168,7 @@ def test_nile_by_expectation_maximization_and_by_gradient(nile):
 
     vague = State(jnp.zeros(1), 1e9 * jnp.ones((1, 1)))
     state = expectation_maximization.State(model=local_level(1e4, 1e4), start=vague)
-    learned, info = expectation_maximization.fit(state, ys, rtol=1e-12, max_steps=3000)
+    learned, info = expectation_maximization.fit(state, ys, atol=1e-11, max_steps=3000)
     assert int(info.status) == Status.CONVERGED
     np.testing.assert_allclose(learned.model.emission_cov[0, 0], 15098.5, rtol=1e-3)
     np.testing.assert_allclose(learned.model.process_cov[0, 0], 1469.18, rtol=1e-3)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mastery_jax.probability.flows import continuous, planar, ridge, spline
+from mastery_jax.probability.flows import continuous, planar, radial, ridge, spline
 from mastery_jax.probability.flows.frozen import Frozen
 from tests.flows import definitions
 from tests.flows.layers import ALL, CONDITIONAL, EXACT
@@ -243,6 +243,21 @@ def test_steep_splines_keep_their_numbers():
     params = spline.unpack(raw, Frozen(jnp.asarray(4.0)))
     y, log_det = spline.forward(params, 2 * jax.random.normal(keys[1], (5000,)))
     assert jnp.isfinite(jnp.stack([log_det, spline.inverse(params, y)[1]])).all()
+
+
+@pytest.mark.parametrize("log_radius", [-300.0, 80.0, 300.0])
+def test_rings_of_any_radius_keep_their_numbers(log_radius):
+    params = radial.Params(jnp.zeros(2), jnp.float32(log_radius), jnp.float32(1.0))
+    for x in (jnp.zeros(2), jnp.array([3.0, 4.0])):
+        y, log_det = radial.forward(params, x)
+        back, log_det_back = radial.inverse(params, y)
+        np.testing.assert_allclose(back, x, rtol=1e-6)
+        np.testing.assert_allclose(log_det_back, -log_det, rtol=1e-6)
+        slopes = jax.grad(lambda params, x: radial.forward(params, x)[1])(params, x)
+        assert all(jnp.isfinite(leaf).all() for leaf in slopes)
+    stretch = ridge.gain(params.strength) if log_radius > 0 else 1
+    np.testing.assert_allclose(y, stretch * x, rtol=1e-6)
+    np.testing.assert_allclose(log_det, 2 * jnp.log(stretch), rtol=1e-5)
 
 
 def test_a_flow_that_does_not_arrive_is_nan():

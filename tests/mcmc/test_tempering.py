@@ -172,6 +172,19 @@ def test_says_how_it_failed():
     assert status == "OUT_OF_STEPS"
 
 
+def test_a_kernel_that_never_moves_is_no_success():
+    start = PRIOR_SD * jax.random.normal(jax.random.key(1), (50, 1))
+    far = kernel.bind(metropolis, step_size=1e6)
+    given = {"log_prior": PRIOR, "log_likelihood": SEEN, "num_moves": 2, "adapt": "none"}
+    state, info = tempering.sample(jax.random.key(0), start, kernel=far, **given)
+    assert Status(int(info.status)).name == "STALLED"
+    assert (float(info.accept_prob), int(info.num_moved)) == (0.0, 0)
+    assert (state.particles == start).all()
+    _, info = tempering.sample(jax.random.key(0), start, kernel=WALK, **given)
+    assert Status(int(info.status)).name == "CONVERGED"
+    assert 0 < int(info.num_moved) <= 50
+
+
 def test_half_impossible_particles_are_left_behind():
     start = jax.random.normal(jax.random.key(1), (4000, 1))
     state, info, status = ended(lambda x: jnp.where(x[0] > -0.5, 0.0, -jnp.inf), start, min_ess=0.3)

@@ -89,6 +89,10 @@ def test_a_verdict_names_the_chain():
     assert (status, verdict.is_poor.tolist()) == ("CONVERGED", [False, False])
     status, verdict = judged(good().at[1, :, 0].set(3.0))
     assert (status, verdict.num_constant.tolist()) == ("STALLED", [0, 1, 0, 0])
+    status, verdict = judged(good().at[1, 10:].set(3.0))
+    assert (status, verdict.longest_still.tolist()) == ("STALLED", [1, 590, 1, 1])
+    assert verdict.num_constant.tolist() == [0, 0, 0, 0]
+    assert judged(good().at[1, 200:350].set(3.0))[1].longest_still.tolist() == [1, 150, 1, 1]
     status, verdict = judged(good().at[2, 5, 0].set(jnp.nan))
     assert (status, verdict.num_lost.tolist()) == ("NOT_FINITE", [0, 0, 1, 0])
     status, verdict = judged(log_density=jnp.zeros((4, 600)).at[3, :2].set(-jnp.inf))

@@ -276,3 +276,10 @@ def test_the_tail_of_a_pareto_is_found(shape):
     found = pareto_tail.fit(jnp.asarray(draws))
     assert float(found.shape) == pytest.approx(shape, abs=0.12)
     assert float(found.scale) == pytest.approx(1, abs=0.12)
+
+
+def test_a_tail_too_long_for_the_dtype_is_not_called_light():
+    steep = jnp.exp(-3 * jnp.arange(100.0))
+    assert float(pareto_tail.fit(steep).shape) == jnp.inf
+    ties = jnp.repeat(jnp.array([0.0, 1.0]), 50)  # weights of 1 and 2
+    assert float(pareto_tail.fit(ties, limit=1.0).shape) < 0.7

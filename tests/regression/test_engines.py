@@ -25,7 +25,9 @@ from mastery_jax.inference.regression import (
     variational,
 )
 from tests.regression.rows import NAMES, awkward, belief
+from tests.test_nuts import count_compiles as counting
 
+count_compiles = counting  # a fixture
 pytestmark = pytest.mark.engine  # NumPyro and optax mix integers and floats
 
 KEY = jax.random.key(0)
@@ -114,29 +116,19 @@ def test_time_is_told_apart_from_compilation(rows):
 
 
 @pytest.mark.parametrize("name", every([*ENGINES, *OF_NUMPYRO]))
-def test_other_rows_of_the_shape_compile_nothing(rows, name):
-    compiled, engine = [], {**ENGINES, **OF_NUMPYRO}[name]
+def test_other_rows_of_the_shape_compile_nothing(rows, name, count_compiles):
+    engine = {**ENGINES, **OF_NUMPYRO}[name]
     assert name in rows  # so that the engine has run on this shape
+    made = [(jax.random.key(seed), *awkward(seed)) for seed in (2, 3)]
+    calls = [(*each, belief(*each[1:])) for each in made]
 
-    def listen(event, seconds, **_):
-        if event == "/jax/core/compile/backend_compile_duration":
-            compiled.append(seconds)
+    def call(key, X, y, known):
+        jax.block_until_ready(engine(key, X, y, prior=known, family="normal"))
 
-    others = [awkward(seed) for seed in (2, 3)]
-    beliefs = [belief(*each) for each in others]
-    keys = [jax.random.key(seed) for seed in (2, 3)]
-    first, second = zip(keys, others, beliefs, strict=True)
-
-    def call(key, rows, known):
-        jax.block_until_ready(engine(key, *rows, prior=known, family="normal"))
-
-    call(*first)  # caches may have been cleared since the engine ran
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    try:
-        call(*second)
-    finally:
-        jax.monitoring.unregister_event_duration_listener(listen)
-    assert not compiled
+    call(*calls[0])  # caches may have been cleared since the engine ran
+    count_compiles()
+    call(*calls[1])
+    assert not count_compiles()
 
 
 @pytest.mark.parametrize("name", every([*ENGINES, *OF_NUMPYRO]))

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from jax.tree_util import Partial
 
@@ -10,7 +11,7 @@ from experiments import posterior
 from mastery_jax.core.status import Status
 from mastery_jax.inference.mcmc import unconstrained
 from mastery_jax.inference.vi import elbo, fit, flow_guide, full_rank, low_rank, mean_field, trust
-from mastery_jax.probability.flows import affine_coupling
+from mastery_jax.probability.flows import affine_coupling, planar
 from tests.test_nuts import count_compiles as counting
 from tests.vi.posteriors import (
     COV,
@@ -145,6 +146,23 @@ def test_leaving_out_what_has_mean_zero_changes_the_noise_alone():
     error = np.asarray(plain.std(axis=0)) / 2000**0.5
     assert (np.abs(plain.mean(axis=0)) <= 5 * error + 1e-6).all()
     assert error.max() > 0.01
+
+
+def test_the_bound_is_of_the_draws_where_the_way_back_has_lost_its_digits():
+    flat = planar.Params(u=jnp.array([[-14.0, 0.0]]), w=jnp.ones((1, 2)), b=jnp.zeros(1))
+    params = flow_guide.init(jnp.zeros(2), (flat,), scale=1.0)
+    bell = Partial(lambda x: -(x**2).sum() / 2)
+    options = {"guide": flow_guide.Guide((planar,)), "log_density": bell, "num_draws": 50}
+    stuck, plain = (elbo.gains(KEY, params, is_stuck=s, **options) for s in (True, False))
+    np.testing.assert_allclose(stuck[1], plain[1], rtol=1e-5)
+    back = jax.vmap(lambda x: options["guide"].log_prob(params, x))(stuck[0])
+    assert jnp.abs(jax.vmap(bell)(stuck[0]) - back - plain[1]).max() > 1e-3
+
+
+def test_a_climb_that_went_down_says_so():
+    down = Partial(optax.sgd, learning_rate=-1e-3)
+    _, info = fit.fit(KEY, mean_field.init(ORIGIN), guide=mean_field, log_density=NORMAL, rule=down)
+    assert info.status == Status.DIVERGED
 
 
 def test_a_climb_that_is_not_over_says_so():

@@ -85,6 +85,8 @@ def filter(
     """
     state = trusted(state, model)
     rows = (ys, is_observed, over_time("associative.filter", model, len(ys)))
+    if not len(ys):  # nothing to scan
+        return kalman.filter(state, ys, model=model, is_observed=is_observed)
 
     def element(y: Array, is_observed: Array | None, fields: dict[str, Array]) -> _Element:
         return _element(y, observation.of_the_seen(model._replace(**fields), is_observed))
@@ -141,7 +143,10 @@ def smooth(filtered: Beliefs, *, model: Model) -> Beliefs:
         >>> smooth(filtered, model=model).mean[:, 0]
         Array([1.5, 3. ], dtype=float32)
     """
+    if not len(filtered.mean):
+        return filtered
     over_time("associative.smooth", model, len(filtered.mean) - 1, num_spare=1)
+    filtered = trusted(filtered, model)
     backwards = rts.conditional(filtered, model=model)
 
     def joined(later: Any, earlier: Any) -> Any:

@@ -137,6 +137,8 @@ def along(
 
 def back(method: Method, filtered: Beliefs, *, model: Model, inputs: Any) -> Beliefs:
     """Return the beliefs given the whole series, from those given the past."""
+    if not len(filtered.mean):
+        return filtered
     num_moves = len(filtered.mean) - 1
     varying, inputs = over_time(method.name, model, inputs, num_moves, num_spare=1)
 

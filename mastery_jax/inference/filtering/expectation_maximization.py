@@ -90,8 +90,8 @@ def step(
         The state, and what the likelihood was. NaN where ``kalman.filter`` or ``rts.smooth`` is.
 
     Raises:
-        ValueError: shapes disagree, a name is unknown, or a field that is learned has an axis of
-            steps or is ``None`` (at trace time).
+        ValueError: shapes disagree, there is no step, a name is unknown, or a field that is learned
+            has an axis of steps or is ``None`` (at trace time).
 
     Example:
         >>> one = jnp.ones((1, 1))
@@ -122,8 +122,7 @@ def step(
             changed |= _improved(model, _EMISSION, residuals, len(ys), learned, diagonal)
     first = linear_gaussian.State(smoothed.mean[0], smoothed.cov[0])
     start = first if "start" in learned else state.start
-    likelihood = Info(log_likelihood=info.log_likelihood.sum())
-    return State(model=model._replace(**changed), start=start), likelihood
+    return State(model._replace(**changed), start), Info(info.log_likelihood.sum())
 
 
 @partial(jax.jit, static_argnames=("learned", "diagonal", "max_steps"))
@@ -135,7 +134,7 @@ def fit(
     is_observed: Bool[Array, "time obs"] | None = None,
     learned: tuple[str, ...] = ("process_cov", "emission_cov"),
     diagonal: tuple[str, ...] = (),
-    rtol: Scalar = 1e-6,
+    atol: Scalar = 1e-6,
     max_steps: int = 1000,
 ) -> tuple[State, FitInfo]:
     """Apply ``step`` until the likelihood hardly rises. O(max_steps time (state³ + obs³)).
@@ -146,8 +145,8 @@ def fit(
         is_observed: As in ``step``.
         learned: As in ``step``. Static.
         diagonal: As in ``step``. Static.
-        rtol: Done when a step raises the log-likelihood by no more than this times its size.
-            Below a few units of rounding it may never be. Traced.
+        atol: Done when a step raises the log-likelihood by no more than this for each number that
+            is observed, in nats, so that units do not matter. Traced.
         max_steps: At least 2, for there to be a change. Static.
 
     Returns:
@@ -161,24 +160,24 @@ def fit(
         >>> model = Model(transition=one, process_cov=one, emission=one, emission_cov=one)
         >>> state = State(model=model, start=linear_gaussian.State(jnp.zeros(1), one))
         >>> ys = jnp.array([[0.0], [2.0], [1.0], [3.0]])
-        >>> Status(int(fit(state, ys, rtol=1e-4)[1].status))
+        >>> Status(int(fit(state, ys, atol=1e-4)[1].status))
         <Status.CONVERGED: 1>
     """
     where = "expectation_maximization.fit"
     _check(where, state.model, len(ys), learned, diagonal)
     if max_steps < 2:
         raise ValueError(f"{where}: max_steps is {max_steps}, not at least 2")
-    smallest = jnp.asarray(-jnp.inf, ys.dtype)
+    num_seen = ys.size if is_observed is None else is_observed.sum(dtype=ys.dtype)
 
     def improve(carried: tuple[State, Array]) -> tuple[tuple[State, Array], "_Progress"]:
         state, before = carried
         state, info = step(state, ys, is_observed=is_observed, learned=learned, diagonal=diagonal)
-        now = info.log_likelihood
-        is_settled = now - before <= rtol * jnp.abs(now)
-        is_lost = ~jnp.isfinite(now)
+        now, is_lost = info.log_likelihood, ~jnp.isfinite(info.log_likelihood)
+        is_settled = now - before <= atol * num_seen
         return (state, now), _Progress(now - before, is_settled, is_lost, is_settled | is_lost)
 
-    (state, last), progress, num_steps = loop.until(improve, (state, smallest), max_steps=max_steps)
+    begun = (state, jnp.asarray(-jnp.inf, ys.dtype))
+    (state, last), progress, num_steps = loop.until(improve, begun, max_steps=max_steps)
     status = jnp.where(progress.is_settled, Status.CONVERGED, Status.OUT_OF_STEPS)
     status = jnp.where(progress.is_lost, Status.NOT_FINITE, status)
     return state, FitInfo(last, progress.change, status, num_steps)
@@ -259,9 +258,8 @@ def _improved(
     """Return the fields that are learned, as they become."""
     matrix_name, mean_name, cov_name = names
     square, cross, design = residuals.square, residuals.cross, residuals.design
-    free = slice(
-        0 if matrix_name in learned else -1, None if mean_name in learned else -1
-    )  # of z = (x, 1)
+    # Of z = (x, 1).
+    free = slice(0 if matrix_name in learned else -1, None if mean_name in learned else -1)
     change = jnp.zeros_like(cross)
     if {matrix_name, mean_name} & set(learned):
         found = matrix.solve(design[free, free], cross[:, free].T).T
@@ -282,6 +280,8 @@ def _improved(
 def _check(
     where: str, model: Model, num_steps: int, learned: tuple[str, ...], diagonal: tuple[str, ...]
 ) -> None:
+    if num_steps < 1:
+        raise ValueError(f"{where}: ys has {num_steps} steps, not at least 1")
     over_time(where, model, num_steps)
     if unknown := set(learned) - {*_PROCESS, *_EMISSION, "start"}:
         known = ", ".join((*_PROCESS, *_EMISSION, "start"))

@@ -13,6 +13,11 @@ While the belief is flat in some direction, c keeps its mass, so that the likeli
 the diffuse likelihood, the limit of log p(y_1 … y_t) + ½ q log κ where q components of x_0 have
 variance κ → ∞. It is told as soon as x is known in all directions; before, it has no value.
 
+Of a belief so narrow that rounding could have made it, one cannot say which it is, and it counts as
+flat: where, given the components before it, one keeps less than 100 n units of rounding of its own
+Λ. In single precision so does a proper prior of two components correlated by more than 1 − 1e-5:
+``is_known`` is False, and its likelihood 0 until the data tell more. Take ``kalman``, or double.
+
 Source: Anderson & Moore (1979), *Optimal Filtering*, section 6.3; Durbin & Koopman (2012), *Time
 Series Analysis by State Space Methods*, section 7.2 (diffuse likelihood).
 """
@@ -61,7 +66,8 @@ def init(
 
     Args:
         mean: E[x_0], in u.
-        cov: In u², positive definite; ``init(mean, cov, is_flat=jnp.ones(n, bool))`` reads none.
+        cov: In u², positive definite by more than rounding;
+            ``init(mean, cov, is_flat=jnp.ones(n, bool))`` reads none.
         is_flat: True for each component of which nothing is known, whose mean and covariances are
             not read; ``None`` if there is none.
 

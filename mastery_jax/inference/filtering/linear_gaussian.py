@@ -170,16 +170,16 @@ def plus(values: Array, mean: Array | None) -> Array:
     return values + mean.reshape((1,) * (values.ndim - mean.ndim) + mean.shape)
 
 
-def trusted(state: State, model: Any) -> State:
-    """Return a belief that is NaN where it or a model has what ``matrix.is_covariance`` refuses.
+def trusted(beliefs: Any, model: Any) -> Any:
+    """Return beliefs, NaN if one of them or a model has what ``matrix.is_covariance`` refuses.
 
     Added to others it might pass for a covariance, and variances would come out negative.
     """
     belief, process, emission = (
-        matrix.is_covariance(cov) for cov in (state.cov, model.process_cov, model.emission_cov)
+        matrix.is_covariance(cov) for cov in (beliefs.cov, model.process_cov, model.emission_cov)
     )
     is_sound = belief & process & emission
-    return state._replace(cov=jnp.where(is_sound, state.cov, jnp.nan))
+    return beliefs._replace(cov=jnp.where(is_sound, beliefs.cov, jnp.nan))
 
 
 def varying(model: NamedTuple) -> dict[str, Array]:

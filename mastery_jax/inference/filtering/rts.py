@@ -27,7 +27,7 @@ from mastery_jax.core import loop
 from mastery_jax.core.check import checked
 from mastery_jax.inference.filtering import matrix
 from mastery_jax.inference.filtering.kalman import Beliefs
-from mastery_jax.inference.filtering.linear_gaussian import Model, over_time, plus
+from mastery_jax.inference.filtering.linear_gaussian import Model, over_time, plus, trusted
 
 __all__ = ["Conditional", "conditional", "lag_one_cov", "sample", "smooth"]
 
@@ -51,8 +51,9 @@ def smooth(filtered: Beliefs, *, model: Model) -> Beliefs:
         model: The model that the filter had.
 
     Returns:
-        Smoothed beliefs; at the last t they are the filter's. NaN at and before a t where
-        F P_t Fᵀ + Q is not positive definite: where something is known without error.
+        Smoothed beliefs; at the last t they are the filter's; none of none. NaN at and before a t
+        where F P_t Fᵀ + Q is not positive definite: where something is known without error;
+        throughout where a covariance given, of any t, is none, as in ``kalman.predict``.
 
     Raises:
         ValueError: shapes disagree, or a field has another number of steps (at trace time).
@@ -64,7 +65,10 @@ def smooth(filtered: Beliefs, *, model: Model) -> Beliefs:
         >>> smooth(filtered, model=model).mean[:, 0]
         Array([1.5, 3. ], dtype=float32)
     """
+    if not len(filtered.mean):
+        return filtered
     varying = over_time("rts.smooth", model, len(filtered.mean) - 1, num_spare=1)
+    filtered = trusted(filtered, model)
 
     def back(after: tuple[Array, Array], now: tuple[Array, Array, Any]) -> tuple:
         (later_mean, later_cov), (mean, cov, fields) = after, now
@@ -97,7 +101,7 @@ def conditional(filtered: Beliefs, *, model: Model) -> Conditional:
 
     Returns:
         A row for every belief but the last; NaN in a row where F P_t Fᵀ + Q is not positive
-        definite.
+        definite, and throughout as in ``smooth``.
 
     Raises:
         ValueError: as in ``smooth``.
@@ -110,6 +114,7 @@ def conditional(filtered: Beliefs, *, model: Model) -> Conditional:
         Array([[0.5]], dtype=float32)
     """
     varying = over_time("rts.conditional", model, len(filtered.mean) - 1, num_spare=1)
+    filtered = trusted(filtered, model)
 
     def one(mean: Array, cov: Array, fields: dict[str, Array]) -> Conditional:
         here = model._replace(**fields)
@@ -175,6 +180,8 @@ def sample(key: Key[Array, ""], filtered: Beliefs, *, model: Model) -> Float[Arr
         >>> sample(jax.random.key(0), certain, model=model)[:, 0]
         Array([2., 2.], dtype=float32)
     """
+    if not len(filtered.mean):
+        return filtered.mean
     over_time("rts.sample", model, len(filtered.mean) - 1, num_spare=1)
     backwards = conditional(filtered, model=model)
     noise = jax.random.normal(key, filtered.mean.shape, filtered.mean.dtype)

@@ -171,6 +171,8 @@ def smooth(filtered: Beliefs, *, model: Model) -> Beliefs:
         >>> smooth(filtered, model=Model(one, one, one, one)).mean[:, 0].round(4)
         Array([1.5, 3. ], dtype=float32)
     """
+    if not len(filtered.mean):
+        return filtered
     varying = over_time("square_root.smooth", model, len(filtered.mean) - 1, num_spare=1)
 
     def back(later: State, now: tuple[State, Any]) -> tuple[State, State]:

@@ -62,6 +62,8 @@ def smooth(
         Array([1., 2.], dtype=float32)
     """
     varying = over_time("two_filter.smooth", model, len(ys))
+    if not len(ys):
+        return filtered
 
     def back(ahead: State, now: tuple[Array, Array | None, Any, Array | None]) -> tuple:
         y, is_observed, fields, root = now

@@ -12,6 +12,8 @@ plain draws, with ρ the mean of the chains' autocorrelations,
 
     τ(M) = 1 + 2 Σ_{t ≤ M} ρ_t      at the least M that is at least c max(τ(M), 1).
 
+Draws of double precision that outlive ``jax.enable_x64`` are taken in single.
+
 Source: Vehtari, Gelman, Simpson, Carpenter & Bürkner (2021), *Bayesian Analysis* 16, 667, equations
 3-4, 10-13 and 14 (ranks, folding, tails); Geyer (1992), *Statistical Science* 7, 473, section 3.3;
 E-BFMI: Betancourt (2016), arXiv:1604.00695, equation 11; the window M: Sokal (1997), *Functional
@@ -29,6 +31,7 @@ from jax.scipy.special import ndtri
 from jaxtyping import Array, Float
 
 from mastery_jax.core.check import Scalar, checked
+from mastery_jax.inference import vector
 
 __all__ = ["autocorrelation", "bfmi", "ess", "integrated_time", "mcse", "rhat"]
 
@@ -95,6 +98,7 @@ def bfmi(energy: Float[Array, "chain draw"]) -> Float[Array, " chain"]:
     Args:
         energy: Of successive transitions (``nuts.Info.energy``), in nats.
     """
+    energy = vector.native(energy)
     return jnp.square(jnp.diff(energy, axis=1)).mean(axis=1) / energy.var(axis=1, ddof=1)
 
 
@@ -113,6 +117,7 @@ def autocorrelation(draws: Draws) -> Lags:
     """
     if draws.ndim == 3:
         return jax.vmap(autocorrelation, in_axes=-1, out_axes=-1)(draws)
+    draws = vector.native(draws)
     autocov = _from_power(_power(draws), draws.shape[1])
     # A mean that is rounded would leave a still chain some variance.
     is_still = (draws.max(axis=1) == draws.min(axis=1))[:, None]
@@ -153,6 +158,7 @@ def _of_each(fn: Callable[[Array], Array], draws: Array) -> Array:
         raise ValueError(f"diagnostics: {draws.shape[1]} draws for each chain, not at least 4")
     if draws.ndim == 3:
         return jax.vmap(partial(_of_each, fn), in_axes=-1)(draws)
+    draws = vector.native(draws)
     return jnp.where(jnp.isnan(draws).any(), jnp.nan, fn(draws))
 
 

@@ -1,6 +1,7 @@
 """A verdict on a set of chains, chain by chain: what is wrong with one is never averaged away.
 
-A chain is stuck where a coordinate never changed, frozen where its step size has collapsed; a draw
+A chain is stuck where a coordinate never changed, or where all stood still for a good part of its
+draws in a row, at its end or before; frozen where its step size has collapsed; a draw
 is lost where it or its log density is not finite; a divergence means that the chain did not follow
 the target where it was. Only after that do R-hat and the effective sample sizes mean anything.
 
@@ -28,6 +29,7 @@ class Verdict(NamedTuple):
     status: Int[Array, ""]  # the worst of what follows
     num_lost: Int[Array, " chain"]  # draws that, or whose log density, are not finite
     num_constant: Int[Array, " chain"]  # coordinates that never changed
+    longest_still: Int[Array, " chain"]  # draws in a row that are equal in all coordinates
     is_frozen: Bool[Array, " chain"]  # the step size is below its least, or not finite
     num_divergent: Int[Array, " chain"]
     rhat: Float[Array, " d"]  # NaN where it says nothing
@@ -48,6 +50,7 @@ def judge(
     min_ess: Scalar = 400.0,
     min_step_size: Scalar = 1e-6,
     max_divergent: Scalar = 0.0,
+    max_still: Scalar = 0.25,
 ) -> Verdict:
     """Say whether chains can be trusted, and if not, which and why. O(S log S) a coordinate.
 
@@ -61,6 +64,8 @@ def judge(
         min_step_size: Below it a chain is frozen, in units of the position over its factor.
             Traced.
         max_divergent: Divergences, of all chains, that are put up with. Traced.
+        max_still: Part of a chain that may be one draw, over and over, in a row. Few draws of a
+            kernel that seldom accepts may be more, and so may positions of few values. Traced.
 
     Returns:
         The first of: NOT_FINITE, a draw is lost; STALLED, a chain is stuck or frozen; DIVERGED,
@@ -76,6 +81,9 @@ def judge(
         >>> stuck = judge(draws.at[2, :, 1].set(0.5))
         >>> Status(int(stuck.status)).name, stuck.num_constant
         ('STALLED', Array([0, 0, 1, 0], dtype=int32))
+        >>> stuck = judge(draws.at[2, 10:].set(0.5))
+        >>> Status(int(stuck.status)).name, stuck.longest_still
+        ('STALLED', Array([  1,   1, 490,   1], dtype=int32))
     """
     rows = _rows(draws)
     lost = ~jnp.isfinite(rows).all(axis=2)
@@ -93,12 +101,14 @@ def judge(
     is_frozen = none > 0 if step_size is None else ~(step_size >= min_step_size)
     is_frozen = is_frozen if step_size is None else is_frozen | ~jnp.isfinite(step_size)
     num_constant = (rows.max(axis=1) == rows.min(axis=1)).sum(axis=1, dtype=jnp.int32)
+    longest_still = _longest_still(rows)
+    is_stuck = longest_still.astype(rows.dtype) > max_still * rows.shape[1]
     rhat = diagnostics.rhat(rows)
     bulk, tail = diagnostics.ess(rows), diagnostics.ess(rows, kind="tail")
     is_poor = ~((rhat <= max_rhat) & (bulk >= min_ess) & (tail >= min_ess))
     found = {
         Status.NOT_FINITE: lost.any(),
-        Status.STALLED: (num_constant > 0).any() | is_frozen.any(),
+        Status.STALLED: (is_stuck | is_frozen | (num_constant > 0)).any(),
         Status.DIVERGED: divergent.sum().astype(rows.dtype) > max_divergent,
         Status.OUT_OF_STEPS: is_poor.any(),
     }
@@ -106,6 +116,7 @@ def judge(
         status=jnp.select([*found.values()], [jnp.int32(s) for s in found], Status.CONVERGED),
         num_lost=lost.sum(axis=1, dtype=jnp.int32),
         num_constant=num_constant,
+        longest_still=longest_still,
         is_frozen=is_frozen,
         num_divergent=divergent.astype(jnp.int32),
         rhat=rhat,
@@ -113,6 +124,14 @@ def judge(
         ess_tail=tail,
         is_poor=is_poor,
     )
+
+
+def _longest_still(rows: Array) -> Array:
+    """Return the most draws in a row, of each chain, that are equal."""
+    places = jnp.arange(rows.shape[1], dtype=jnp.int32)[None, :]
+    has_moved = (rows[:, 1:] != rows[:, :-1]).any(axis=2)
+    begun = jnp.where(jnp.pad(has_moved, ((0, 0), (1, 0))), places, 0)
+    return (places - jax.lax.cummax(begun, axis=1)).max(axis=1) + 1
 
 
 def _rows(draws: Any) -> Array:
@@ -126,4 +145,5 @@ def _rows(draws: Any) -> Array:
             "draws"
         )
     vector.flat("health.judge", draws)
-    return jnp.concatenate([leaf.reshape(*head, -1) for leaf in leaves], axis=2)
+    rows = jnp.concatenate([leaf.reshape(*head, -1) for leaf in leaves], axis=2)
+    return vector.native(rows)

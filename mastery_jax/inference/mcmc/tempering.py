@@ -51,6 +51,7 @@ class Info(NamedTuple):
 
     ess: Float[Array, ""]  # of the weights, before they were drawn from, in [1, N]
     accept_prob: Float[Array, ""]  # mean over all moves of the kernel
+    num_moved: Int[Array, ""]  # particles that the kernel moved
     num_lost: Int[Array, ""]  # particles whose likelihood is not a number below infinity
     log_evidence_error: Float[Array, ""]  # standard error of log_evidence, nats
     is_done: Bool[Array, ""]
@@ -108,7 +109,8 @@ def step(
     Returns:
         The new state and what happened: RUNNING; CONVERGED at temperature 1; NOT_FINITE, and a
         state that stays, where no particle has a likelihood above 0; STALLED where no temperature
-        above the present one keeps min_ess, as where too few particles are possible.
+        above the present one keeps min_ess, as where too few particles are possible, or the kernel
+        moved no particle; the state stays there, too.
 
     Raises:
         ValueError: num_moves is below 1, or adapt is unknown.
@@ -152,10 +154,8 @@ def step(
     which = weights.draw(draw_key, log_weights)
     drawn = jax.tree.map(lambda x: x[which], state.particles)
     density = Partial(_tempered, log_prior, log_likelihood, temperature)
-    given = _learned(kernel, drawn, adapt)
-    keys = jax.random.split(move_key, which.size)
-    walk = partial(_moved, kernel, density, num_moves, given)
-    particles, accept_prob = jax.vmap(walk)(keys, drawn)
+    walk = partial(_moved, kernel, density, num_moves, _learned(kernel, drawn, adapt))
+    particles, accept_prob = jax.vmap(walk)(jax.random.split(move_key, which.size), drawn)
     value = partial(vector.value_at, "tempering.step", log_likelihood)
     n = jnp.asarray(which.size, log_weights.dtype)
     after = State(
@@ -167,15 +167,17 @@ def step(
         num_temperatures=state.num_temperatures + 1,
     )
     is_dead = ~(log_lik > -jnp.inf).any()
-    is_stalled = temperature <= state.temperature
+    num_moved = weights.num_changed(drawn, particles)
+    is_stalled = (temperature <= state.temperature) | (num_moved == 0)
     after = target.choose(is_dead | is_stalled, state, after)
     ends = [is_dead, is_stalled, is_last]
     names = [Status.NOT_FINITE, Status.STALLED, Status.CONVERGED]
     return after, Info(
         ess=weights.size(log_weights),
         accept_prob=accept_prob.mean(),
+        num_moved=num_moved,
         num_lost=is_lost.sum(dtype=jnp.int32),
-        log_evidence_error=_error(after),
+        log_evidence_error=weights.error(after.eve, after.num_temperatures.astype(n.dtype)),
         is_done=is_dead | is_stalled | is_last,
         status=jnp.select(ends, [jnp.int32(s) for s in names], Status.RUNNING),
     )
@@ -210,7 +212,8 @@ def sample(
 
     Returns:
         The state at the last temperature, and what happened on the way to it: a status as of
-        ``step``, OUT_OF_STEPS where max_temperatures did not reach 1.
+        ``step``, OUT_OF_STEPS where max_temperatures did not reach 1. ``accept_prob`` and
+        ``num_moved`` are the least of all temperatures: of few moves the particles are few.
 
     Raises:
         ValueError: as ``init`` and ``step`` do; or max_temperatures is below 1.
@@ -238,12 +241,19 @@ def sample(
         )
     start = _begun("tempering.sample", particles, log_likelihood)
     options = {"num_moves": num_moves, "min_ess": min_ess, "adapt": adapt, "kernel": kernel}
+    densities = {"log_prior": log_prior, "log_likelihood": log_likelihood}
 
-    def warmer(state: State) -> tuple[State, Info]:
+    def warmer(carried: tuple[State, Array, Array]) -> tuple[Any, Info]:
+        state, accept_prob, num_moved = carried
         now = jax.random.fold_in(key, state.num_temperatures)
-        return step(now, state, log_prior=log_prior, log_likelihood=log_likelihood, **options)
+        state, info = step(now, state, **densities, **options)
+        accept_prob = jnp.minimum(accept_prob, info.accept_prob)
+        num_moved = jnp.minimum(num_moved, info.num_moved)
+        info = info._replace(accept_prob=accept_prob, num_moved=num_moved)
+        return (state, accept_prob, num_moved), info
 
-    state, info, _ = loop.until(warmer, start, max_steps=max_temperatures)
+    begun = (start, jnp.ones_like(start.temperature), jnp.int32(start.eve.size))
+    (state, *_), info, _ = loop.until(warmer, begun, max_steps=max_temperatures)
     return state, info._replace(
         status=jnp.where(info.is_done, info.status, Status.OUT_OF_STEPS).astype(jnp.int32)
     )
@@ -288,12 +298,3 @@ def _moved(
     start = kernel.init(particle, log_density=density)
     state, accept_prob = loop.scan(move, start, key=key, num_steps=num_moves)
     return state.position, accept_prob.mean()
-
-
-def _error(state: State) -> Array:
-    """Return √V: about the standard error of log Z."""
-    n = state.eve.size
-    counts = jnp.zeros(n, state.temperature.dtype).at[state.eve].add(1)
-    left = 1 - jnp.square(counts / n).sum()
-    times = (n / (n - 1)) ** state.num_temperatures.astype(left.dtype)
-    return jnp.sqrt(jnp.maximum(1 - times * left, 0))

@@ -3,7 +3,7 @@
     size = (Σ w)² / Σ w²,       w_i = ℓ_i^δ
 
 Source: Kong, Liu & Wong (1994), *J. Am. Stat. Assoc.* 89, 278 (the size); the draw is that of
-``filtering.resampling``.
+``filtering.resampling``; Lee & Whiteley (2018), *Biometrika* 105, 609, equation 9 (the error).
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ from mastery_jax.core import loop
 from mastery_jax.core.check import Scalar
 from mastery_jax.inference.filtering import resampling
 
-__all__ = ["draw", "raised", "rise", "size", "spread"]
+__all__ = ["draw", "error", "num_changed", "raised", "rise", "size", "spread"]
 
 _SHRINK = 1e-3, 5  # of the spread, towards this part of its variances, as if seen this often
 _NUM_HALVINGS = 60  # a rise of 1e-15 still has three digits
@@ -76,6 +76,35 @@ def draw(key: Array, log_weights: Array) -> Array:
         Array([1, 1, 1], dtype=int32)
     """
     return resampling.multinomial(key, log_weights, num=log_weights.size)
+
+
+def error(eve: Array, num_draws: Array) -> Array:
+    """Return about the standard error of log Z, after so many draws of N of N. O(N).
+
+    Args:
+        eve: The first particle from which each descends, an index in [0, N).
+        num_draws: A float, whose dtype is that of the error.
+
+    Example:
+        >>> error(jnp.array([0, 1, 2, 3]), jnp.array(0.0)), error(jnp.zeros(4, int), jnp.array(1.0))
+        (Array(0.5, dtype=float32), Array(1., dtype=float32))
+    """
+    n = eve.size
+    counts = jnp.zeros(n, num_draws.dtype).at[eve].add(1)
+    left = 1 - jnp.square(counts / n).sum()
+    return jnp.sqrt(jnp.maximum(1 - (n / (n - 1)) ** num_draws * left, 0))
+
+
+def num_changed(before: Any, after: Any) -> Array:
+    """Return how many particles are not where they were. O(N d).
+
+    Example:
+        >>> num_changed(jnp.zeros((3, 2)), jnp.zeros((3, 2)).at[1, 0].set(1.0))
+        Array(1, dtype=int32)
+    """
+    pairs = zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True)
+    changed = [(a != b).reshape(len(a), -1).any(axis=1) for a, b in pairs]
+    return jnp.stack(changed).any(axis=0).sum(dtype=jnp.int32)
 
 
 def spread(particles: Any, *, is_dense: bool) -> Array:

@@ -74,8 +74,8 @@ def compare(
     Args:
         engines: By name; options are bound by ``functools.partial``.
         key: Each engine is given its own by its name, so that no other changes its draws.
-        X: One row per observation; of NumPy or of jax.
-        y: What was seen.
+        X: One row per observation, of floats; of NumPy or of jax.
+        y: What was seen; floats, of 0 and 1 too.
         prior: The same for all.
         family: As of ``prior``.
         names: Of the columns; w0, w1, … where None.
@@ -87,8 +87,8 @@ def compare(
         A row for each engine, in their order.
 
     Raises:
-        ValueError: no engine or repeat, shapes disagree, names or rows held out do not fit the
-            columns, or an engine refuses what it is given.
+        ValueError: no engine or repeat, shapes disagree, X or y is not of floats, names or rows
+            held out do not fit the columns, or an engine refuses what it is given.
 
     Example:
         >>> from mastery_jax.inference.regression.prior import weakly_informative
@@ -104,6 +104,7 @@ def compare(
             f"side_by_side.compare: X and y have shapes {X.shape} and {y.shape}, not (n, p) and "
             "(n,)"
         )
+    _refuse_integers("X and y", X, y)
     columns = [f"w{i}" for i in range(X.shape[1])] if names is None else list(names)
     _refuse(engines, columns, X, held_out, num_repeats)
     exact = closed_form.fit(X, y, prior=prior)[0] if family == "normal" else None
@@ -220,6 +221,13 @@ def _refuse(engines: Any, columns: list[str], X: Array, held_out: Any, num_repea
                 f"side_by_side.compare: held_out has shapes {shapes}, not (m, {X.shape[1]}) and "
                 "(m,)"
             )
+        _refuse_integers("X and y of held_out", *held_out)
+
+
+def _refuse_integers(names: str, X: Any, y: Any) -> None:
+    of_X, of_y = (jnp.asarray(each).dtype for each in (X, y))
+    if not all(jnp.issubdtype(each, jnp.floating) for each in (of_X, of_y)):
+        raise ValueError(f"side_by_side.compare: {names} are of {of_X} and {of_y}, not of floats")
 
 
 def _held_out(

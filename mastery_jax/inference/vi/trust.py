@@ -117,18 +117,15 @@ def smooth(log_ratios: Float[Array, " draws"]) -> tuple[Float[Array, " draws"], 
     largest, places = jax.lax.top_k(log_ratios, count + 1)
     top = largest[0]
     ratios = jnp.exp(largest - jnp.where(jnp.isfinite(top), top, 0))
-    tail = pareto_tail.fit(jnp.maximum(ratios[:count] - ratios[count], 0))
+    limit = ratios[count]
+    tail = pareto_tail.fit(jnp.maximum(ratios[:count] - limit, 0), limit=limit)
     rank = (jnp.arange(count, 0, -1).astype(ratios.dtype) - 0.5) / count  # from the largest down
-    # Where most of the tail is nothing beside the largest, a fit sees nothing of its length.
-    lowest = jnp.log(jnp.finfo(ratios.dtype).tiny)
-    is_lost = (top > -jnp.inf) & (largest[count - math.ceil(count / 4)] - top < lowest)
-    k = jnp.where(is_lost, jnp.inf, tail.shape)
-    is_flat = ~jnp.isfinite(k)
-    k_used = jnp.where(is_flat | (k == 0), 1, k)
+    is_flat = ~jnp.isfinite(tail.shape)
+    k_used = jnp.where(is_flat | (tail.shape == 0), 1, tail.shape)
     excess = tail.scale * jnp.expm1(-k_used * jnp.log1p(-rank)) / k_used
-    logs = jnp.minimum(jnp.log(ratios[count] + excess), 0) + top
+    logs = jnp.minimum(jnp.log(limit + excess), 0) + top
     smoothed = log_ratios.at[places[:count]].set(jnp.where(is_flat, largest[:count], logs))
-    return smoothed, k
+    return smoothed, tail.shape
 
 
 @partial(jax.jit, static_argnames=("num_draws",))

@@ -8,6 +8,9 @@ nothing cancels where β is near −α. The distance ρ = |y − c| of the image
 
     r² + (ασ − ρ) r − αρ = 0,    x = c + (y − c) (r + α)/(r + ασ)
 
+Lengths are taken in units of α where that is above 1, so that nothing overflows before y does; a
+radius below the root of the least number of the dtype, 1e-19 in single precision, counts as that.
+
 Source: Rezende & Mohamed (2015), *Variational Inference with Normalizing Flows*, eq. 14 and
 appendix A.2, where β = −α + softplus(v).
 """
@@ -26,7 +29,10 @@ __all__ = ["Params", "forward", "init", "inverse"]
 
 
 class Params(NamedTuple):
-    """One layer, before its constraint: any finite numbers are allowed."""
+    """One layer, before its constraint: any finite center and log radius are allowed.
+
+    In single precision the strength has to lie between −87, where σ becomes 0, and 1e19.
+    """
 
     center: Float[Array, " d"]  # c, unit of x
     log_radius: Float[Array, ""]  # log α, of the unit of x
@@ -61,7 +67,7 @@ def forward(
     """Return the image of a point, and the log of the stretched volume in nats. O(d).
 
     Args:
-        params: From :func:`init`, or any finite numbers.
+        params: From :func:`init`, or any numbers that ``Params`` allows.
         x: One point; ``vmap`` takes many.
         context: Taken, because a chain hands it to each of its layers, and without effect.
 
@@ -75,8 +81,8 @@ def forward(
         ([3.37, 4.49], 0.136)
     """
     away = x - params.center
-    distance = _length(away)
-    stretch, log_det = _measure(params, distance)
+    unit, alpha, flattest = _ring(params)
+    stretch, log_det = _measure(alpha, flattest, unit * _length(away))
     return params.center + away * stretch, (x.size - 1) * jnp.log(stretch) + log_det
 
 
@@ -93,24 +99,33 @@ def inverse(
         context: As in :func:`forward`.
     """
     away = y - params.center
-    alpha, rho = jnp.exp(params.log_radius), _length(away)
-    lean = (alpha * ridge.gain(params.strength) - rho) / 2
+    unit, alpha, flattest = _ring(params)
+    rho = unit * _length(away)
+    lean = (alpha * flattest - rho) / 2
     width = jnp.sqrt(lean**2 + alpha * rho)
     # Of the two ways to write a root, the one that does not subtract.
     is_inside = lean > 0
     distance = jnp.where(
         is_inside, alpha * rho / jnp.where(is_inside, lean + width, 1), width - lean
     )
-    stretch, log_det = _measure(params, distance)
+    stretch, log_det = _measure(alpha, flattest, distance)
     return params.center + away / stretch, -(y.size - 1) * jnp.log(stretch) - log_det
 
 
-def _measure(params: Params, distance: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _ring(params: Params) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return the factor from lengths to a unit of at least α, then α in that unit, and σ."""
+    unit = jnp.exp(-jnp.maximum(params.log_radius, 0))
+    alpha = jnp.exp(jnp.minimum(params.log_radius, 0))
+    least = jnp.finfo(alpha.dtype).tiny ** 0.5  # so that slopes at the center are finite
+    return unit, jnp.maximum(alpha, least), ridge.gain(params.strength)
+
+
+def _measure(
+    alpha: jax.Array, flattest: jax.Array, distance: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     """Return how far a sphere is stretched, and the log of how far a ray is."""
-    alpha, flattest = jnp.exp(params.log_radius), ridge.gain(params.strength)
-    stretch = (distance + alpha * flattest) / (distance + alpha)
-    along = distance**2 + 2 * alpha * distance + alpha**2 * flattest
-    return stretch, jnp.log(along) - 2 * jnp.log(distance + alpha)
+    near, far = alpha / (distance + alpha), distance / (distance + alpha)
+    return far + near * flattest, jnp.log(far * (1 + near) + near**2 * flattest)
 
 
 def _length(away: jax.Array) -> jax.Array:

@@ -287,5 +287,5 @@ def _merge(a: _Sums, b: _Sums) -> _Sums:
 
 def _info(sums: _Sums, std_error: Array, num_evals: int, status: Array) -> Info:
     weight, weight2 = (sums.products.high + sums.products.low)[:2]
-    shape = pareto_tail.fit(sums.tail[:-1] - sums.tail[-1]).shape
+    shape = pareto_tail.fit(sums.tail[:-1] - sums.tail[-1], limit=sums.tail[-1]).shape
     return Info(std_error, weight**2 / weight2, shape, jnp.int32(num_evals), status)

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from mastery_jax.core.check import checked
+from mastery_jax.core.check import Scalar, checked
 
 __all__ = ["State", "fit"]
 
@@ -30,14 +30,18 @@ class State(NamedTuple):
 
 @jax.jit
 @checked
-def fit(excesses: Float[Array, " n"]) -> State:
+def fit(excesses: Float[Array, " n"], *, limit: Scalar = 0.0) -> State:
     """Fit the excesses of the largest weights over the largest one left out. O(n^1.5 + n log n).
 
     Args:
         excesses: In any order, not negative.
+        limit: The largest weight left out. Beside it excesses of zero are weights that are equal;
+            beside nothing they are weights too small for the dtype. Traced.
 
     Returns:
-        k and σ; k is −∞ where all excesses are zero, NaN where one is not finite.
+        k and σ; k is −∞ where all excesses are zero, ∞ where three quarters of the weights are
+        below the least normal number beside the largest: a fit would see nothing of the length of
+        that tail. NaN where one is not finite.
 
     Raises:
         ValueError: fewer than five excesses.
@@ -65,4 +69,6 @@ def fit(excesses: Float[Array, " n"]) -> State:
     scale = -k / theta * largest
     shape = (n * k + 10 * 0.5) / (n + 10)
     is_flat = largest == 0
+    is_lost = quarter + limit / jnp.where(is_flat, 1, largest) < jnp.finfo(x.dtype).tiny
+    shape = jnp.where(is_lost, jnp.inf, shape)
     return State(jnp.where(is_flat, -jnp.inf, shape), jnp.where(is_flat, 0, scale))

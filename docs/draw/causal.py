@@ -19,8 +19,7 @@ def love_plot(file: pathlib.Path) -> None:
     data = patients()
     scores, _ = propensity.estimate(data.X, data.treatment)
     found = balance.measure(data.X, data.treatment, weighting.weigh(data.treatment, scores))
-    before, after = found.smd_before.tolist(), found.smd_after.tolist()
-    squeeze(causal.love(synthetic.FEATURES, before, after, file=file))
+    squeeze(causal.love(synthetic.FEATURES, found.smd_before, found.smd_after, file=file))
 
 
 def score_overlap(file: pathlib.Path) -> None:
@@ -28,8 +27,7 @@ def score_overlap(file: pathlib.Path) -> None:
     data = patients()
     scores, _ = propensity.estimate(data.X, data.treatment)
     found = balance.overlap(scores, data.treatment)
-    edges, control, treated = (part.tolist() for part in found[:3])
-    squeeze(causal.overlap(edges, control, treated, file=file))
+    squeeze(causal.overlap(*found[:3], file=file))
 
 
 PICTURES = (love_plot, score_overlap)

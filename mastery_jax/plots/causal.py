@@ -15,18 +15,19 @@ _GRAY = "#9aa0a6"
 
 
 def love(
-    names: Sequence[str], before: Sequence[float], after: Sequence[float], *, file: pathlib.Path
+    names: Sequence[str], before: Any, after: Any, *, file: str | pathlib.Path
 ) -> pathlib.Path:
     """Draw each covariate's standardized difference, before and after, into a PNG.
 
     Args:
         names: Of the covariates.
-        before: Differences in standard deviations; what is not finite is left out.
-        after: The same under weights.
+        before: One difference for each, in standard deviations, as ``smd_before`` of
+            ``inference.causal.balance.measure``; what is not finite is left out.
+        after: The same under weights, as its ``smd_after``.
         file: Where to write.
 
     Returns:
-        ``file``.
+        Where it was written.
 
     Raises:
         ValueError: the three do not have one length.
@@ -53,22 +54,22 @@ def love(
 
 
 def overlap(
-    edges: Sequence[float],
-    control: Sequence[float],
-    treated: Sequence[float],
+    edges: Any,
+    control: Any,
+    treated: Any,
     *,
-    file: pathlib.Path,
+    file: str | pathlib.Path,
 ) -> pathlib.Path:
     """Draw the histograms of both arms' scores into a PNG, the control's downwards.
 
     Args:
-        edges: Of the bins.
+        edges: Of the bins, as ``inference.causal.balance.overlap`` returns them.
         control: Share of the arm in each bin.
         treated: The same.
         file: Where to write.
 
     Returns:
-        ``file``.
+        Where it was written.
 
     Raises:
         ValueError: the shares do not fit the edges.

@@ -14,7 +14,7 @@ __all__ = ["pair", "rank", "trace"]
 _MOST = 4000  # points that are drawn one by one
 
 
-def trace(draws: Any, *, name: str, file: pathlib.Path) -> pathlib.Path:
+def trace(draws: Any, *, name: str, file: str | pathlib.Path) -> pathlib.Path:
     """Draw every chain over its transitions into a PNG.
 
     Args:
@@ -23,7 +23,7 @@ def trace(draws: Any, *, name: str, file: pathlib.Path) -> pathlib.Path:
         file: Where to write.
 
     Returns:
-        ``file``.
+        Where it was written.
 
     Raises:
         ValueError: the draws are not of that shape.
@@ -36,7 +36,7 @@ def trace(draws: Any, *, name: str, file: pathlib.Path) -> pathlib.Path:
     return style.save(plane, file, note=f"{len(table)} chains")
 
 
-def rank(draws: Any, *, name: str, file: pathlib.Path, num_bins: int = 20) -> pathlib.Path:
+def rank(draws: Any, *, name: str, file: str | pathlib.Path, num_bins: int = 20) -> pathlib.Path:
     """Draw how the ranks of each chain among all draws are spread into a PNG.
 
     Chains that agree have as many draws of every rank, within the band, which a count of
@@ -49,7 +49,7 @@ def rank(draws: Any, *, name: str, file: pathlib.Path, num_bins: int = 20) -> pa
         num_bins: At least 2, at most the number of draws of a chain.
 
     Returns:
-        ``file``.
+        Where it was written.
 
     Raises:
         ValueError: the draws are not of that shape or not finite, or do not fill the bins.
@@ -86,7 +86,7 @@ def pair(
     second: Any,
     *,
     names: tuple[str, str],
-    file: pathlib.Path,
+    file: str | pathlib.Path,
     is_divergent: Any = None,
 ) -> pathlib.Path:
     """Draw two quantities against each other, and where chains diverged, into a PNG.
@@ -100,7 +100,7 @@ def pair(
         is_divergent: (chain, draw), where the transition to a draw was a divergence.
 
     Returns:
-        ``file``.
+        Where it was written.
 
     Raises:
         ValueError: the arrays are not of one shape (chain, draw).

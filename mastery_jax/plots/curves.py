@@ -15,7 +15,7 @@ def draw(
     series: Mapping[str, tuple[Sequence[float], Sequence[Any]]],
     *,
     metric: str,
-    file: pathlib.Path,
+    file: str | pathlib.Path,
 ) -> pathlib.Path:
     """Draw lines over steps into a PNG.
 
@@ -27,7 +27,7 @@ def draw(
         file: Where to write.
 
     Returns:
-        ``file``.
+        Where it was written.
     """
     import numpy as np
 

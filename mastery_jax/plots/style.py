@@ -82,9 +82,9 @@ def axes(metric: str, over: str, *, x: str) -> Any:
     return plane
 
 
-def save(plane: Any, file: pathlib.Path, *, note: str = "") -> pathlib.Path:
+def save(plane: Any, file: str | pathlib.Path, *, note: str = "") -> pathlib.Path:
     """Write a PNG, with a legend below where lines are labeled; its folder is made."""
-    figure = plane.figure
+    figure, file = plane.figure, pathlib.Path(file)
     handles, names = plane.get_legend_handles_labels()
     if names:
         columns = min(len(names), max(1, int(90 / (max(map(len, names)) + 8))))

@@ -18,7 +18,7 @@ def draw(
     *,
     field: str,
     metric: str,
-    file: pathlib.Path,
+    file: str | pathlib.Path,
 ) -> pathlib.Path:
     """Draw points and means over a field into a PNG.
 
@@ -33,7 +33,7 @@ def draw(
         file: Where to write.
 
     Returns:
-        ``file``.
+        Where it was written.
     """
     values = list(dict.fromkeys(value for points in series.values() for value in points))
     is_scale = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)

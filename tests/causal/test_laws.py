@@ -245,7 +245,7 @@ def test_units_differ_and_learners_see_it():
 def test_refuters_find_nothing_where_there_is_nothing():
     d = patients()
     given = (jax.random.key(4), d.X, d.treatment, d.y)
-    estimator = Partial(lambda X, T, y, weights: regression.estimate(X, T, y, weights=weights))
+    estimator = Partial(regression.estimate)
     nothing = refutation.placebo(*given, estimator=estimator, num_replicates=100)
     assert abs(nothing.mean) < 4 * nothing.std / 10
     np.testing.assert_allclose(nothing.p_value, 1 / 101)
@@ -255,6 +255,8 @@ def test_refuters_find_nothing_where_there_is_nothing():
         same = refute(*given, estimator=estimator, num_replicates=100)
         assert abs(same.mean - same.original.estimate) < 0.3 * same.original.std_error
         assert same.p_value > 0.01
+    more = refutation.subset(*given, estimator=estimator, fraction=1.5, num_replicates=2)
+    assert (int(more.num_failed), bool(jnp.isnan(more.mean))) == (2, True)
 
 
 def test_weights_balance_the_arms_and_weak_instruments_are_said():

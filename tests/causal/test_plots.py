@@ -2,9 +2,11 @@
 
 import math
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mastery_jax.inference.causal import balance
 from mastery_jax.plots import causal, style
 
 
@@ -32,6 +34,15 @@ def test_covariates_are_sorted_by_what_was_unbalanced(plane, tmp_path):
     assert [label.get_text() for label in drawn.get_yticklabels()] == ["dose", "age", "sex"]
     np.testing.assert_array_equal(before.get_xdata(), [math.nan, 0.1, 0.5])
     np.testing.assert_array_equal(after.get_xdata(), [0.03, 0.02, 0.01])
+
+
+def test_a_table_of_balance_and_a_name_are_enough(plane, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    x, treatment = jnp.array([[0.0], [1.0], [1.0], [4.0]]), jnp.array([0, 0, 1, 1])
+    found = balance.measure(x, treatment, jnp.ones(4))
+    file = causal.love(["age"], found.smd_before, found.smd_after, file="love.png")
+    assert (tmp_path / file).stat().st_size
+    np.testing.assert_allclose(plane[0].lines[0].get_xdata(), found.smd_before)
 
 
 def test_arms_are_drawn_on_either_side(plane, tmp_path):

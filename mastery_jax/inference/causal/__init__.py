@@ -1,6 +1,6 @@
 """What a treatment does, from data in which it was not always given by chance.
 
-effect         what every estimator returns, and its standard error from the weights of the rows
+effect         what estimators take and return, and the standard error from the rows' weights
 nuisance       models that are only needed on the way: any pair of fit and predict; cross-fitting
 propensity     the probability of treatment; what is clipped and trimmed is counted
 weighting      inverse probability weights: Horvitz-Thompson, Hajek, trimmed; overlap weights

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from mastery_jax.core.check import checked
 from mastery_jax.inference.causal import effect
@@ -45,13 +45,13 @@ class Histogram(NamedTuple):
 @jax.jit
 @checked
 def measure(
-    X: Float[Array, "n d"], treatment: Int[Array, " n"], weights: Float[Array, " n"]
+    X: Float[Array, "n d"], treatment: effect.Treatment, weights: Float[Array, " n"]
 ) -> Balance:
     """Compare the arms' covariates without and with weights. O(n d).
 
     Args:
         X: Covariates, raw.
-        treatment: 0 or 1.
+        treatment: 0 or 1, or booleans.
         weights: Of the analysis, as of ``weighting.weigh``; 0 for a row that was left out.
 
     Returns:
@@ -66,6 +66,7 @@ def measure(
         >>> measure(X, treatment, jnp.array([0.5, 1.5, 1.5, 0.5])).smd_after.round(3).tolist()
         [0.0]
     """
+    treatment = effect.codes(treatment)
     treated = (treatment == 1).astype(X.dtype)
     is_bad = ((treatment != 0) & (treatment != 1)).any()
     ones = jnp.where(is_bad, jnp.nan, jnp.ones_like(weights))
@@ -88,7 +89,7 @@ def measure(
 @checked
 def overlap(
     scores: Float[Array, " n"],
-    treatment: Int[Array, " n"],
+    treatment: effect.Treatment,
     *,
     num_bins: int = 20,
     weights: Float[Array, " n"] | None = None,
@@ -97,7 +98,7 @@ def overlap(
 
     Args:
         scores: Probability of treatment, in [0, 1]; what is outside is in no bin.
-        treatment: 0 or 1.
+        treatment: 0 or 1, or booleans.
         num_bins: Equal bins of [0, 1], at least 1. Static.
         weights: Of the rows, ≥ 0; one where None.
 
@@ -114,6 +115,7 @@ def overlap(
     """
     if num_bins < 1:
         raise ValueError(f"balance.overlap: num_bins is {num_bins}, not at least 1")
+    treatment = effect.codes(treatment)
     weights = jnp.ones_like(scores) if weights is None else weights
     bins = jnp.clip((scores * num_bins).astype(jnp.int32), 0, num_bins - 1)
     is_inside = (scores >= 0) & (scores <= 1)

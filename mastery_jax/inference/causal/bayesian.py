@@ -42,7 +42,7 @@ class Info(NamedTuple):
 def estimate(
     key: Key[Array, ""],
     X: Float[Array, "n d"],
-    treatment: Int[Array, " n"],
+    treatment: effect.Treatment,
     y: Float[Array, " n"],
     *,
     num_draws: int = 2000,
@@ -55,7 +55,7 @@ def estimate(
     Args:
         key: Consumed.
         X: Covariates that were fixed before the treatment.
-        treatment: 0 or 1.
+        treatment: 0 or 1, or booleans.
         y: Outcome.
         num_draws: At least 2. Static.
         is_population: Average over the population that the rows are a sample of, or else over the
@@ -110,6 +110,7 @@ def estimate(
     return _summary(draws, level), Info(status, draws)
 
 
+@effect.takes_partial("mean")
 @partial(jax.jit, static_argnames=("is_population",))
 @checked
 def average(
@@ -138,7 +139,7 @@ def average(
         Mean, standard deviation and quantiles of the draws, and Info: NOT_FINITE where one is not.
 
     Raises:
-        ValueError: ``draws`` has no leading axis of one size.
+        ValueError: ``draws`` has no leading axis of one size, or ``mean`` is not a Partial.
 
     Example:
         >>> mean = Partial(lambda slope, X, treated: slope * treated)

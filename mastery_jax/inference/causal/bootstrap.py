@@ -24,6 +24,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from mastery_jax.core.check import Scalar, checked
 from mastery_jax.core.status import Status
+from mastery_jax.inference.causal import effect
 from mastery_jax.inference.causal.effect import Effect
 
 __all__ = ["Info", "Kind", "draw", "estimate"]
@@ -39,6 +40,7 @@ class Info(NamedTuple):
     replicates: Float[Array, "replicates *shape"]
 
 
+@effect.takes_partial("statistic")
 @partial(jax.jit, static_argnames=("num_replicates", "kind", "lanes"))
 @checked
 def estimate(
@@ -56,8 +58,8 @@ def estimate(
     Args:
         key: Consumed.
         weights: Of the rows, ≥ 0; a replicate multiplies them.
-        statistic: ``Partial(f, *data)``; ``f(*data, weights)`` is an array of any shape: an effect,
-            or one for each of many units.
+        statistic: ``Partial(f, *data)``; ``f(*data, weights=weights)`` is an array of any shape:
+            an effect, or one for each of many units.
         num_replicates: At least 2. Static.
         kind: How weights are drawn. Static.
         level: Of the interval.
@@ -70,7 +72,8 @@ def estimate(
         was drawn, are counted and left out of it.
 
     Raises:
-        ValueError: fewer than 2 replicates.
+        ValueError: fewer than 2 replicates, ``kind`` is none of those, or ``statistic`` is not a
+            Partial.
 
     Example:
         >>> y = jnp.arange(100.0)
@@ -79,15 +82,16 @@ def estimate(
         >>> float(found.estimate), round(float(found.std_error), 1)
         (49.5, 2.8)
     """
+    effect.insist("bootstrap.estimate", "kind", kind, Kind)
     if num_replicates < 2:
         raise ValueError(f"bootstrap.estimate: num_replicates is {num_replicates}, not at least 2")
 
     def one(key: Array) -> Array:
-        return jnp.asarray(statistic(weights * draw(key, weights, kind=kind)))
+        return jnp.asarray(statistic(weights=weights * draw(key, weights, kind=kind)))
 
     keys = jax.random.split(key, num_replicates)
     replicates = jax.lax.map(one, keys, batch_size=min(lanes, num_replicates))
-    value = jnp.asarray(statistic(weights))
+    value = jnp.asarray(statistic(weights=weights))
     is_finite = jnp.isfinite(replicates)
     kept = jnp.where(is_finite, replicates, jnp.nan)
     tails = (
@@ -114,10 +118,14 @@ def draw(
         weights: Only their number and dtype are used; a row of weight 0 is drawn like any other.
         kind: How. Static.
 
+    Raises:
+        ValueError: ``kind`` is none of those.
+
     Example:
         >>> float(draw(jax.random.key(0), jnp.ones(7)).sum())
         7.0
     """
+    effect.insist("bootstrap.draw", "kind", kind, Kind)
     n = len(weights)
     if kind == "multinomial":
         rows = jax.random.randint(key, (n,), 0, n)

@@ -14,7 +14,7 @@ Source: Robins, Rotnitzky & Zhao (1994), *J. Am. Stat. Assoc.* 89, section 3; Ch
 """
 
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -32,11 +32,11 @@ __all__ = ["estimate", "means", "pseudo_outcomes", "weighted_regression"]
 @checked
 def estimate(
     X: Float[Array, "n d"],
-    treatment: Int[Array, " n"],
+    treatment: effect.Treatment,
     y: Float[Array, " n"],
     *,
     Z: Float[Array, "n k"] | None = None,
-    target: Literal["ate", "att"] = "ate",
+    target: effect.Target = "ate",
     outcome: Learner | None = None,
     scores: propensity.Source = None,
     folds: Int[Array, " n"] | None = None,
@@ -50,7 +50,7 @@ def estimate(
 
     Args:
         X: Covariates that were fixed before the treatment.
-        treatment: 0 or 1.
+        treatment: 0 or 1, or booleans.
         y: Outcome.
         Z: Covariates of the scores, where they are other ones than X.
         target: Everybody, or the treated. Static.
@@ -72,7 +72,7 @@ def estimate(
         or known scores are not in (0, 1).
 
     Raises:
-        ValueError: shapes disagree, or there is less than one fold.
+        ValueError: shapes disagree, there is less than one fold, or ``target`` is none of those.
 
     Example:
         >>> x = jnp.linspace(-1.0, 1.0, 40)
@@ -81,6 +81,7 @@ def estimate(
         >>> round(float(found.estimate), 3), bool(info.overlap.is_overlap)
         (2.0, True)
     """
+    effect.insist("doubly_robust.estimate", "target", target, effect.Target)
     given = effect.arms(treatment, weights, y)
     y = jnp.where(given.weights > 0, y, 0)  # what a row without weight says is not read
     folds = nuisance.deal(treatment, num_folds) if folds is None else folds
@@ -109,11 +110,11 @@ def estimate(
 @checked
 def weighted_regression(
     X: Float[Array, "n d"],
-    treatment: Int[Array, " n"],
+    treatment: effect.Treatment,
     y: Float[Array, " n"],
     *,
     Z: Float[Array, "n k"] | None = None,
-    target: Literal["ate", "att"] = "ate",
+    target: effect.Target = "ate",
     outcome: Learner | None = None,
     scores: propensity.Source = None,
     clip: Scalar = 0.0,
@@ -127,7 +128,7 @@ def weighted_regression(
 
     Args:
         X: Covariates that were fixed before the treatment.
-        treatment: 0 or 1.
+        treatment: 0 or 1, or booleans.
         y: Outcome.
         Z: Covariates of the scores, where they are other ones than X.
         target: Everybody, or the treated. Static.
@@ -141,7 +142,7 @@ def weighted_regression(
         The effect, and Info, as :func:`estimate` does.
 
     Raises:
-        ValueError: shapes disagree.
+        ValueError: shapes disagree, or ``target`` is none of those.
 
     Example:
         >>> x = jnp.linspace(-1.0, 1.0, 40)
@@ -151,6 +152,7 @@ def weighted_regression(
         >>> round(float(found.estimate), 3)
         2.0
     """
+    effect.insist("doubly_robust.weighted_regression", "target", target, effect.Target)
     given = effect.arms(treatment, weights, y)
     learner = nuisance.linear() if outcome is None else outcome
     Z = X if Z is None else Z

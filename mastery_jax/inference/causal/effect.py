@@ -1,4 +1,4 @@
-"""What every estimator of an effect returns, and its standard error from the weights of the rows.
+"""What estimators of an effect take and return, and the standard error from the rows' weights.
 
 An estimate is a function θ(w) of one weight per row, the fits of its nuisance models included.
 With W = Σ w, row i's influence and the standard error are
@@ -13,18 +13,48 @@ Bootstrap and Other Resampling Plans*, section 6.1; Stefanski & Boos (2002), *Am
 (stacked equations).
 """
 
+import functools
+import typing
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import ndtri
+from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Int
 
 from mastery_jax.core.check import Scalar
 from mastery_jax.core.status import Status
 
-__all__ = ["Arms", "Effect", "Info", "Overlap", "arms", "from_error", "from_weights", "sizes"]
+__all__ = [
+    "Arms",
+    "Bound",
+    "Dose",
+    "Effect",
+    "Info",
+    "Overlap",
+    "Target",
+    "Treatment",
+    "arms",
+    "codes",
+    "from_error",
+    "from_weights",
+    "insist",
+    "sizes",
+    "takes_partial",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+Treatment = Int[Array, " n"] | Bool[Array, " n"]
+"""1 or True for a row that was treated, 0 or False for another."""
+
+Dose = Treatment | Float[Array, " n"]
+"""A treatment of any number."""
+
+Target = Literal["ate", "att"]
+"""Who is asked about: everybody, or the treated."""
 
 
 class Effect(NamedTuple):
@@ -56,6 +86,17 @@ class Info(NamedTuple):
     overlap: Overlap | None  # None where no probability of treatment is used
 
 
+class Bound(NamedTuple):
+    """A function with options that are not traced; equal ones share a program."""
+
+    function: Callable[..., Any]
+    options: tuple[tuple[str, Any], ...]
+
+    def __call__(self, *args: Any, **traced: Any) -> Any:
+        """Call it with these options."""
+        return self.function(*args, **{**traced, **dict(self.options)})
+
+
 class Arms(NamedTuple):
     """Who was treated, and what every row counts."""
 
@@ -71,7 +112,7 @@ def arms(treatment: Array, weights: Array | None, like: Array) -> Arms:
     weight is negative.
     """
     weights = jnp.ones_like(like) if weights is None else weights
-    is_seen = weights > 0
+    is_seen, treatment = weights > 0, codes(treatment)
     is_code = (treatment == 0) | (treatment == 1)
     treated = (treatment == 1).astype(like.dtype)
     is_bad = (is_seen & ~is_code).any() | (weights < 0).any()
@@ -118,3 +159,59 @@ def sizes(weights: Array, treated: Array) -> tuple[Array, Array]:
         total, square = (arm * weights).sum(), (arm * weights**2).sum()
         found.append(jnp.where(square > 0, total**2 / jnp.where(square > 0, square, 1), 0))
     return (weights > 0).sum().astype(jnp.int32), jnp.stack(found)
+
+
+def codes(treatment: Array) -> Array:
+    """Return a treatment as integers: strict promotion compares no boolean with 1."""
+    return treatment.astype(jnp.int8) if treatment.dtype == bool else treatment
+
+
+def insist(where: str, name: str, value: Any, options: Any) -> None:
+    """Insist that a choice is one of those that a ``Literal`` lists. Nothing is traced.
+
+    Raises:
+        ValueError: it is not.
+    """
+    known = typing.get_args(options)
+    if value not in known:
+        raise ValueError(f"{where}: {name} is {value!r}, not one of {', '.join(known)}")
+
+
+def takes_partial(name: str) -> Callable[[F], F]:
+    """Let a compiled function take a Partial whose keywords may choose: strings, switches, sizes.
+
+    ``jax.jit`` traces every keyword of a Partial, and cannot trace a choice. So strings, booleans
+    and integers are bound to the function, and two Partials of equal choices share a program.
+
+    Raises:
+        ValueError: from the decorated function, where ``name`` is not a Partial.
+    """
+
+    def decorate(fn: F) -> F:
+        compiled: Any = fn
+        where = f"{fn.__module__.rpartition('.')[2]}.{fn.__name__}"
+
+        def through(method: Callable[..., Any]) -> Any:
+            @functools.wraps(method)
+            def call(*args: Any, **given: Any) -> Any:
+                held = _bound(where, name, given.get(name))
+                return method(*args, **{**given, name: held})
+
+            return call
+
+        call = through(compiled)
+        call.lower, call.trace = through(compiled.lower), through(compiled.trace)
+        return call
+
+    return decorate
+
+
+def _bound(where: str, name: str, value: Any) -> Partial:
+    if not isinstance(value, Partial):
+        shown = getattr(value, "__name__", type(value).__name__)
+        raise ValueError(f"{where}: {name} is {shown}, not a jax.tree_util.Partial: Partial(f)")
+    fixed = {key: each for key, each in value.keywords.items() if isinstance(each, str | int)}
+    if not fixed:
+        return value
+    traced = {key: each for key, each in value.keywords.items() if key not in fixed}
+    return Partial(Bound(value.func, tuple(sorted(fixed.items()))), *value.args, **traced)

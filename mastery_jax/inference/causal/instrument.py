@@ -47,7 +47,7 @@ class Info(NamedTuple):
 @checked
 def estimate(
     X: Float[Array, "n d"],
-    treatment: Float[Array, " n"],
+    treatment: effect.Dose,
     y: Float[Array, " n"],
     instruments: Float[Array, "n q"],
     *,
@@ -72,7 +72,7 @@ def estimate(
         coefficients or a weight is negative.
 
     Raises:
-        ValueError: shapes disagree, or there is no instrument.
+        ValueError: shapes disagree, there is no instrument, or ``error`` is none of those.
 
     Example:
         >>> Z = jnp.array([0.0, 0.0, 1.0, 1.0, 2.0, 2.0])
@@ -81,7 +81,8 @@ def estimate(
         >>> round(float(found.estimate), 3), bool(info.is_weak)
         (3.0, True)
     """
-    q = instruments.shape[1]
+    effect.insist("instrument.estimate", "error", error, Error)
+    q, treatment = instruments.shape[1], treatment.astype(y.dtype)
     if not q:
         raise ValueError("instrument.estimate: instruments has no columns")
     weights = jnp.ones_like(y) if weights is None else weights
@@ -122,7 +123,7 @@ def estimate(
 @checked
 def regress(
     X: Float[Array, "n d"],
-    treatment: Float[Array, " n"],
+    treatment: effect.Dose,
     y: Float[Array, " n"],
     *,
     error: Error = "hc2",
@@ -143,7 +144,7 @@ def regress(
         As :func:`estimate`, of which this is the case where the treatment is its own instrument.
 
     Raises:
-        ValueError: shapes disagree.
+        ValueError: shapes disagree, or ``error`` is none of those.
 
     Example:
         >>> treatment = jnp.array([0.0, 0.0, 1.0, 1.0])
@@ -151,6 +152,8 @@ def regress(
         >>> round(float(found.estimate), 3), round(float(found.std_error), 3)
         (3.0, 1.414)
     """
+    effect.insist("instrument.regress", "error", error, Error)
+    treatment = treatment.astype(y.dtype)
     return estimate(X, treatment, y, treatment[:, None], error=error, weights=weights, level=level)
 
 

@@ -42,7 +42,7 @@ class Info(NamedTuple):
 @checked
 def single(
     X: Float[Array, "n d"],
-    treatment: Int[Array, " n"],
+    treatment: effect.Treatment,
     y: Float[Array, " n"],
     at: Float[Array, "m d"],
     *,
@@ -89,7 +89,7 @@ def single(
 @checked
 def two(
     X: Float[Array, "n d"],
-    treatment: Int[Array, " n"],
+    treatment: effect.Treatment,
     y: Float[Array, " n"],
     at: Float[Array, "m d"],
     *,
@@ -100,7 +100,7 @@ def two(
 
     Args:
         X: Covariates that were fixed before the treatment.
-        treatment: 0 or 1.
+        treatment: 0 or 1, or booleans.
         y: Outcome.
         at: Where effects are wanted.
         outcome: Learner of y in each arm; least squares where None.
@@ -124,7 +124,7 @@ def two(
 @checked
 def cross(
     X: Float[Array, "n d"],
-    treatment: Int[Array, " n"],
+    treatment: effect.Treatment,
     y: Float[Array, " n"],
     at: Float[Array, "m d"],
     *,
@@ -137,7 +137,7 @@ def cross(
 
     Args:
         X: Covariates that were fixed before the treatment.
-        treatment: 0 or 1.
+        treatment: 0 or 1, or booleans.
         y: Outcome.
         at: Where effects are wanted.
         outcome: Learner of y in each arm; least squares where None.
@@ -171,7 +171,7 @@ def cross(
 @checked
 def robust(
     X: Float[Array, "n d"],
-    treatment: Int[Array, " n"],
+    treatment: effect.Treatment,
     y: Float[Array, " n"],
     at: Float[Array, "m d"],
     *,
@@ -188,7 +188,7 @@ def robust(
 
     Args:
         X: Covariates that were fixed before the treatment.
-        treatment: 0 or 1.
+        treatment: 0 or 1, or booleans.
         y: Outcome.
         at: Where effects are wanted.
         outcome: Learner of y in each arm; least squares where None.

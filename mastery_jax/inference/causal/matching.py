@@ -18,7 +18,7 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from mastery_jax.core.check import Scalar, checked
 from mastery_jax.core.status import Status
@@ -36,10 +36,10 @@ Metric = Literal["variance", "mahalanobis"]
 @checked
 def estimate(
     X: Float[Array, "n d"],
-    treatment: Int[Array, " n"],
+    treatment: effect.Treatment,
     y: Float[Array, " n"],
     *,
-    target: Literal["ate", "att"] = "ate",
+    target: effect.Target = "ate",
     num_neighbors: int = 1,
     metric: Metric = "variance",
     is_corrected: bool = True,
@@ -51,7 +51,7 @@ def estimate(
 
     Args:
         X: Covariates that were fixed before the treatment, or their propensity score.
-        treatment: 0 or 1.
+        treatment: 0 or 1, or booleans.
         y: Outcome.
         target: Everybody, or the treated. Static.
         num_neighbors: M, at least 1. Of equally near rows the first are taken. Static.
@@ -69,7 +69,8 @@ def estimate(
         X or y of a row with weight is not; the worst status of the outcome's fits where it is used.
 
     Raises:
-        ValueError: shapes disagree, or ``num_neighbors`` is less than 1.
+        ValueError: shapes disagree, ``num_neighbors`` is less than 1, or ``target`` or ``metric``
+            is none of those.
 
     Example:
         >>> X = jnp.array([[0.0], [1.0], [2.0], [0.1], [1.1], [2.1]])
@@ -78,6 +79,8 @@ def estimate(
         >>> round(float(found.estimate), 3)
         2.0
     """
+    effect.insist("matching.estimate", "target", target, effect.Target)
+    effect.insist("matching.estimate", "metric", metric, Metric)
     if num_neighbors < 1:
         raise ValueError(f"matching.estimate: num_neighbors is {num_neighbors}, not at least 1")
     M = num_neighbors

@@ -21,6 +21,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from mastery_jax.core.check import Scalar, checked
 from mastery_jax.core.status import Status
+from mastery_jax.inference.causal import effect
 from mastery_jax.probability import glm
 
 __all__ = [
@@ -74,13 +75,13 @@ def poisson(*, penalty: Scalar = 0.0) -> Learner:
 @partial(jax.jit, static_argnames=("num_folds",))
 @checked
 def split(
-    key: Key[Array, ""], treatment: Int[Array, " n"], *, num_folds: int = 5
+    key: Key[Array, ""], treatment: effect.Treatment, *, num_folds: int = 5
 ) -> Int[Array, " n"]:
     """Deal the rows of each arm into folds of equal size, in random order. O(n log n).
 
     Args:
         key: Consumed.
-        treatment: 0 or 1.
+        treatment: 0 or 1, or booleans.
         num_folds: At least 2. Static.
 
     Returns:
@@ -103,7 +104,7 @@ def split(
 
 def deal(treatment: Array, num_folds: int) -> Array:
     """Deal the rows of each arm into folds in the order in which they stand."""
-    is_treated = treatment == 1
+    is_treated = effect.codes(treatment) == 1
     rank = jnp.where(is_treated, jnp.cumsum(is_treated), jnp.cumsum(~is_treated)) - 1
     return (rank % num_folds).astype(jnp.int32)
 

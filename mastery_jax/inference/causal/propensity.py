@@ -34,7 +34,7 @@ Source = Learner | Float[Array, " n"] | None
 @checked
 def estimate(
     X: Float[Array, "n d"],
-    treatment: Int[Array, " n"],
+    treatment: effect.Treatment,
     *,
     learner: Learner | None = None,
     folds: Int[Array, " n"] | None = None,
@@ -46,7 +46,7 @@ def estimate(
 
     Args:
         X: Covariates that were fixed before the treatment.
-        treatment: 0 or 1.
+        treatment: 0 or 1, or booleans.
         learner: Of the probability; logistic regression where None.
         folds: Fold of every row in 0 … num_folds − 1; dealt in the order of the rows where None.
         num_folds: 1: no cross-fitting. Static.
@@ -93,7 +93,7 @@ def scores(
     if source is None or isinstance(source, Learner):
         learner = nuisance.logit() if source is None else source
         folds = nuisance.deal(treatment, num_folds) if folds is None else folds
-        treated = (treatment == 1).astype(X.dtype)
+        treated = (effect.codes(treatment) == 1).astype(X.dtype)
         return nuisance.by_fold(learner, X, treated, weights, folds, num_folds)
     is_probability = ((source > 0) & (source < 1)) | ~(weights > 0)
     status = jnp.where(is_probability.all(), Status.CONVERGED, Status.BAD_INPUT)

@@ -27,6 +27,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int, Key
 
 from mastery_jax.core.check import Scalar, checked
+from mastery_jax.inference.causal import effect
 from mastery_jax.inference.causal.effect import Effect
 
 __all__ = ["Refutation", "e_value", "placebo", "random_common_cause", "risk_ratio", "subset"]
@@ -44,12 +45,13 @@ class Refutation(NamedTuple):
     # replicates is as far from their median as the original
 
 
+@effect.takes_partial("estimator")
 @partial(jax.jit, static_argnames=("num_replicates", "lanes"))
 @checked
 def placebo(
     key: Key[Array, ""],
     X: Float[Array, "n d"],
-    treatment: Int[Array, " n"],
+    treatment: effect.Dose,
     y: Float[Array, " n"],
     *,
     estimator: Partial,
@@ -61,9 +63,10 @@ def placebo(
     Args:
         key: Consumed.
         X: Covariates.
-        treatment: 0 or 1.
+        treatment: As the estimator takes it.
         y: Outcome.
-        estimator: ``Partial(f)``; ``f(X, treatment, y, weights)`` is (Effect, Info).
+        estimator: ``Partial(estimate)`` of a module here, with its options as keywords; or any
+            ``Partial(f)``: ``f(X, treatment, y, weights=weights)`` is (Effect, Info).
         num_replicates: At least 2. Static.
         lanes: Replicates that run side by side. Static.
 
@@ -71,27 +74,30 @@ def placebo(
         The refutation; a small ``p_value`` says that a placebo rarely does as much.
 
     Raises:
-        ValueError: shapes disagree, or there are fewer than 2 replicates.
+        ValueError: shapes disagree, there are fewer than 2 replicates, or ``estimator`` is not a
+            Partial.
     """
     ones = jnp.ones_like(y)
 
     def one(key: Array) -> Array:
         shuffled = treatment[jax.random.permutation(key, len(treatment))]
-        return estimator(X, shuffled, y, ones)[0].estimate
+        return estimator(X, shuffled, y, weights=ones)[0].estimate
 
-    original, found = _repeat(key, one, num_replicates, lanes, estimator(X, treatment, y, ones)[0])
+    original = estimator(X, treatment, y, weights=ones)[0]
+    found = _repeat(key, one, num_replicates, lanes)
     # With the original among them, so that the test is exact and never says 0.
     as_large = (jnp.abs(found) >= jnp.abs(original.estimate)).sum().astype(y.dtype)
     p_value = (1 + as_large) / (1 + jnp.isfinite(found).sum().astype(y.dtype))
     return _judge(original, found, p_value)
 
 
+@effect.takes_partial("estimator")
 @partial(jax.jit, static_argnames=("num_replicates", "lanes"))
 @checked
 def random_common_cause(
     key: Key[Array, ""],
     X: Float[Array, "n d"],
-    treatment: Int[Array, " n"],
+    treatment: effect.Dose,
     y: Float[Array, " n"],
     *,
     estimator: Partial,
@@ -103,7 +109,7 @@ def random_common_cause(
     Args:
         key: Consumed.
         X: Covariates.
-        treatment: 0 or 1.
+        treatment: As the estimator takes it.
         y: Outcome.
         estimator: As in :func:`placebo`.
         num_replicates: At least 2. Static.
@@ -113,24 +119,28 @@ def random_common_cause(
         The refutation; ``mean`` should be near the original, by its standard error.
 
     Raises:
-        ValueError: shapes disagree, or there are fewer than 2 replicates.
+        ValueError: shapes disagree, there are fewer than 2 replicates, or ``estimator`` is not a
+            Partial.
     """
     ones = jnp.ones_like(y)
 
     def one(key: Array) -> Array:
         column = jax.random.normal(key, (len(y), 1), X.dtype)
-        return estimator(jnp.append(X, column, axis=1), treatment, y, ones)[0].estimate
+        wider = jnp.append(X, column, axis=1)
+        return estimator(wider, treatment, y, weights=ones)[0].estimate
 
-    original, found = _repeat(key, one, num_replicates, lanes, estimator(X, treatment, y, ones)[0])
+    original = estimator(X, treatment, y, weights=ones)[0]
+    found = _repeat(key, one, num_replicates, lanes)
     return _judge(original, found, _rarity(original.estimate, found))
 
 
+@effect.takes_partial("estimator")
 @partial(jax.jit, static_argnames=("num_replicates", "lanes"))
 @checked
 def subset(
     key: Key[Array, ""],
     X: Float[Array, "n d"],
-    treatment: Int[Array, " n"],
+    treatment: effect.Dose,
     y: Float[Array, " n"],
     *,
     estimator: Partial,
@@ -143,26 +153,30 @@ def subset(
     Args:
         key: Consumed.
         X: Covariates.
-        treatment: 0 or 1.
+        treatment: As the estimator takes it.
         y: Outcome.
         estimator: As in :func:`placebo`.
-        fraction: In (0, 1].
+        fraction: In (0, 1]. Traced.
         num_replicates: At least 2. Static.
         lanes: Replicates that run side by side. Static.
 
     Returns:
-        The refutation; a small ``p_value`` says that the estimate hangs on a few rows.
+        The refutation; a small ``p_value`` says that the estimate hangs on a few rows. All
+        replicates fail, and are NaN, where ``fraction`` is outside its range.
 
     Raises:
-        ValueError: shapes disagree, or there are fewer than 2 replicates.
+        ValueError: shapes disagree, there are fewer than 2 replicates, or ``estimator`` is not a
+            Partial.
     """
-    ones = jnp.ones_like(y)
+    ones, share = jnp.ones_like(y), jnp.asarray(fraction, y.dtype)
 
     def one(key: Array) -> Array:
-        kept = jax.random.bernoulli(key, jnp.asarray(fraction, y.dtype), y.shape)
-        return estimator(X, treatment, y, kept.astype(y.dtype))[0].estimate
+        kept = jax.random.bernoulli(key, share, y.shape)
+        found = estimator(X, treatment, y, weights=kept.astype(y.dtype))[0].estimate
+        return jnp.where((share > 0) & (share <= 1), found, jnp.nan)
 
-    original, found = _repeat(key, one, num_replicates, lanes, estimator(X, treatment, y, ones)[0])
+    original = estimator(X, treatment, y, weights=ones)[0]
+    found = _repeat(key, one, num_replicates, lanes)
     return _judge(original, found, _rarity(original.estimate, found))
 
 
@@ -219,13 +233,11 @@ def _e(ratio: Array) -> Array:
     return above + jnp.where(above > 1, jnp.sqrt(excess), 0)
 
 
-def _repeat(
-    key: Array, one: Callable[[Array], Array], count: int, lanes: int, original: Effect
-) -> tuple[Effect, Array]:
+def _repeat(key: Array, one: Callable[[Array], Array], count: int, lanes: int) -> Array:
     if count < 2:
         raise ValueError(f"refutation: num_replicates is {count}, not at least 2")
     keys = jax.random.split(key, count)
-    return original, jax.lax.map(one, keys, batch_size=min(lanes, count))
+    return jax.lax.map(one, keys, batch_size=min(lanes, count))
 
 
 def _rarity(value: Array, found: Array) -> Array:

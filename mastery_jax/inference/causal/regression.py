@@ -12,11 +12,11 @@ of Cross Section and Panel Data*, section 21.3.2; Neyman (1923), tr. *Stat. Sci.
 """
 
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from mastery_jax.core.check import Scalar, checked
 from mastery_jax.inference.causal import effect, nuisance
@@ -30,10 +30,10 @@ __all__ = ["estimate"]
 @checked
 def estimate(
     X: Float[Array, "n d"],
-    treatment: Int[Array, " n"],
+    treatment: effect.Treatment,
     y: Float[Array, " n"],
     *,
-    target: Literal["ate", "att"] = "ate",
+    target: effect.Target = "ate",
     outcome: Learner | None = None,
     weights: Float[Array, " n"] | None = None,
     level: Scalar = 0.95,
@@ -44,7 +44,7 @@ def estimate(
 
     Args:
         X: Covariates that were fixed before the treatment.
-        treatment: 0 or 1.
+        treatment: 0 or 1, or booleans.
         y: Outcome.
         target: Everybody, or the treated. Static.
         outcome: Learner of y in each arm; least squares where None.
@@ -57,7 +57,7 @@ def estimate(
         BAD_INPUT, with NaN, where an arm is empty or the treatment is not 0 and 1 alone.
 
     Raises:
-        ValueError: shapes disagree.
+        ValueError: shapes disagree, or ``target`` is none of those.
 
     Example:
         >>> X = jnp.array([[0.0], [1.0], [2.0], [1.0], [2.0], [3.0]])
@@ -66,6 +66,7 @@ def estimate(
         >>> round(float(found.estimate), 3)
         2.0
     """
+    effect.insist("regression.estimate", "target", target, effect.Target)
     given = effect.arms(treatment, weights, y)
     learner = nuisance.linear() if outcome is None else outcome
 

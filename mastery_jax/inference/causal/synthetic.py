@@ -22,9 +22,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from mastery_jax.core.check import Scalar, checked
+from mastery_jax.inference.causal import effect
 from mastery_jax.numerics.activations import sigmoid
 
-__all__ = ["FEATURES", "Data", "sample"]
+__all__ = ["FEATURES", "Data", "Kind", "sample"]
+
+Kind = Literal["constant", "heterogeneous"]
 
 FEATURES = ("age", "severity", "comorbidities", "female")
 """The columns of X."""
@@ -47,7 +50,7 @@ def sample(
     confounding: Float[Array, ""] | float,
     *,
     num_units: int,
-    kind: Literal["constant", "heterogeneous"] = "constant",
+    kind: Kind = "constant",
     noise: Scalar = 8.0,
 ) -> Data:
     """Draw patients. O(n).
@@ -59,11 +62,15 @@ def sample(
         kind: Of the effects. Static.
         noise: Standard deviation of y about its mean, mmHg.
 
+    Raises:
+        ValueError: ``kind`` is none of those.
+
     Example:
         >>> data = sample(jax.random.key(0), 1.0, num_units=1000)
         >>> data.X.shape, float(data.effects.mean())
         ((1000, 4), -10.0)
     """
+    effect.insist("synthetic.sample", "kind", kind, Kind)
     keys = jax.random.split(key, 6)
     dtype = jnp.result_type(confounding)
     age = 60 + 12 * jax.random.normal(keys[0], (num_units,), dtype)

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from mastery_jax.core.check import Scalar, checked
 from mastery_jax.core.status import Status
@@ -36,7 +36,7 @@ Target = Literal["ate", "att", "overlap"]
 @checked
 def estimate(
     X: Float[Array, "n d"],
-    treatment: Int[Array, " n"],
+    treatment: effect.Treatment,
     y: Float[Array, " n"],
     *,
     target: Target = "ate",
@@ -52,7 +52,7 @@ def estimate(
 
     Args:
         X: Covariates that were fixed before the treatment.
-        treatment: 0 or 1.
+        treatment: 0 or 1, or booleans.
         y: Outcome.
         target: Who is asked about. Static.
         is_normalized: Hajek's, or else Horvitz-Thompson's. Static.
@@ -72,7 +72,7 @@ def estimate(
         alone, known scores are not in (0, 1), or trimming leaves an arm empty.
 
     Raises:
-        ValueError: shapes disagree.
+        ValueError: shapes disagree, or ``target`` is none of those.
 
     Example:
         >>> X = jnp.array([[0.0], [0.0], [0.0], [1.0], [1.0], [1.0]])
@@ -82,6 +82,7 @@ def estimate(
         >>> round(float(found.estimate), 2), int(info.num_used)
         (2.0, 6)
     """
+    effect.insist("weighting.estimate", "target", target, Target)
     given = effect.arms(treatment, weights, y)
     y = jnp.where(given.weights > 0, y, 0)  # what a row without weight says is not read
 
@@ -106,7 +107,7 @@ def estimate(
 @partial(jax.jit, static_argnames=("target", "is_stabilized"))
 @checked
 def weigh(
-    treatment: Int[Array, " n"],
+    treatment: effect.Treatment,
     scores: Float[Array, " n"],
     *,
     target: Target = "ate",
@@ -115,7 +116,7 @@ def weigh(
     """Return the weight ω of every row, for tables of balance and for models of one's own. O(n).
 
     Args:
-        treatment: 0 or 1.
+        treatment: 0 or 1, or booleans.
         scores: Probability of treatment, in (0, 1).
         target: Who is asked about. Static.
         is_stabilized: Multiply each arm by its share of the rows, which makes weights about 1 on
@@ -125,13 +126,14 @@ def weigh(
         The weights; infinite where a score is 0 for a treated row or 1 for another.
 
     Raises:
-        ValueError: shapes disagree.
+        ValueError: shapes disagree, or ``target`` is none of those.
 
     Example:
         >>> weigh(jnp.array([0, 1]), jnp.array([0.2, 0.2])).round(2).tolist()
         [1.25, 5.0]
     """
-    treated = (treatment == 1).astype(scores.dtype)
+    effect.insist("weighting.weigh", "target", target, Target)
+    treated = (effect.codes(treatment) == 1).astype(scores.dtype)
     found = ratios(treated, scores, target)
     if not is_stabilized:
         return found
@@ -141,6 +143,7 @@ def weigh(
 
 def tilt(scores: Array, target: Target) -> Array:
     """Return h of every score: how much a row belongs to those who are asked about."""
+    effect.insist("weighting.tilt", "target", target, Target)
     if target == "ate":
         return jnp.ones_like(scores)
     return scores if target == "att" else scores * (1 - scores)
@@ -148,6 +151,7 @@ def tilt(scores: Array, target: Target) -> Array:
 
 def ratios(treated: Array, e: Array, target: Target) -> Array:
     """Return ω, written so that no factor that cancels is divided by."""
+    effect.insist("weighting.ratios", "target", target, Target)
     if target == "ate":
         return 1 / jnp.where(treated > 0, e, 1 - e)
     if target == "overlap":

@@ -14,9 +14,12 @@ from tests.contract import (
 )
 
 # What make test leaves to make test-full: the one law that compiles operation by operation, which
-# takes as long as all the others; two more laws of cases of some ten CPU-seconds and more, and the
-# law of both precisions where a case takes a minute.
-DEAR_LAWS = (grad_equals_finite_difference, vmap_equals_loop)
+# takes as long as all the others, and three more laws of cases of some ten CPU-seconds and more.
+DEAR_LAWS = (
+    float32_is_close_to_float64,
+    grad_equals_finite_difference,
+    vmap_equals_loop,
+)
 DEAR_ROOMS = {  # modules all of whose cases are dear
     *("associative", "expectation_maximization", "information", "square_root", "two_filter"),
     *("cubature", "extended", "iterated_extended", "unscented", "particle", "particle_smoother"),
@@ -27,9 +30,8 @@ DEAR_ROOMS = {  # modules all of whose cases are dear
     *("bayesian", "bootstrap", "doubly_robust", "glm", "instrument", "learners", "matching"),
     *("propensity", "refutation", "regression", "synthetic", "weighting"),
     *("box_features", "features", "logistic", "markov", "rts", "variational"),
+    *("diagnostics", "dopri5", "elbo", "event", "health", "laplace", "rodas4", "trust"),
 }
-DEAREST = {"batch.ask", "one_point.ask", "surrogate.fit", "thompson.ask"}
-DEAREST_ROOMS = {"bayesian", "doubly_robust", "learners", "matching", "refutation", "weighting"}
 DEAR = {
     "antithetic.integrate",
     "batch.ask",
@@ -38,9 +40,6 @@ DEAR = {
     "coordinate_descent.cross_validate",
     "dense.solve dopri5",
     "dense.solve rodas4",
-    "diagnostics.ess(bulk)",
-    "diagnostics.ess(mean)",
-    "diagnostics.ess(tail)",
     "distributions.sample binomial",
     "distributions.sample gamma",
     "fit.maximum_likelihood",
@@ -66,8 +65,6 @@ DEAR = {
     "qr_algorithm.eigh",
     "quadratic_program.solve",
     "quasi.integrate",
-    "rodas4.solve direct",
-    "rodas4.solve forward",
     "stratified.integrate",
     "surrogate.fit",
     "thompson.ask",
@@ -81,10 +78,7 @@ def pair(law, case):
     marks = [pytest.mark.xdist_group(case.name)]
     room = case.function.partition(".")[0]
     is_named = case.name in DEAR or room in DEAR_ROOMS
-    is_dear = is_named and law in DEAR_LAWS
-    is_dearest = case.name in DEAREST or room in DEAREST_ROOMS
-    is_left = is_dearest and law is float32_is_close_to_float64
-    if law is jit_equals_eager or is_dear or is_left:
+    if law is jit_equals_eager or (is_named and law in DEAR_LAWS):
         marks.append(pytest.mark.slow)
     return pytest.param(law, case, id=f"{case.name}-{law.__name__}", marks=marks)
 

@@ -20,7 +20,7 @@ from experiments.blocks import (
     standardize,
 )
 from mastery_jax.learning.linear import logistic
-from mastery_jax.probability import metrics
+from mastery_jax.probability.metrics import classification
 from mastery_jax.workflow.data import Classification
 from mastery_jax.workflow.experiment import Experiment, RunConfig, Spec
 
@@ -63,8 +63,8 @@ def build(config: Config, spec: Spec) -> Experiment:
         for part in ("test", "train"):
             rows = data[part]
             predicted = log_probs(state, rows["X"])
-            found[f"{part}_accuracy"] = metrics.accuracy(predicted, rows["y"])
-            found[f"{part}_log_loss"] = metrics.log_loss(predicted, rows["y"])  # nats
+            found[f"{part}_accuracy"] = classification.accuracy(predicted.argmax(axis=1), rows["y"])
+            found[f"{part}_log_loss"] = classification.log_loss(predicted, rows["y"])  # nats
         if isinstance(config.model, Logistic):
             info = state.model[1]
             found["is_converged"] = info.is_done.astype(info.excess.dtype)
@@ -99,7 +99,7 @@ def _logistic(l2: Any, num_classes: int) -> tuple[Init, Step, LogProbs]:
 
 def _mlp(config: Config, spec: Spec) -> tuple[Init, Step, LogProbs]:
     def objective(logits: jax.Array, _, rows: dict[str, jax.Array]) -> jax.Array:
-        return metrics.log_loss(jax.nn.log_softmax(logits), rows["y"])
+        return classification.log_loss(jax.nn.log_softmax(logits), rows["y"])
 
     init, step, logits = by_mlp(config, len(spec.features), len(spec.classes), objective)
     return init, step, lambda state, X: jax.nn.log_softmax(logits(state, X))

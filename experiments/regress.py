@@ -19,7 +19,7 @@ from experiments.blocks import (
     standardize,
 )
 from mastery_jax.learning.linear import ridge
-from mastery_jax.probability import metrics
+from mastery_jax.probability.metrics import regression
 from mastery_jax.workflow.data import Regression
 from mastery_jax.workflow.experiment import Experiment, RunConfig, Spec
 
@@ -65,8 +65,8 @@ def build(config: Config, spec: Spec) -> Experiment:
         found = {}
         for part in ("test", "train"):
             predictions, y = expected(state, data[part]["X"]), data[part]["y"]
-            found[f"{part}_rmse"] = metrics.rmse(predictions, y)  # unit of y
-            found[f"{part}_r2"] = metrics.r2(predictions, y)
+            found[f"{part}_rmse"] = regression.rmse(predictions, y)  # unit of y
+            found[f"{part}_r2"] = regression.r2(predictions, y)
         return found
 
     return Experiment(

@@ -22,7 +22,7 @@ from jaxtyping import Array, Float
 from experiments.blocks import Optimizer, State
 from mastery_jax.inference.filtering import kalman, rts
 from mastery_jax.networks import training
-from mastery_jax.probability import metrics
+from mastery_jax.probability.metrics import regression
 from mastery_jax.workflow.data import Series
 from mastery_jax.workflow.errors import ConfigError
 from mastery_jax.workflow.experiment import Experiment, RunConfig, Spec
@@ -85,8 +85,8 @@ def build(config: Config, spec: Spec) -> Experiment:
         columns = {
             "emission_var": jnp.diagonal(model.emission_cov),  # squared unit of the column
             "process_var": jnp.diagonal(model.process_cov),
-            "forecast_rmse": jax.vmap(metrics.rmse, 1)(filtered.mean[:-1], ys[1:]),  # its unit
-            "smoothed_rmse": jax.vmap(metrics.rmse, 1)(smoothed.mean, ys),
+            "forecast_rmse": jax.vmap(regression.rmse, 1)(filtered.mean[:-1], ys[1:]),  # its unit
+            "smoothed_rmse": jax.vmap(regression.rmse, 1)(smoothed.mean, ys),
         }
         found = {"log_likelihood": info.log_likelihood.sum()}  # nats, of y_2 … given y_1
         for name, values in columns.items():

@@ -5,4 +5,5 @@ style   what all pictures share
 sweep   a metric against a swept field, with its spread over seeds
 chains  draws of Markov chains: over time, by rank, two quantities at once
 causal  love plot and overlap of two arms
+shap    attributions: a swarm, the steps of an answer, a feature's part
 """

@@ -9,20 +9,23 @@ from tests.contract import Case
 rng = np.random.default_rng(0)
 X, y = rng.normal(size=(40, 3)), rng.normal(size=40)
 codes = rng.integers(0, 3, size=40).astype(np.int32)
+weights = rng.uniform(0.5, 2, size=40)
 wide, of_wide = 0.3 * rng.normal(size=(6, 10)), np.array([0, 1, 2, 0, 1, 2], np.int32)
 three = logistic.State(weights=rng.normal(size=(3, 3)), bias=rng.normal(size=3))
 two = logistic.State(weights=rng.normal(size=(1, 3)), bias=rng.normal(size=1))
 
 
-def ridge_by_sklearn(X, y, *, l2):
-    fitted = Ridge(alpha=l2 * len(X)).fit(X, y)
+def ridge_by_sklearn(X, y, *, l2, weights=None):
+    total = len(X) if weights is None else weights.sum()
+    fitted = Ridge(alpha=l2 * total).fit(X, y, sample_weight=weights)
     return ridge.State(fitted.coef_, fitted.intercept_)
 
 
-def logistic_by_scipy(X, labels, *, num_classes, l2, **_):
+def logistic_by_scipy(X, labels, *, num_classes, l2, weights=None, **_):
     """Find the stationary point, with one row per class; the first is held at 0 if K = 2."""
     free = np.arange(num_classes) >= (num_classes == 2)
     rows = np.arange(len(X))
+    shares = np.full(len(X), 1 / len(X)) if weights is None else weights / weights.sum()
 
     def unpack(flat):
         full = np.zeros((num_classes, X.shape[1] + 1))
@@ -32,8 +35,8 @@ def logistic_by_scipy(X, labels, *, num_classes, l2, **_):
 
     def gradient(flat):
         weights, _, log_proba = unpack(flat)
-        off = np.exp(log_proba) - np.eye(num_classes)[labels]
-        parts = off.T @ X / len(X) + l2 * weights, off.mean(axis=0)[:, None]
+        off = (np.exp(log_proba) - np.eye(num_classes)[labels]) * shares[:, None]
+        parts = off.T @ X + l2 * weights, off.sum(axis=0)[:, None]
         return np.hstack(parts)[free].ravel()
 
     start = np.zeros(free.sum() * (X.shape[1] + 1))
@@ -42,13 +45,31 @@ def logistic_by_scipy(X, labels, *, num_classes, l2, **_):
     if num_classes > 2:
         bias = bias - bias.mean()
     info = logistic.Info(
-        objective=-log_proba[rows, labels].mean() + l2 / 2 * (weights**2).sum(),
+        objective=-log_proba[rows, labels] @ shares + l2 / 2 * (weights**2).sum(),
         excess=0.0,
         num_steps=5,
         is_done=False,
         status=Status.OUT_OF_STEPS,
     )
     return logistic.State(weights[free], bias[free]), info
+
+
+def logistic_by_shrinking(X, labels, *, num_classes, l1, l2, weights, max_steps, **_):
+    """Follow the gradient from 0, and shrink every weight after each step: ISTA, to rounding."""
+    free = np.arange(num_classes) >= (num_classes == 2)
+    shares = (weights / weights.sum())[:, None]
+    targets = np.eye(num_classes)[labels]
+    W, b = np.zeros((num_classes, X.shape[1])), np.zeros(num_classes)
+    step = 1 / (np.linalg.norm(X, axis=1).max() ** 2 + 1 + l2)
+    for _ in range(20_000):
+        log_proba = special.log_softmax(X @ W.T + b, axis=1)
+        off = (np.exp(log_proba) - targets) * shares * free
+        moved = W - step * (off.T @ X + l2 * W)
+        W = np.sign(moved) * np.maximum(np.abs(moved) - step * l1, 0)
+        b = b - step * off.sum(axis=0)
+    objective = -(targets * log_proba * shares).sum() + l2 / 2 * (W**2).sum() + l1 * np.abs(W).sum()
+    info = logistic.Info(objective, 0.0, max_steps, False, Status.OUT_OF_STEPS)
+    return logistic.State(W[free], b[free]), info
 
 
 def log_proba_by_scipy(state, X):
@@ -61,6 +82,16 @@ def log_proba_by_scipy(state, X):
 CASES: tuple[Case, ...] = (
     Case("ridge.fit", ridge.fit, (X, y), {"l2": 0.1}, oracle=ridge_by_sklearn),
     Case("ridge.fit wide", ridge.fit, (wide, y[:6]), {"l2": 0.1}, oracle=ridge_by_sklearn),
+    *(
+        Case(
+            f"ridge.fit weighted {label}",
+            ridge.fit,
+            (features, targets),
+            {"l2": 0.1, "weights": weights[: len(targets)]},
+            oracle=ridge_by_sklearn,
+        )
+        for label, features, targets in (("tall", X, y), ("wide", wide, y[:6]))
+    ),
     Case(
         "ridge.predict",
         ridge.predict,
@@ -72,14 +103,28 @@ CASES: tuple[Case, ...] = (
             f"logistic.fit {label}",
             logistic.fit,
             (features, labels),
-            {"l2": 0.1, "atol": -1.0},  # never reached, so that every law sees five steps
+            {"l2": 0.1, "atol": -1.0, **more},  # never reached, so that every law sees five steps
             static={"num_classes": num_classes, "max_steps": 5},
             oracle=logistic_by_scipy,
         )
-        for label, features, labels, num_classes in (
-            ("two classes", X, (codes > 0).astype(np.int32), 2),
-            ("three classes", X, codes, 3),
-            ("wide", wide, of_wide, 3),
+        for label, features, labels, num_classes, more in (
+            ("two classes", X, (codes > 0).astype(np.int32), 2, {}),
+            ("three classes, weighted", X, codes, 3, {"weights": weights}),
+            ("wide", wide, of_wide, 3, {}),
+        )
+    ),
+    *(
+        Case(
+            f"logistic.fit l1, {label}",
+            logistic.fit,
+            (X, labels),
+            {"l1": 0.03, "l2": 0.01, "weights": weights, "atol": -1.0},
+            static={"num_classes": num_classes, "max_steps": 6},
+            oracle=logistic_by_shrinking,
+        )
+        for label, labels, num_classes in (
+            ("two classes", (codes > 0).astype(np.int32), 2),
+            ("three classes", codes, 3),
         )
     ),
     *(
@@ -93,6 +138,11 @@ CASES: tuple[Case, ...] = (
                 lambda s, X: np.exp(log_proba_by_scipy(s, X)),
             ),
             ("predict", logistic.predict, lambda s, X: log_proba_by_scipy(s, X).argmax(axis=1)),
+            (
+                "decision_function",
+                logistic.decision_function,
+                lambda s, X: X @ s.weights.T + s.bias,
+            ),
         )
     ),
 )

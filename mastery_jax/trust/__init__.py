@@ -1,0 +1,4 @@
+"""Trust: why a model answers as it does.
+
+shap  what each feature adds to an answer
+"""

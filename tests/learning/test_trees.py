@@ -1,0 +1,150 @@
+"""Trees: scikit-learn's own splits, missing values, weights that are counts, bad input."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn import datasets
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+from mastery_jax.learning.trees import binning, ensemble, tree_classifier, tree_regressor
+
+rng = np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def double():
+    with jax.enable_x64(True):
+        yield
+
+
+def iris():
+    X, labels = datasets.load_iris(return_X_y=True)
+    return X, labels.astype(np.int32)
+
+
+def fit(X, labels, **hyper):
+    return tree_classifier.fit(X, labels, num_classes=3, **hyper)[0]
+
+
+@pytest.mark.parametrize("criterion", ["gini", "entropy"])
+def test_the_splits_are_those_of_scikit_learn(criterion):
+    """On features of fewer values than bins; ties may be split by another feature, none better."""
+    X, labels = iris()
+    state = fit(X, labels, criterion=criterion)
+    theirs = DecisionTreeClassifier(criterion=criterion, random_state=0).fit(X, labels)
+    trees = ensemble.trim(state.trees)
+    assert trees.child.shape[1] == theirs.tree_.node_count
+    np.testing.assert_array_equal(tree_classifier.predict_proba(state, X), theirs.predict_proba(X))
+    assert np.isclose(state.importances.sum(), 1)
+
+
+def test_regression_splits_are_those_of_scikit_learn():
+    X, y = datasets.load_diabetes(return_X_y=True, scaled=False)
+    state, info = tree_regressor.fit(X, y, max_depth=4, min_samples_leaf=5)
+    theirs = DecisionTreeRegressor(max_depth=4, min_samples_leaf=5, random_state=0).fit(X, y)
+    np.testing.assert_allclose(tree_regressor.predict(state, X), theirs.predict(X), rtol=1e-10)
+    np.testing.assert_allclose(state.importances, theirs.feature_importances_, atol=1e-6)
+    assert info.num_cut == 0
+
+
+def test_a_weight_is_a_count_and_no_weight_is_no_row():
+    X, labels = iris()
+    counts = rng.integers(0, 3, len(X))
+    weighted = fit(X, labels, weights=counts.astype(float))
+    repeated = fit(np.repeat(X, counts, axis=0), np.repeat(labels, counts))
+    for name in ("feature", "threshold", "child", "value", "cover"):
+        one, other = (getattr(ensemble.trim(s.trees), name) for s in (weighted, repeated))
+        np.testing.assert_array_equal(one, other)
+
+
+def test_order_of_rows_and_scale_of_features_do_not_matter():
+    X, labels = iris()
+    order = rng.permutation(len(X))
+    state, other = fit(X, labels), fit(np.exp(X[order]), labels[order])
+    for name in ("feature", "child", "cover", "value", "gain"):
+        np.testing.assert_array_equal(getattr(state.trees, name), getattr(other.trees, name))
+
+
+def test_missing_values_go_where_they_lower_the_impurity():
+    X = np.array([[0.0], [1.0], [2.0], [3.0], [np.nan], [np.nan]])
+    labels = np.array([0, 0, 1, 1, 0, 0], np.int32)
+    state = fit(X, labels)
+    assert state.trees.threshold[0, 0] == 1.5
+    assert bool(state.trees.missing_left[0, 0])
+    np.testing.assert_array_equal(tree_classifier.predict(state, X), labels)
+    held_right = fit(X, labels, missing="right")
+    np.testing.assert_array_equal(tree_classifier.predict(held_right, X), labels)
+    assert not bool(held_right.trees.missing_left[0, 0])
+    theirs = DecisionTreeClassifier(random_state=0).fit(X, labels)
+    assert theirs.tree_.node_count == ensemble.trim(state.trees).child.shape[1]
+
+
+def test_limits_hold_in_every_node():
+    X, labels = iris()
+    trees = fit(X, labels, min_samples_leaf=12.0, min_samples_split=40.0, max_depth=3).trees
+    is_inner = np.asarray(trees.child[0]) != np.arange(trees.child.shape[1])
+    leaves = np.asarray(ensemble.leaves(trees, X))[:, 0]
+    assert np.bincount(leaves)[np.unique(leaves)].min() >= 12
+    assert np.asarray(trees.cover[0])[is_inner].min() >= 40
+    assert trees.depth[0] <= 3
+    cut = tree_classifier.fit(X, labels, num_classes=3, max_leaves=3)
+    assert ensemble.trim(cut[0].trees).child.shape[1] == 5
+    assert cut[1].num_cut > 0
+
+
+def test_bins_hold_equal_weight():
+    X = rng.normal(size=(5000, 2))
+    bins = binning.fit(X, num_bins=17)
+    codes = binning.transform(bins, X)
+    assert np.ptp([np.bincount(column, minlength=16) for column in np.asarray(codes)]) <= 2
+    heavy = np.where(rng.random(5000) < 0.9, 0.0, rng.normal(size=5000))[:, None]
+    edges = np.asarray(binning.fit(heavy, num_bins=17).edges)
+    assert (np.diff(edges[np.isfinite(edges)]) >= 0).all()
+    assert (edges < 0).any()
+    assert (edges > 0).any()
+
+
+@pytest.mark.parametrize("width", ["float32", "float64"])
+def test_an_edge_parts_the_two_values_beside_it(width):
+    near = np.nextafter(np.ones(1, width), 2, dtype=width)
+    column = np.array([1, near[0], -0.0, 0.0, np.inf, -np.inf, 3e38], width)[:, None]
+    codes = np.asarray(binning.transform(binning.fit(column), column))[0]
+    order = np.argsort(column[:, 0], kind="stable")
+    assert (
+        np.diff(codes[order].astype(int)) == (np.diff(np.unique(column)) > 0).sum() * 0 + 1
+    ).sum() == 5
+    assert codes[2] == codes[3]
+
+
+def test_bad_input_is_refused_or_told():
+    X, labels = iris()
+    with pytest.raises(ValueError, match="num_classes is 1, not at least 2"):
+        tree_classifier.fit(X, labels, num_classes=1)
+    with pytest.raises(ValueError, match="max_depth is 0, not at least 1"):
+        fit(X, labels, max_depth=0)
+    with pytest.raises(ValueError, match="num_bins is 300, not 3 to 256"):
+        fit(X, labels, num_bins=300)
+    state = fit(X, labels)
+    with pytest.raises(ValueError, match=r"tree_classifier\.predict"):
+        tree_classifier.predict(state, X[:, :3])
+    for wrong in (labels + 1, labels - 1):
+        assert jnp.isnan(fit(X, wrong).trees.value).all()
+    for weights in (-np.ones(150), np.zeros(150), np.full(150, np.nan)):
+        assert jnp.isnan(fit(X, labels, weights=weights).trees.value).all()
+    y = X[:, 0].copy()
+    y[3] = np.nan
+    assert jnp.isnan(tree_regressor.fit(X, y, max_depth=2)[0].trees.value).all()
+    weights = np.ones(150)
+    weights[3] = 0
+    assert jnp.isfinite(tree_regressor.fit(X, y, weights=weights, max_depth=2)[0].trees.value).all()
+
+
+def test_one_class_one_row_and_a_constant_feature_are_a_leaf():
+    X, labels = iris()
+    for rows, codes in ((X, 0 * labels), (X[:1], labels[:1]), (0 * X, labels)):
+        state = fit(rows, codes)
+        assert ensemble.trim(state.trees).child.shape[1] == 1
+        share = np.bincount(codes, minlength=3) / len(codes)
+        np.testing.assert_allclose(tree_classifier.predict_proba(state, rows[:1])[0], share)
+        assert (state.importances == 0).all()

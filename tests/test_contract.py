@@ -30,6 +30,13 @@ DEAR_ROOMS = {  # modules all of whose cases are dear
     *("bayesian", "bootstrap", "doubly_robust", "glm", "instrument", "learners", "matching"),
     *("propensity", "refutation", "regression", "synthetic", "weighting"),
     *("box_features", "features", "logistic", "markov", "rts", "variational"),
+    *("adaboost", "boosting_classifier", "boosting_regressor", "forest_classifier"),
+    *("forest_regressor", "tree_classifier", "tree_regressor", "binning"),
+    *("dual", "linear_svm", "svm_classifier", "svm_regressor", "knn_classifier", "knn_regressor"),
+    *("bayesian_ridge", "elastic_net", "huber", "linear_regression", "search"),
+    *("dbscan", "gaussian_mixture", "kmeans", "tsne", "kernel_pca", "randomized_svd"),
+    *("kernel", "permutation", "gradient", "tree_interventional", "tree_path_dependent"),
+    *("als", "funk_svd", "implicit_als", "calibration", "classification", "clustering", "ranking"),
     *("diagnostics", "dopri5", "elbo", "event", "health", "laplace", "rodas4", "trust"),
 }
 DEAR = {

@@ -44,7 +44,9 @@ def scan(
     return jax.lax.scan(body, state, (keys, xs), length=num_steps)
 
 
-def until(step: Step, state: Any, *, max_steps: int | jax.Array, **hyper: Any) -> tuple[Any, Any, Any]:
+def until(
+    step: Step, state: Any, *, max_steps: int | jax.Array, **hyper: Any
+) -> tuple[Any, Any, Any]:
     """Apply ``step`` until its info says ``is_done``, at most ``max_steps`` times.
 
     Forward-differentiable only; for reverse mode use ``scan`` or an implicit gradient.

@@ -9,8 +9,8 @@ from mastery_jax.learning import class_weights
 from mastery_jax.learning.linear import (
     bayesian_ridge,
     elastic_net,
-    gradient_descent,
     huber,
+    linear_descent,
     linear_regression,
 )
 from mastery_jax.numerics.optimize import lasso
@@ -23,7 +23,7 @@ X = rng.normal(size=(40, 3)) + np.array([1.0, 0.0, -2.0])
 y = X @ [1.0, -2.0, 0.1] + rng.standard_t(2, size=40)
 WEIGHTED = {"weights": weights}
 MODEL = {"weights": np.array([1.0, -0.5, 2.0]), "bias": np.array(0.3)}
-moving = gradient_descent.State(**MODEL, velocity=np.array([0.1, 0.0, -0.2]))
+moving = linear_descent.State(**MODEL, velocity=np.array([0.1, 0.0, -0.2]))
 believed = bayesian_ridge.State(
     **MODEL,
     cov=np.array([[0.5, 0.1, 0.0], [0.1, 0.4, -0.1], [0.0, -0.1, 0.3]]),
@@ -65,7 +65,7 @@ def descent_by_hand(X, y, *, weights, step_size, momentum, max_steps=1, start=No
         slope = Z.T @ (share * residual)
         velocity = momentum * velocity - step_size * slope
         w = w + velocity
-    state = gradient_descent.State(w, share @ y - share @ X @ w, velocity)
+    state = linear_descent.State(w, share @ y - share @ X @ w, velocity)
     return state, (share @ residual**2 / 2, np.abs(slope).max())
 
 
@@ -179,28 +179,28 @@ CASES: tuple[Case, ...] = (
                 linear_regression.predict,
                 linear_regression.State(**MODEL, rank=np.array(3), condition=np.array(1.0)),
             ),
-            ("gradient_descent", gradient_descent.predict, moving),
+            ("linear_descent", linear_descent.predict, moving),
             ("elastic_net", elastic_net.predict, lasso.State(**MODEL)),
             ("huber", huber.predict, huber.State(**MODEL, scale=np.array(1.0))),
             ("bayesian_ridge", bayesian_ridge.predict, believed),
         )
     ),
     Case(
-        "gradient_descent.init",
-        gradient_descent.init,
+        "linear_descent.init",
+        linear_descent.init,
         (X,),
-        oracle=lambda X: gradient_descent.State(np.zeros(3), 0.0, np.zeros(3)),
+        oracle=lambda X: linear_descent.State(np.zeros(3), 0.0, np.zeros(3)),
     ),
     Case(
-        "gradient_descent.step",
-        gradient_descent.step,
+        "linear_descent.step",
+        linear_descent.step,
         (moving, X, y),
         {"step_size": 0.3, "momentum": 0.5, **WEIGHTED},
         oracle=lambda state, X, y, **given: descent_by_hand(X, y, start=state, **given),
     ),
     Case(
-        "gradient_descent.fit",
-        gradient_descent.fit,
+        "linear_descent.fit",
+        linear_descent.fit,
         (X, y),
         {"step_size": 0.3, "momentum": 0.5, "rtol": -1.0, **WEIGHTED},
         static={"max_steps": 5},

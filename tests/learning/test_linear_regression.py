@@ -9,7 +9,7 @@ import pytest
 from sklearn.datasets import load_diabetes
 
 from mastery_jax.core.status import Status
-from mastery_jax.learning.linear import gradient_descent, linear_regression
+from mastery_jax.learning.linear import linear_descent, linear_regression
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(30, 4)) * [1.0, 2.0, 0.5, 1.0] + 3
@@ -32,7 +32,7 @@ def test_the_published_coefficients_of_diabetes_both_ways(reference):
     np.testing.assert_allclose(state.bias, wanted["intercept"], rtol=1e-12)
     residual = y - linear_regression.predict(state, X)
     np.testing.assert_allclose(1 - residual.var() / y.var(), wanted["r2"], rtol=1e-12)
-    walked, info = gradient_descent.fit(X, y, momentum=0.9, rtol=1e-12)
+    walked, info = linear_descent.fit(X, y, momentum=0.9, rtol=1e-12)
     assert info.status == Status.CONVERGED
     np.testing.assert_allclose(walked.weights, wanted["coef"], rtol=1e-6)
 
@@ -87,15 +87,15 @@ def test_fewer_rows_than_features_leave_the_shortest_weights():
 @pytest.mark.parametrize("momentum", [0.0, 0.7])
 def test_descent_is_its_steps_and_ends_at_the_closed_form(momentum):
     given = {"step_size": 0.2, "momentum": momentum}
-    state = gradient_descent.init(X)
+    state = linear_descent.init(X)
     for _ in range(4):
-        state, seen = gradient_descent.step(state, X, y, **given)
-    whole, info = gradient_descent.fit(X, y, **given, max_steps=4)
+        state, seen = linear_descent.step(state, X, y, **given)
+    whole, info = linear_descent.fit(X, y, **given, max_steps=4)
     np.testing.assert_allclose(whole.weights, state.weights, rtol=1e-9)
     np.testing.assert_allclose(whole.bias, state.bias, rtol=1e-9)
     np.testing.assert_allclose(info.objective, seen.objective, rtol=1e-9)
     assert (info.status, info.num_steps) == (Status.OUT_OF_STEPS, 4)
-    end, info = gradient_descent.fit(X, y, momentum=momentum, rtol=1e-10)
+    end, info = linear_descent.fit(X, y, momentum=momentum, rtol=1e-10)
     assert info.status == Status.CONVERGED
     exact = linear_regression.fit(X, y)
     np.testing.assert_allclose(end.weights, exact.weights, rtol=1e-7, atol=1e-8)
@@ -106,22 +106,22 @@ def test_the_error_along_an_axis_shrinks_as_the_theory_says():
     axes = np.linalg.qr(rng.normal(size=(40, 2)) - 0.0)[0]
     axes = np.linalg.qr(axes - axes.mean(axis=0))[0] * np.sqrt(40 * np.array([1.0, 0.25]))
     target = axes @ [1.0, 1.0]
-    state = gradient_descent.init(axes)
+    state = linear_descent.init(axes)
     for _ in range(3):
-        state, _ = gradient_descent.step(state, axes, target, step_size=0.8)
+        state, _ = linear_descent.step(state, axes, target, step_size=0.8)
     np.testing.assert_allclose(1 - state.weights, [(1 - 0.8) ** 3, (1 - 0.2) ** 3], rtol=1e-10)
 
 
 def test_a_step_past_two_over_the_curvature_diverges():
     share = np.cov(X.T, bias=True)
     limit = 2 / np.linalg.eigvalsh(share)[-1]
-    over, below = (gradient_descent.fit(X, y, step_size=f * limit)[1] for f in (1.05, 0.95))
+    over, below = (linear_descent.fit(X, y, step_size=f * limit)[1] for f in (1.05, 0.95))
     assert (over.status, below.status) == (Status.DIVERGED, Status.CONVERGED)
 
 
 @pytest.mark.parametrize("hyper", [{"step_size": 0.0}, {"momentum": 1.0}, {"momentum": -0.1}])
 def test_steps_that_make_no_sense_are_bad_input(hyper):
-    state, info = gradient_descent.fit(X, y, **hyper)
+    state, info = linear_descent.fit(X, y, **hyper)
     assert info.status == Status.BAD_INPUT
     assert jnp.isnan(state.weights).all()
 
@@ -130,6 +130,6 @@ def test_data_that_are_not_finite():
     spoiled = X.copy()
     spoiled[2, 1] = np.nan
     assert jnp.isnan(linear_regression.fit(spoiled, y).weights).all()
-    assert gradient_descent.fit(spoiled, y)[1].status == Status.NOT_FINITE
+    assert linear_descent.fit(spoiled, y)[1].status == Status.NOT_FINITE
     with pytest.raises(ValueError, match=r"linear_regression\.predict: X is float64\[30,3\]"):
         linear_regression.predict(linear_regression.fit(X, y), X[:, :3])

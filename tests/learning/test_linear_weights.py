@@ -8,8 +8,8 @@ import pytest
 from mastery_jax.learning.linear import (
     bayesian_ridge,
     elastic_net,
-    gradient_descent,
     huber,
+    linear_descent,
     linear_regression,
     logistic,
     ridge,
@@ -43,7 +43,7 @@ MODELS = {
     "ridge": (ridge.fit, X, y, {"l2": 0.1}),
     "ridge wide": (ridge.fit, WIDE, y, {"l2": 0.1}),
     "linear": (first(linear_regression.fit), X, y, {}),
-    "descent": (first(gradient_descent.fit), X, y, {"rtol": 1e-12, "momentum": 0.8}),
+    "descent": (first(linear_descent.fit), X, y, {"rtol": 1e-12, "momentum": 0.8}),
     "net": (first(elastic_net.fit), X, y, {"l1": 0.1, "l2": 0.05, "rtol": 1e-14}),
     "huber": (first(huber.fit), X, y, {"l2": 0.1, "gtol": 1e-11}),
     "bayes": (first(bayesian_ridge.fit), X, y, {"rtol": 1e-12}),

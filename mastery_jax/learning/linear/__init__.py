@@ -1,7 +1,7 @@
 """Models that are linear in the features.
 
 linear_regression least squares by QR, with its rank
-gradient_descent  the same optimum step by step, in the open
+linear_descent    the same optimum step by step, in the open
 ridge             least squares with a quadratic penalty, in closed form
 elastic_net       absolute and quadratic penalties: the LASSO, and its path
 huber             squares near, absolute values far: outliers pull with a bounded force

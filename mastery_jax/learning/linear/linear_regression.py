@@ -5,7 +5,7 @@
 
 with means weighted by s. Centering takes the bias out before the factorization, so that an offset
 of the features costs no digits there. Where features are dependent, the shortest w is taken, and
-``rank`` says so. ``gradient_descent`` finds the same w step by step.
+``rank`` says so. ``linear_descent`` finds the same w step by step.
 
 Source: Gauss (1809), *Theoria Motus*, section 182; Golub & Van Loan (2013), *Matrix Computations*,
 sections 5.3.2, 5.5 (rank) and 6.1 (weights).

@@ -36,7 +36,18 @@ DEAR_ROOMS = {  # modules all of whose cases are dear
     *("bayesian_ridge", "elastic_net", "huber", "linear_regression", "search"),
     *("dbscan", "gaussian_mixture", "kmeans", "tsne", "kernel_pca", "randomized_svd"),
     *("kernel", "permutation", "gradient", "tree_interventional", "tree_path_dependent"),
-    *("als", "funk_svd", "implicit_als", "calibration", "classification", "clustering", "ranking"),
+    *(
+        "curves",
+        "halving",
+        "nested",
+        "als",
+        "funk_svd",
+        "implicit_als",
+        "calibration",
+        "classification",
+        "clustering",
+        "ranking",
+    ),
     *("diagnostics", "dopri5", "elbo", "event", "health", "laplace", "rodas4", "trust"),
 }
 DEAR = {

@@ -30,7 +30,7 @@ from tests.pages import DOCS, FENCE, ROOMS, ROOT, TEXTS, name_of
 LONG = (  # half a minute each
     *("bayesopt", "causal", "choosing", "inference", "mcmc", "nonlinear_filtering"),
     *("clustering", "components", "linear", "probability", "quadrature", "regression", "shap"),
-    *("svm", "trees"),
+    *("selection", "sklearn", "svm", "trees"),
 )
 INLINE = re.compile(r"(?<!`)`(mastery [^`]+)`(?!`)")
 SHOWN = "# -> "

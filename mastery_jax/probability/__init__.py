@@ -17,5 +17,5 @@ maximum_likelihood   the likeliest parameters, and their standard errors
 flows                bijections with a tractable Jacobian, and the densities they carry
 gaussian_process     distributions over functions, and what they say after some values were seen
 bayesian_quadrature  the belief about an integral that a few values of the integrand leave
-metrics              how good predictions are: of classes, rankings, numbers, probabilities, clusters
+metrics              how good predictions are: classes, rankings, numbers, probabilities
 """

@@ -95,9 +95,10 @@ def fit(
         ValueError: a static number outside its range; shapes that disagree.
 
     Example:
+        >>> import jax.numpy as jnp
         >>> X, y = jnp.arange(20.0)[:, None], jnp.arange(20.0) // 10
         >>> state, _ = fit(jax.random.key(0), X, y, num_trees=10)
-        >>> predict(state, jnp.array([[3.0], [16.0]]))
+        >>> jnp.abs(predict(state, jnp.array([[3.0], [16.0]]))).round(5)
         Array([0., 1.], dtype=float32)
     """
     where, (n, d) = "forest_regressor.fit", X.shape

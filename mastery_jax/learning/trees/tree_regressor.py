@@ -71,6 +71,7 @@ def fit(
         ValueError: a static number outside its range; shapes that disagree.
 
     Example:
+        >>> import jax.numpy as jnp
         >>> X, y = jnp.array([[0.0], [1.0], [2.0], [3.0]]), jnp.array([1.0, 1.0, 5.0, 6.0])
         >>> state, _ = fit(X, y, max_depth=1)
         >>> state.trees.threshold[0, 0], predict(state, X)

@@ -105,6 +105,17 @@ def test_bins_hold_equal_weight():
     assert (edges > 0).any()
 
 
+def test_only_rows_with_weight_are_sampled():
+    """Every fourth row counts, and as many are looked at: none of the others may stand for them."""
+    X = rng.normal(size=(4000, 2))
+    counts = (np.arange(4000) % 4 == 3).astype(float)
+    sampled = binning.fit(X, weights=counts, num_bins=17, max_rows=1000)
+    alone = binning.fit(X[3::4], num_bins=17)
+    np.testing.assert_array_equal(sampled.edges, alone.edges)
+    fewer = binning.fit(X, weights=counts, num_bins=17, max_rows=300)
+    np.testing.assert_array_equal(fewer.edges, binning.fit(X[3::16], num_bins=17).edges)
+
+
 @pytest.mark.parametrize("width", ["float32", "float64"])
 def test_an_edge_parts_the_two_values_beside_it(width):
     near = np.nextafter(np.ones(1, width), 2, dtype=width)

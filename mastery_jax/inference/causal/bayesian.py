@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int, Key
 
+from mastery_jax.core import partials
 from mastery_jax.core.check import Scalar, checked
 from mastery_jax.core.status import Status
 from mastery_jax.inference.causal import effect
@@ -110,7 +111,7 @@ def estimate(
     return _summary(draws, level), Info(status, draws)
 
 
-@effect.takes_partial("mean")
+@partials.takes("mean")
 @partial(jax.jit, static_argnames=("is_population",))
 @checked
 def average(

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int, Key
 
+from mastery_jax.core import partials
 from mastery_jax.core.check import Scalar, checked
 from mastery_jax.core.status import Status
 from mastery_jax.inference.causal import effect
@@ -40,7 +41,7 @@ class Info(NamedTuple):
     replicates: Float[Array, "replicates *shape"]
 
 
-@effect.takes_partial("statistic")
+@partials.takes("statistic")
 @partial(jax.jit, static_argnames=("num_replicates", "kind", "lanes"))
 @checked
 def estimate(

@@ -13,15 +13,13 @@ Bootstrap and Other Resampling Plans*, section 6.1; Stefanski & Boos (2002), *Am
 (stacked equations).
 """
 
-import functools
 import typing
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import ndtri
-from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Int
 
 from mastery_jax.core.check import Scalar
@@ -29,7 +27,6 @@ from mastery_jax.core.status import Status
 
 __all__ = [
     "Arms",
-    "Bound",
     "Dose",
     "Effect",
     "Info",
@@ -42,10 +39,7 @@ __all__ = [
     "from_weights",
     "insist",
     "sizes",
-    "takes_partial",
 ]
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 Treatment = Int[Array, " n"] | Bool[Array, " n"]
 """1 or True for a row that was treated, 0 or False for another."""
@@ -84,17 +78,6 @@ class Info(NamedTuple):
     ess: Float[Array, "2"]  # effective sample sizes (Σ w)² / Σ w² of control and treated
     influence: Float[Array, " n"]  # ψ, unit of y; of mean 0 under the weights
     overlap: Overlap | None  # None where no probability of treatment is used
-
-
-class Bound(NamedTuple):
-    """A function with options that are not traced; equal ones share a program."""
-
-    function: Callable[..., Any]
-    options: tuple[tuple[str, Any], ...]
-
-    def __call__(self, *args: Any, **traced: Any) -> Any:
-        """Call it with these options."""
-        return self.function(*args, **{**traced, **dict(self.options)})
 
 
 class Arms(NamedTuple):
@@ -175,43 +158,3 @@ def insist(where: str, name: str, value: Any, options: Any) -> None:
     known = typing.get_args(options)
     if value not in known:
         raise ValueError(f"{where}: {name} is {value!r}, not one of {', '.join(known)}")
-
-
-def takes_partial(name: str) -> Callable[[F], F]:
-    """Let a compiled function take a Partial whose keywords may choose: strings, switches, sizes.
-
-    ``jax.jit`` traces every keyword of a Partial, and cannot trace a choice. So strings, booleans
-    and integers are bound to the function, and two Partials of equal choices share a program.
-
-    Raises:
-        ValueError: from the decorated function, where ``name`` is not a Partial.
-    """
-
-    def decorate(fn: F) -> F:
-        compiled: Any = fn
-        where = f"{fn.__module__.rpartition('.')[2]}.{fn.__name__}"
-
-        def through(method: Callable[..., Any]) -> Any:
-            @functools.wraps(method)
-            def call(*args: Any, **given: Any) -> Any:
-                held = _bound(where, name, given.get(name))
-                return method(*args, **{**given, name: held})
-
-            return call
-
-        call = through(compiled)
-        call.lower, call.trace = through(compiled.lower), through(compiled.trace)
-        return call
-
-    return decorate
-
-
-def _bound(where: str, name: str, value: Any) -> Partial:
-    if not isinstance(value, Partial):
-        shown = getattr(value, "__name__", type(value).__name__)
-        raise ValueError(f"{where}: {name} is {shown}, not a jax.tree_util.Partial: Partial(f)")
-    fixed = {key: each for key, each in value.keywords.items() if isinstance(each, str | int)}
-    if not fixed:
-        return value
-    traced = {key: each for key, each in value.keywords.items() if key not in fixed}
-    return Partial(Bound(value.func, tuple(sorted(fixed.items()))), *value.args, **traced)

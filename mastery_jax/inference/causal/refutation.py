@@ -26,6 +26,7 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int, Key
 
+from mastery_jax.core import partials
 from mastery_jax.core.check import Scalar, checked
 from mastery_jax.inference.causal import effect
 from mastery_jax.inference.causal.effect import Effect
@@ -45,7 +46,7 @@ class Refutation(NamedTuple):
     # replicates is as far from their median as the original
 
 
-@effect.takes_partial("estimator")
+@partials.takes("estimator")
 @partial(jax.jit, static_argnames=("num_replicates", "lanes"))
 @checked
 def placebo(
@@ -91,7 +92,7 @@ def placebo(
     return _judge(original, found, p_value)
 
 
-@effect.takes_partial("estimator")
+@partials.takes("estimator")
 @partial(jax.jit, static_argnames=("num_replicates", "lanes"))
 @checked
 def random_common_cause(
@@ -134,7 +135,7 @@ def random_common_cause(
     return _judge(original, found, _rarity(original.estimate, found))
 
 
-@effect.takes_partial("estimator")
+@partials.takes("estimator")
 @partial(jax.jit, static_argnames=("num_replicates", "lanes"))
 @checked
 def subset(

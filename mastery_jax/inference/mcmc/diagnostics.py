@@ -30,6 +30,7 @@ import jax.numpy as jnp
 from jax.scipy.special import ndtri
 from jaxtyping import Array, Float
 
+from mastery_jax.core import ordering
 from mastery_jax.core.check import Scalar, checked
 from mastery_jax.inference import vector
 
@@ -74,7 +75,7 @@ def rhat(draws: Draws) -> Summary:
 
     def one(x: Array) -> Array:
         halves = _split(x)
-        folded = jnp.abs(halves - _quantile(_sort(halves), 0.5))
+        folded = jnp.abs(halves - _quantile(ordering.sort(halves.ravel())[0], 0.5))
         # Of two values that are as frequent, all are as far from the median.
         return jnp.fmax(_plain_rhat(_scores(halves)), _plain_rhat(_scores(folded)))
 
@@ -168,18 +169,6 @@ def _split(x: Array) -> Array:
     return jnp.concatenate([x[:, :half], x[:, -half:]])
 
 
-def _sort(x: Array) -> Array:
-    """Sort all numbers of ``x``, as the integers of the same order: XLA sorts those faster."""
-    bits = jnp.finfo(x.dtype).bits
-
-    def mirrored(i: Array) -> Array:  # negative floats fall as their bits rise; its own inverse
-        return i ^ ((i >> (bits - 1)) & jnp.iinfo(i.dtype).max)
-
-    as_integers = jax.lax.bitcast_convert_type(x.ravel(), jnp.dtype(f"int{bits}"))
-    in_order = jnp.sort(mirrored(as_integers))
-    return jax.lax.bitcast_convert_type(mirrored(in_order), x.dtype)
-
-
 def _quantile(in_order: Array, prob: float) -> Array:
     """Interpolate between the sorted numbers (type 7 of Hyndman & Fan)."""
     place = prob * (in_order.size - 1)
@@ -189,7 +178,7 @@ def _quantile(in_order: Array, prob: float) -> Array:
 
 def _scores(x: Array) -> Array:
     """Return the normal scores of the ranks in all of ``x``; equal numbers share their rank."""
-    in_order = _sort(x)
+    (in_order,) = ordering.sort(x.ravel())
     below = jnp.searchsorted(in_order, x, side="left")
     not_above = jnp.searchsorted(in_order, x, side="right")
     # Both tails by the lower one: 1 − p keeps few digits in single precision.
@@ -245,7 +234,7 @@ def _of_mean(x: Array) -> Array:
 
 
 def _tail(x: Array) -> Array:
-    in_order = _sort(x)
+    (in_order,) = ordering.sort(x.ravel())
     sizes = [
         _effective(_split((x <= _quantile(in_order, prob)).astype(x.dtype)))
         for prob in (0.05, 0.95)

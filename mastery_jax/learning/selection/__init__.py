@@ -7,5 +7,4 @@ halving     the same by rounds: the better part of the candidates go on, with mo
 nested      what a search itself is worth on rows that it has not seen
 curves      scores by the number of rows, and by one hyperparameter
 evaluation  one fit and its two scores, for every candidate and every fold
-partials    functions that are handed on, with options that jax cannot trace
 """

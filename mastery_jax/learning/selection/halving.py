@@ -19,8 +19,9 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int, Key
 
+from mastery_jax.core import partials
 from mastery_jax.core.check import checked
-from mastery_jax.learning.selection import evaluation, partials
+from mastery_jax.learning.selection import evaluation
 from mastery_jax.learning.selection.evaluation import Best, Hyper, Method, Strategy
 from mastery_jax.learning.selection.splits import Folds
 

@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Int
 from mastery_jax.core import loop
 from mastery_jax.learning.trees import (
     binning,
+    ensemble,
     forest,
     grower,
     histograms,
@@ -44,7 +45,7 @@ class Pace(NamedTuple):
 class Boosted(NamedTuple):
     """Trees in the order of their rounds, a round's outputs side by side."""
 
-    trees: Trees  # zeros after the best round
+    trees: Trees  # after the best round leaves of value 0
     bias: Float[Array, " outputs"]
     loss: Float[Array, " rounds"]  # mean over the rows that trees were grown on
     held_out_loss: Float[Array, " rounds"] | None
@@ -126,7 +127,7 @@ def boost(
         plan: Sizes and branches. Static.
         num_rounds: Static.
         is_held_out: Rows that no tree is grown on, and whose loss decides when to stop; None
-            where it does not.
+            where it does not. The bias is NaN where there is no such row.
         patience: Rounds without a lower held-out loss before it stops. Static.
     """
     weights = jnp.ones(len(X), X.dtype) if weights is None else weights.astype(X.dtype)
@@ -167,8 +168,10 @@ def boost(
         lambda leaf: leaf.reshape(math.prod(leaf.shape[:2]), *leaf.shape[2:]), trees
     )
     if is_held_out is not None:
-        is_kept = jnp.repeat(rounds <= carry.best_round, len(bias))
-        trees = trees._replace(value=jnp.where(is_kept[:, None, None], trees.value, 0))
+        trees = ensemble.keep(trees, jnp.repeat(rounds <= carry.best_round, len(bias)))
+        # Rows that decide nothing, because there are none, must not pass for a choice.
+        has_judges = (jnp.where(is_held_out, weights, 0) > 0).any()
+        bias = jnp.where(has_judges, bias, jnp.nan)
     return Boosted(trees, bias, mean, other, carry.best_round + 1, num_cut.sum())
 
 

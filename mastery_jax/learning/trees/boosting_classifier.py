@@ -88,10 +88,10 @@ def fit(
         min_gain: Decrease of the loss by a split, at least, in nats times weight.
         subsample: Share of the rows drawn for each round, in (0, 1]; all where None.
         is_held_out: Rows that no tree is grown on, and whose loss decides when to stop; None
-            where all rounds are wanted.
+            where all rounds are wanted. The bias is NaN where it marks no row.
         patience: Rounds without a lower held-out loss before it stops. Static.
         missing: ``learned`` tries missing values on both sides of a threshold; ``right`` holds them
-            larger than any number, and takes less time. Static.
+            larger than any number. Static.
 
     Returns:
         The trees up to the best round, and how it went. NaN throughout where labels or weights have

@@ -21,7 +21,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt32
 from mastery_jax.core import loop
 from mastery_jax.core.check import checked
 
-__all__ = ["Trees", "evaluate", "leaves", "trim"]
+__all__ = ["Trees", "evaluate", "keep", "leaves", "trim"]
 
 
 class Trees(NamedTuple):
@@ -58,10 +58,7 @@ def evaluate(trees: Trees, X: Float[Array, "n d"]) -> Float[Array, "n outputs"]:
     flat, starts = _flat(X)
 
     def add(total: Array, tree: Trees) -> tuple[Array, None]:
-        node = _walk(tree, flat, starts)
-        return total + tree.value.at[node].get(
-            mode="promise_in_bounds", wrap_negative_indices=False
-        ), None
+        return total + _take(tree.value, _walk(tree, flat, starts)), None
 
     zeros = jnp.zeros((len(X), trees.value.shape[2]), trees.value.dtype)
     return loop.scan(add, zeros, trees)[0]
@@ -73,6 +70,26 @@ def leaves(trees: Trees, X: Float[Array, "n d"]) -> Int[Array, "n trees"]:
     """Return the leaf of every tree that every row falls into. O(n trees depth)."""
     flat, starts = _flat(X)
     return jax.lax.map(lambda tree: _walk(tree, flat, starts), trees).T
+
+
+def keep(trees: Trees, is_kept: Array) -> Trees:
+    """Return the trees, those that are not kept as a leaf of value 0. O(trees nodes).
+
+    Args:
+        trees: At least one node each.
+        is_kept: (trees,) booleans.
+    """
+    num_nodes = trees.child.shape[1]
+    leaf = jax.tree.map(jnp.zeros_like, trees)._replace(
+        threshold=jnp.full_like(trees.threshold, jnp.inf),
+        missing_left=jnp.ones_like(trees.missing_left),
+        child=jnp.broadcast_to(jnp.arange(num_nodes, dtype=jnp.int32), trees.child.shape),
+    )
+
+    def one(kept: Array, gone: Array) -> Array:
+        return jnp.where(is_kept.reshape(-1, *[1] * (kept.ndim - 1)), kept, gone)
+
+    return jax.tree.map(one, trees, leaf)
 
 
 def trim(trees: Trees) -> Trees:
@@ -90,26 +107,26 @@ def _flat(X: Array) -> tuple[Array, Array]:
     return X.reshape(-1), jnp.arange(len(X), dtype=jnp.int32) * X.shape[1]
 
 
+def _take(array: Array, index: Array) -> Array:
+    return array.at[index].get(mode="promise_in_bounds", wrap_negative_indices=False)
+
+
 def _walk(tree: Trees, flat: Array, starts: Array) -> Array:
     """Return the leaf of every row in one tree."""
-
-    def take(array: Array, index: Array) -> Array:
-        return array.at[index].get(mode="promise_in_bounds", wrap_negative_indices=False)
-
     # A walk is bound by what it reads: two small numbers in one are read once.
     both = 2 * tree.feature + tree.missing_left.astype(jnp.int32)
 
     def step(node: Array) -> tuple[Array, _Walk]:
-        word = take(both, node)
-        x = take(flat, starts + (word >> 1))
-        is_left = x <= take(tree.threshold, node)
+        word = _take(both, node)
+        x = _take(flat, starts + (word >> 1))
+        is_left = x <= _take(tree.threshold, node)
         if tree.left_set.shape[1]:
             code = jnp.where(jnp.isnan(x), -1, x).astype(jnp.int32)
             words = tree.left_set.at[node, code >> 5].get(mode="fill", fill_value=0)
             is_in = (code >= 0) & (((words >> (code & 31).astype(words.dtype)) & 1) == 1)
-            is_left |= jnp.isnan(take(tree.threshold, node)) & is_in
+            is_left |= jnp.isnan(_take(tree.threshold, node)) & is_in
         is_left |= jnp.isnan(x) & ((word & 1) == 1)
-        return take(tree.child, node) + (~is_left).astype(jnp.int32), _Walk(jnp.bool_(False))
+        return _take(tree.child, node) + (~is_left).astype(jnp.int32), _Walk(jnp.bool_(False))
 
     root = jnp.zeros(len(starts), jnp.int32)
     return loop.until(step, root, max_steps=tree.depth)[0]

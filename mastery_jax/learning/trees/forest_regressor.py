@@ -85,7 +85,7 @@ def fit(
         random_thresholds: Draw one threshold for each feature, or search them all. Static.
         out_of_bag: Follow the rows that a tree was not grown on. Static.
         missing: ``learned`` tries missing values on both sides of a threshold; ``right`` holds them
-            larger than any number, and takes less time. Static.
+            larger than any number. Static.
         mesh: Devices that share the trees, whatever their number; none: where the caller runs.
 
     Returns:

@@ -2,7 +2,7 @@
 
 Each step takes the oldest nodes of the queue, adds up the histograms of them all in one pass over
 the rows, splits each at its best threshold and puts its children at the end. How many nodes a step
-takes decides what it costs and not what grows; a long queue is worked off by a wider program.
+takes decides what it costs; a long queue is worked off by a wider program.
 
 Source: Breiman, Friedman, Olshen & Stone (1984), *Classification and Regression Trees*, section
 2.4; a level of nodes by one pass: Mehta, Agrawal & Rissanen (1996), *SLIQ*, section 3.

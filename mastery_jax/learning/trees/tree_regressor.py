@@ -62,7 +62,7 @@ def fit(
         min_samples_leaf: Weight of a leaf, at least.
         min_gain: Decrease of a split node's squared error, at least, in units of weight times y².
         missing: ``learned`` tries missing values on both sides of a threshold; ``right`` holds them
-            larger than any number, and takes less time. Static.
+            larger than any number. Static.
 
     Returns:
         The tree, and what was left out. NaN throughout where targets or weights have no meaning.

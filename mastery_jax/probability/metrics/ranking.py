@@ -25,6 +25,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from mastery_jax.core import ordering
 from mastery_jax.core.check import checked
 from mastery_jax.probability.metrics import rows
 
@@ -36,7 +37,6 @@ __all__ = [
     "roc_auc",
     "roc_auc_one_vs_rest",
     "roc_curve",
-    "sort_order",
 ]
 
 Weights = Float[Array, " n"] | None
@@ -210,26 +210,12 @@ def average_precision(
     return (gained * precision).sum() / found.positive[-1]
 
 
-def sort_order(values: Array) -> Array:
-    """Return the indices that sort floats in ascending order, equal ones as they came. O(n log n).
-
-    −0 equals 0, and a NaN is last or first by its sign.
-    """
-    bits = jax.lax.bitcast_convert_type(
-        jnp.where(values == 0, 0, values), jnp.dtype(f"int{8 * values.dtype.itemsize}")
-    )
-    # The bits of floats ascend with the floats where the sign is +, and descend where it is −.
-    ranks = jnp.where(bits < 0, bits ^ jnp.iinfo(bits.dtype).max, bits)
-    index = jnp.arange(len(values), dtype=jnp.int32)
-    return jax.lax.sort((ranks, index), num_keys=1, is_stable=True)[1]
-
-
 def _cumulate(scores: Array, labels: Array, weights: Array | None) -> _Cumulated:
     weights = rows.weigh(weights, len(labels), scores.dtype)
     is_bad = jnp.isnan(scores) | ((labels != 0) & (labels != 1))
     weights = jnp.where((is_bad & (weights != 0)).any(), jnp.nan, weights)
     scores = jnp.where(weights == 0, -jnp.inf, scores)
-    order = sort_order(-scores)
+    order = ordering.order(-scores)
     thresholds, weights, is_positive = scores[order], weights[order], labels[order] == 1
     is_last = jnp.append(thresholds[1:] != thresholds[:-1], True)
     index = jnp.arange(len(scores))

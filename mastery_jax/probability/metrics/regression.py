@@ -18,9 +18,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from mastery_jax.core import ordering
 from mastery_jax.core.check import Scalar, checked
 from mastery_jax.probability.metrics import rows
-from mastery_jax.probability.metrics.ranking import sort_order
 
 __all__ = [
     "explained_variance",
@@ -105,7 +105,7 @@ def median_absolute_error(
     """
     weights = rows.weigh(weights, len(y), y.dtype)
     errors = jnp.where(weights == 0, jnp.inf, jnp.abs(y - predictions))
-    order = sort_order(errors)
+    order = ordering.order(errors)
     below = jnp.cumsum(weights[order])
     half = below[-1] / 2
     # Of the ascending errors: the first that has half of the weight at or below it, and more.

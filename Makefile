@@ -1,6 +1,6 @@
 # From a fresh clone: `make demo` does the main job, `make test` checks everything.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full test-cov lint oracles posteriors effects serve bench clean
+.PHONY: help demo test test-full test-cov lint oracles posteriors effects accuracies serve bench clean
 
 # The first of these that runs and is 3.11 to 3.13; set PYTHON to choose another.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
@@ -50,6 +50,9 @@ posteriors: $(VENV)/.dev  ## draw twelve published posteriors (MASTERY_DATA), wr
 
 effects: $(VENV)/.dev  ## estimate published effects (MASTERY_DATA), write docs/EFFECTS.md
 	$(BIN)/python -m tests.effects
+
+accuracies: $(VENV)/.dev  ## fit every classifier on published splits (MASTERY_DATA), write docs/ACCURACY.md
+	$(BIN)/python -m tests.accuracies
 
 serve: $(VENV)/.run  ## serve the models in $(MODELS)
 	$(BIN)/mastery serve --models $(MODELS)

@@ -1,4 +1,4 @@
-"""What experiments that learn by gradients share: a network, its optimizer, scaling, the step."""
+"""What experiments share: scaling, a fit in one go, or a network, its optimizer and the step."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
@@ -14,8 +14,13 @@ from mastery_jax.workflow.errors import ConfigError
 
 __all__ = [
     "BatchSize",
+    "Count",
+    "Depth",
+    "Fitted",
     "Init",
+    "Leaf",
     "Mlp",
+    "OneGo",
     "Optimizer",
     "State",
     "Step",
@@ -23,10 +28,14 @@ __all__ = [
     "by_gradient",
     "by_mlp",
     "check_steps",
+    "ended",
     "in_one_go",
     "standardize",
 ]
 
+Count = Annotated[int, Meta(ge=1)]
+Depth = Annotated[int, Meta(ge=1, description="most steps from the root to a leaf")]
+Leaf = Annotated[float, Meta(ge=1, description="rows that a leaf has at least")]
 BatchSize = Annotated[int, Meta(ge=1, description="rows drawn, with replacement, for each step")]
 Widths = Annotated[
     tuple[Annotated[int, Meta(ge=1)], ...], Meta(description="units of each hidden layer")
@@ -54,6 +63,10 @@ class Mlp(
     ] = None
 
 
+class OneGo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
+    """A model that is fitted while it is made, and takes no steps."""
+
+
 class State(NamedTuple):
     """A model, and the units in which it sees the data."""
 
@@ -61,6 +74,7 @@ class State(NamedTuple):
     model: Any
 
 
+Fitted = tuple[Any, dict[str, jax.Array]]  # a model, and scalars that its fit says of itself
 Init = Callable[[Any, Any], State]  # (key, data) -> state
 Step = Callable[[Any, State, Any], tuple[State, dict[str, jax.Array]]]  # (key, state, data)
 
@@ -70,14 +84,14 @@ def standardize(scaling: dict[str, jax.Array], X: jax.Array) -> jax.Array:
     return (X - scaling["center"][None, :]) / scaling["scale"][None, :]
 
 
-def check_steps(config: Any, closed_form: type[Struct] | None = None) -> None:
+def check_steps(config: Any) -> None:
     """Insist that a model fitted in one go takes no steps, and that every other takes some.
 
     Raises:
         ConfigError: ``num_steps`` does not go with ``model.kind``.
     """
     kind = config.model.__struct_config__.tag
-    if closed_form and isinstance(config.model, closed_form):
+    if isinstance(config.model, OneGo):
         if config.num_steps:
             raise ConfigError(
                 f"num_steps: {config.num_steps} with model.kind {kind}, which is fitted in one "
@@ -89,18 +103,26 @@ def check_steps(config: Any, closed_form: type[Struct] | None = None) -> None:
         )
 
 
-def in_one_go(fit: Callable[[dict[str, jax.Array], Any], Any]) -> tuple[Init, Step]:
+def in_one_go(
+    fit: Callable[[Any, dict[str, jax.Array], Any], Fitted],
+) -> tuple[Init, Step]:
     """Return the ``init`` and ``step`` of a model that is fitted while it is made.
 
     Args:
-        fit: ``fit(scaling, rows) -> model``.
+        fit: ``fit(key, scaling, rows)``; what it returns is the state's model.
     """
 
-    def init(_, data: Any) -> State:
+    def init(key: Any, data: Any) -> State:
         scaling = _scaling(data)
-        return State(scaling=scaling, model=fit(scaling, data["train"]))
+        return State(scaling=scaling, model=fit(key, scaling, data["train"]))
 
     return init, lambda _, state, __: (state, {})
+
+
+def ended(info: Any) -> dict[str, jax.Array]:
+    """Say whether a fit has converged, and how many steps it took, of its slowest part."""
+    dtype = jax.dtypes.canonicalize_dtype(float)
+    return {"is_converged": info.is_done.astype(dtype), "fit_steps": info.num_steps.max()}
 
 
 def by_gradient(

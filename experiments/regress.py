@@ -1,13 +1,13 @@
-"""How much of it? A number for each row, by ridge regression or a multilayer perceptron."""
+"""How much of it? A number for each row, by any regressor, or a multilayer perceptron."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Any
 
 import jax
-from msgspec import Meta, Struct
 
 from experiments.blocks import (
     BatchSize,
+    Fitted,
     Init,
     Mlp,
     Optimizer,
@@ -18,43 +18,59 @@ from experiments.blocks import (
     in_one_go,
     standardize,
 )
-from mastery_jax.learning.linear import ridge
+from experiments.regressors import (
+    BayesianRidge,
+    Boosting,
+    ElasticNet,
+    Forest,
+    Huber,
+    Knn,
+    LinearRegression,
+    Regressor,
+    Ridge,
+    Svm,
+    Tree,
+)
 from mastery_jax.probability.metrics import regression
 from mastery_jax.workflow.data import Regression
 from mastery_jax.workflow.experiment import Experiment, RunConfig, Spec
 
-__all__ = ["Config", "Ridge", "build", "check"]
+__all__ = ["Config", "build", "check"]
 
 Rows = dict[str, jax.Array]
 Scores = Callable[[State, jax.Array], jax.Array]  # (state, X) -> y in units of its spread
-
-
-class Ridge(
-    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="ridge"
-):
-    """Ridge regression, in closed form in ``init``."""
-
-    l2: Annotated[float, Meta(gt=0, description="penalty on the squared weights, per row")] = 1e-3
 
 
 class Config(RunConfig, frozen=True, kw_only=True):
     """One regression on one set of rows."""
 
     data: Regression
-    model: Ridge | Mlp = Ridge()
+    model: (
+        BayesianRidge
+        | Boosting
+        | ElasticNet
+        | Forest
+        | Huber
+        | Knn
+        | LinearRegression
+        | Mlp
+        | Ridge
+        | Svm
+        | Tree
+    ) = Ridge()
     optimizer: Optimizer = Optimizer()
     batch_size: BatchSize = 128
 
 
 def check(config: Config) -> None:
     """Refuse a number of steps that does not go with the model."""
-    check_steps(config, Ridge)
+    check_steps(config)
 
 
 def build(config: Config, spec: Spec) -> Experiment:
     """Write the experiment as pure functions of (key, state, data)."""
-    if isinstance(config.model, Ridge):
-        init, step, scores = _ridge(config.model.l2)
+    if isinstance(config.model, Regressor):
+        init, step, scores = _in_one_go(config.model)
     else:
         init, step, scores = _mlp(config, spec)
 
@@ -67,6 +83,8 @@ def build(config: Config, spec: Spec) -> Experiment:
             predictions, y = expected(state, data[part]["X"]), data[part]["y"]
             found[f"{part}_rmse"] = regression.rmse(predictions, y)  # unit of y
             found[f"{part}_r2"] = regression.r2(predictions, y)
+        if isinstance(config.model, Regressor):
+            found |= state.model[1]
         return found
 
     return Experiment(
@@ -82,13 +100,12 @@ def _standard(scaling: Rows, y: jax.Array) -> jax.Array:
     return (y - scaling["y_center"]) / scaling["y_scale"]
 
 
-def _ridge(l2: Any) -> tuple[Init, Step, Scores]:
-    def fit(scaling: Rows, rows: Rows) -> ridge.State:
-        X = standardize(scaling, rows["X"])
-        return ridge.fit(X, _standard(scaling, rows["y"]), l2=l2)
+def _in_one_go(model: Regressor) -> tuple[Init, Step, Scores]:
+    def fit(key: Any, scaling: Rows, rows: Rows) -> Fitted:
+        return model.fit(key, standardize(scaling, rows["X"]), _standard(scaling, rows["y"]))
 
     def scores(state: State, X: jax.Array) -> jax.Array:
-        return ridge.predict(state.model, standardize(state.scaling, X))
+        return model.predict(state.model[0], standardize(state.scaling, X))
 
     return *in_one_go(fit), scores
 

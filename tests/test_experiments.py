@@ -17,6 +17,16 @@ QUIET = Progress(quiet=True)
 SMALL = {
     "digits_mlp": (["num_steps=6"], "optimizer.learning_rate=1e-3,1e-2", "model.dropout=0.5"),
     "digits_logistic": ([], "model.l2=1e-2,1e-1", "seed=1"),
+    "breast_cancer_forest": (
+        ["model.num_trees=4", "model.max_depth=3"],
+        "model.min_samples_leaf=1,20",
+        "seed=1",
+    ),
+    "friedman_boosting": (
+        ["model.num_rounds=4"],
+        "model.learning_rate=0.1,0.2",
+        "model.min_child_weight=40",
+    ),
     "diabetes_ridge": ([], "model.l2=1e-3,1e-2", "seed=1"),
     "diabetes_mlp": (
         ["num_steps=6"],

@@ -56,20 +56,21 @@ class _Verdict(NamedTuple):
     excess: Float[Array, ""] | None = None  # over the minimum, estimated; nats per row
 
 
-def coordinates(X: Array) -> Coordinates:
+def coordinates(X: Array, share: Array | None = None) -> Coordinates:
     """Make the columns of (X − center) L orthonormal. O(n d² + d³).
 
-    The rows count alike here, so that replicates of the weights share the coordinates. Any choice
-    of coordinates gives the same model: they need no derivative.
+    Any choice of coordinates gives the same model: they need no derivative. Without ``share``,
+    which adds up to 1, rows count alike, so that replicates of the weights share the coordinates.
     """
     X = jax.lax.stop_gradient(X)
     n, d = X.shape
-    center = X.mean(axis=0)
+    share = jnp.full(n, 1 / n, X.dtype) if share is None else jax.lax.stop_gradient(share)
+    center = (share[:, None] * X).sum(axis=0)
     Z = X - center[None, :]
-    deviation = jnp.sqrt((Z**2).mean(axis=0))
+    deviation = jnp.sqrt((share[:, None] * Z**2).sum(axis=0))
     is_constant = deviation <= 8 * jnp.finfo(X.dtype).eps * jnp.abs(center)
     scale = jnp.where(is_constant, 0, 1 / jnp.where(is_constant, 1, deviation))
-    Z = Z * scale[None, :] / jnp.sqrt(jnp.asarray(n, X.dtype))
+    Z = Z * scale[None, :] * jnp.sqrt(share)[:, None]
     R = jnp.linalg.qr(jnp.concatenate([Z, jnp.zeros((d, d), X.dtype)]), mode="r")
     _, size, Vt = jnp.linalg.svd(R)
     is_seen = size > 8 * d * jnp.finfo(X.dtype).eps * size[:1]

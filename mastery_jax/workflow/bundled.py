@@ -6,7 +6,8 @@ milliseconds. Where another release has moved them, its loaders are asked instea
 Source: digits, iris, wine, breast_cancer, diabetes: scikit-learn, ``sklearn.datasets``, from the
 UCI repository and Efron et al. (2004). nile: Cobb (1978), annual flow at Aswan in 1e8 m^3.
 eight_schools: Rubin (1981), effect of coaching in points and its standard error.
-two_moons: two half circles with noise, made here.
+two_moons: two half circles with noise, and friedman: a number that five of ten features tell,
+Friedman (1991), *Multivariate adaptive regression splines*, eq. 61, made here.
 """
 
 import importlib.util
@@ -124,9 +125,19 @@ def _two_moons(name: str) -> Table:
     return Table(name, {"x0": points[:, 0], "x1": points[:, 1], TARGET: moon}, TARGET)
 
 
+def _friedman(name: str) -> Table:
+    """Return 2,000 points of ten uniform features; normal noise of deviation 1."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(size=(2000, 10))
+    y = 10 * np.sin(np.pi * X[:, 0] * X[:, 1]) + 20 * (X[:, 2] - 0.5) ** 2
+    y += 10 * X[:, 3] + 5 * X[:, 4] + rng.standard_normal(len(X))
+    return Table(name, {**{f"x{i}": x for i, x in enumerate(X.T)}, TARGET: y}, TARGET)
+
+
 _READERS: dict[str, Callable[[str], Table]] = {
     **dict.fromkeys(_FEATURES, _sklearn),
     "two_moons": _two_moons,
+    "friedman": _friedman,
     "nile": _own_file,
     "eight_schools": _own_file,
 }

@@ -31,7 +31,7 @@ def save(run: pathlib.Path, step: int, state: Any) -> None:
         return
     try:
         with ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save(_folder(run, step), state)
+            checkpointer.save(_folder(run, step), _without_empty(state))
     except (OSError, ValueError) as error:
         raise RunError(f"the checkpoint of step {step} in {run} cannot be saved: {error}") from None
 
@@ -51,7 +51,8 @@ def restore(run: pathlib.Path, step: int, like: Any) -> Any:
 
     try:
         with ocp.StandardCheckpointer() as checkpointer:
-            return checkpointer.restore(_folder(run, step), like)
+            found = checkpointer.restore(_folder(run, step), _without_empty(like))
+            return _with_empty(found, like)
     except Exception as error:
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else repr(error)
         raise RunError(
@@ -65,3 +66,22 @@ def prune(run: pathlib.Path, keep: set[int]) -> None:
     for step in steps(run):
         if step not in keep:
             shutil.rmtree(_folder(run, step))
+
+
+def _without_empty(tree: Any) -> Any:
+    """Return the tree with None for arrays that have no entry, which Orbax does not write."""
+    import jax
+
+    return jax.tree.map(lambda leaf: leaf if leaf.size else None, tree)
+
+
+def _with_empty(found: Any, like: Any) -> Any:
+    """Return what was found, with the arrays without an entry that ``like`` has."""
+    import jax
+    import jax.numpy as jnp
+
+    def fill(leaf: Any, wanted: Any) -> Any:
+        is_left_out = leaf is None and wanted is not None
+        return jnp.zeros(wanted.shape, wanted.dtype) if is_left_out else leaf
+
+    return jax.tree.map(fill, found, like, is_leaf=lambda leaf: leaf is None)

@@ -68,6 +68,19 @@ def test_with_a_threshold_beyond_all_residuals_it_is_least_squares():
     np.testing.assert_allclose(state.scale, residual.std(), rtol=1e-7)
 
 
+def test_rows_of_weight_zero_have_no_say_where_the_fit_is_exact():
+    """More features than rows: of many exact fits, the one that the rows with weight span."""
+    few, new = rng.normal(size=(8, 12)), rng.normal(size=(20, 12))
+    targets, count = rng.normal(size=8), np.array([1, 2, 0, 1, 3, 0, 1, 1])
+    weighted, _ = huber.fit(few, targets, weights=count.astype(float))
+    repeated, _ = huber.fit(few.repeat(count, axis=0), targets.repeat(count))
+    seen = count > 0
+    np.testing.assert_allclose(huber.predict(weighted, few[seen]), targets[seen], atol=1e-6)
+    np.testing.assert_allclose(
+        huber.predict(weighted, new), huber.predict(repeated, new), atol=1e-6
+    )
+
+
 @pytest.mark.parametrize("far", [1e2, 1e4])
 def test_how_far_an_outlier_is_does_not_matter(far):
     spoiled = y.copy()

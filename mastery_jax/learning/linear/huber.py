@@ -89,9 +89,10 @@ def fit(
         max_steps: Steps at most. Static.
 
     Returns:
-        The model, and Info: CONVERGED; OUT_OF_STEPS; STALLED where rounding ends the search before
-        ``gtol``, as for an exact fit, whose σ goes to 0; NOT_FINITE for data that are not finite,
-        and BAD_INPUT, both with NaN: weights that are negative, infinite or all 0, ε ≤ 1, l2 < 0.
+        The model, and Info: CONVERGED; OUT_OF_STEPS, as for an exact fit, whose σ goes to 0 for
+        as long as it is let (its weights settle much sooner); STALLED where rounding ends the
+        search before ``gtol``; NOT_FINITE for data that are not finite, and BAD_INPUT, both with
+        NaN: weights that are negative, infinite or all 0, ε ≤ 1, l2 < 0.
 
     Raises:
         ValueError: ``X``, ``y`` and ``weights`` disagree on the number of samples.
@@ -108,7 +109,7 @@ def fit(
     threshold, l2 = jnp.asarray(threshold, X.dtype), jnp.asarray(l2, X.dtype)
     is_allowed = (total > 0) & (threshold > 1) & (l2 >= 0)
     with jax.default_matmul_precision("highest"):
-        center, L, is_seen = reweighting.coordinates(X)
+        center, L, is_seen = reweighting.coordinates(X, share)
         Z = jnp.where(is_seen[None, :], (X - center[None, :]) @ L, 0)
         y_mean = share @ y
         variance = share @ (y - y_mean) ** 2

@@ -12,10 +12,12 @@ Source: Fix & Hodges (1951), USAF School of Aviation Medicine, report 4 (nearest
 & Hart (1967), *IEEE Trans. Information Theory* 13(1).
 """
 
+from collections.abc import Callable
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
+import jax.export
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
@@ -37,6 +39,7 @@ Name = Literal["euclidean", "manhattan", "cosine"]
 BUCKET = 32
 MORE = 4  # buckets than would do without rounding
 CELLS = 1 << 23  # numbers that are held at once
+TOGETHER = 1024  # queries of a block
 
 
 class Euclidean(NamedTuple):
@@ -79,6 +82,8 @@ def nearest(
 ) -> Found:
     """Return the k nearest rows of every query. O(m n d + m k d), in blocks of queries.
 
+    In a program that is exported for any number of queries they are one block.
+
     Args:
         rows: Where to search.
         weights: A row of weight 0 is not there; the others count alike.
@@ -113,17 +118,13 @@ def nearest(
     buckets = _bucket(rows, rows - center[None, :], is_there, metric)
     num_buckets = len(buckets.rows)
     opened = min(k + MORE, num_buckets)
-    size = max(1, min(len(X), 1024, CELLS // max(opened * BUCKET * d, num_buckets)))
-    starts = jnp.minimum(jnp.arange(-(-len(X) // size)) * size, len(X) - size)
     search = partial(_of_block, center=center, buckets=buckets, opened=opened, k=k, metric=metric)
     with jax.default_matmul_precision("highest"):
-        _, found = loop.scan(
-            lambda _, at: (None, search(jax.lax.dynamic_slice_in_dim(X, at, size))), None, starts
-        )
-    places = (starts[:, None] + jnp.arange(size)[None, :]).ravel()
-    distances, indices = (
-        jnp.zeros((len(X), k), x.dtype).at[places].set(x.reshape(-1, k)) for x in found
-    )
+        if jax.export.is_symbolic_dim(X.shape[0]):  # no loop has as many steps as are not known
+            distances, indices = search(X)
+        else:
+            most = CELLS // max(opened * BUCKET * d, num_buckets)
+            distances, indices = _by_blocks(search, X, max(1, min(len(X), TOGETHER, most)))
     is_bad = is_bad | ~jnp.isfinite(X).all(axis=1)[:, None]
     return Found(jnp.where(is_bad, jnp.nan, distances), indices)
 
@@ -161,6 +162,19 @@ def _bucket(rows: Array, centered: Array, is_there: Array, metric: Metric) -> _B
     )
 
 
+def _by_blocks(search: Callable[[Array], Any], X: Array, size: int) -> tuple[Array, Array]:
+    starts = jnp.minimum(jnp.arange(-(-len(X) // size)) * size, len(X) - size)
+    _, found = loop.scan(
+        lambda _, at: (None, search(jax.lax.dynamic_slice_in_dim(X, at, size))), None, starts
+    )
+    places = (starts[:, None] + jnp.arange(size)[None, :]).ravel()
+    distances, indices = (
+        jnp.zeros((len(X), x.shape[2]), x.dtype).at[places].set(x.reshape(-1, x.shape[2]))
+        for x in found
+    )
+    return distances, indices
+
+
 def _of_block(
     X: Array, *, center: Array, buckets: _Buckets, opened: int, k: int, metric: Metric
 ) -> tuple[Array, Array]:
@@ -175,10 +189,10 @@ def _of_block(
             products = centered @ rows * (-2 if isinstance(metric, Euclidean) else -1)
         return jnp.minimum(least, offset[None, :] + products), None
 
-    least = jnp.full((len(X), len(buckets.rows)), jnp.inf, X.dtype)
+    least = jnp.full((X.shape[0], len(buckets.rows)), jnp.inf, X.dtype)
     least, _ = loop.scan(compare, least, (buckets.parts, buckets.offsets))
     chosen = jnp.sort(jax.lax.top_k(-least, opened)[1], axis=1)
-    rows = buckets.rows[chosen].reshape(len(X), opened * BUCKET, -1)
+    rows = buckets.rows[chosen].reshape(X.shape[0], opened * BUCKET, -1)
     if isinstance(metric, Cosine):
         distance = 1 - (rows * X[:, None, :]).sum(axis=2)
     elif isinstance(metric, Manhattan):

@@ -206,6 +206,7 @@ def test_quantiles_have_a_second_derivative(family, params):
         np.testing.assert_allclose(jax.grad(jax.grad(of))(q), bend, rtol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "params"), FAMILIES)
 def test_cdf_and_quantile_have_derivatives_by_the_shapes(family, params):
     with jax.enable_x64(True):

@@ -29,7 +29,8 @@ from tests.pages import DOCS, FENCE, ROOMS, ROOT, TEXTS, name_of
 
 LONG = (  # half a minute each
     *("bayesopt", "causal", "choosing", "inference", "mcmc", "nonlinear_filtering"),
-    *("clustering", "components", "linear", "probability", "quadrature", "regression", "shap"),
+    *("clustering", "components", "flows", "linear", "ode", "optimize", "probability"),
+    *("quadrature", "regression", "shap"),
     *("selection", "sklearn", "svm", "trees"),
 )
 INLINE = re.compile(r"(?<!`)`(mastery [^`]+)`(?!`)")

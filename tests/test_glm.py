@@ -49,6 +49,7 @@ def test_the_score_vanishes(seed, family):
     assert moved.max() < 1e-6, "one standard error would change the likelihood by nothing"
 
 
+@pytest.mark.slow
 @few
 @given(seeds, families)
 def test_units_of_columns_change_nothing_but_their_coefficients(seed, family):
@@ -59,6 +60,7 @@ def test_units_of_columns_change_nothing_but_their_coefficients(seed, family):
     np.testing.assert_allclose(other.coefs * unit, plain.coefs, rtol=1e-6, atol=1e-12)
 
 
+@pytest.mark.slow
 @few
 @given(seeds, families)
 def test_a_weight_is_a_count_and_no_weight_is_no_row(seed, family):
@@ -83,6 +85,7 @@ def test_the_optima_of_scikit_learn():
     np.testing.assert_allclose(found.coefs, peer.coef_, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", ["float32", "float64"])
 @pytest.mark.parametrize("family", ["logit", "probit"])
 def test_separation_is_said(family, width):

@@ -93,6 +93,7 @@ def test_the_lower_beta_tail_keeps_its_digits_at_any_size(dtype, a, b):
     np.testing.assert_allclose(below, wanted, rtol=TOLERANCE[dtype])
 
 
+@pytest.mark.slow
 def test_both_tails_are_probabilities_everywhere(dtype):
     """No sum of rounded parts may leave [0, 1], and there are no gaps between the two ways."""
     sizes = np.asarray([1e-3, 0.3, 1.0, 2.99, 3.0, 50.0, 1e5, 1e9], dtype)

@@ -81,7 +81,8 @@ def _with_empty(found: Any, like: Any) -> Any:
     import jax.numpy as jnp
 
     def fill(leaf: Any, wanted: Any) -> Any:
-        is_left_out = leaf is None and wanted is not None
-        return jnp.zeros(wanted.shape, wanted.dtype) if is_left_out else leaf
+        if leaf is None and wanted is not None:
+            return jnp.zeros(wanted.shape, wanted.dtype)
+        return leaf
 
     return jax.tree.map(fill, found, like, is_leaf=lambda leaf: leaf is None)

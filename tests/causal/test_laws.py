@@ -62,6 +62,7 @@ def test_intervals_cover(name):
     np.testing.assert_allclose(found.std_error.mean(), found.estimate.std(), rtol=0.08)
 
 
+@pytest.mark.slow
 def test_doubly_robust_needs_one_right_model_and_weighting_its_own():
     """Scores or outcomes that see no covariate are wrong: AIPW is off if both are.
 
@@ -119,6 +120,7 @@ def test_a_row_without_weight_is_no_row(name):
     np.testing.assert_allclose(told, left, rtol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_bad_treatments_give_no_number(name):
     d = patients(num_units=60)
@@ -156,6 +158,7 @@ def test_a_row_that_is_in_no_fold_is_said():
     np.testing.assert_array_equal(jnp.isnan(scores), folds == 2)
 
 
+@pytest.mark.slow
 def test_no_overlap_is_said():
     d = patients()
     X = jnp.append(d.X, d.treatment[:, None].astype(float) + 0.1 * d.X[:, :1] / 60, axis=1)
@@ -176,6 +179,7 @@ def test_no_overlap_is_said():
     assert info.status == Status.BAD_INPUT, "a known probability of 1"
 
 
+@pytest.mark.slow
 def test_clipping_and_trimming_are_counted():
     d = patients()
     scores, _ = propensity.estimate(d.X, d.treatment)

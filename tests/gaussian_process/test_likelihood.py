@@ -147,6 +147,7 @@ def test_rows_that_are_not_observed_may_hold_anything():
         np.testing.assert_allclose(of(1.0, 3), of(1.0, 2), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_start_has_the_scale_that_makes_the_values_likeliest():
     """Searching for a factor of all variances from there gains nothing."""
     with jax.enable_x64(True):

@@ -63,6 +63,7 @@ def test_many_restarts_find_more_than_the_published_best_of_digits(reference):
     assert info.inertia <= wanted * (1 + 1e-6)
 
 
+@pytest.mark.slow
 @few
 @given(seeds)
 def test_a_weight_is_a_number_of_repeated_rows(seed):
@@ -122,6 +123,7 @@ def test_greedy_seeds_are_better_than_rows():
     assert ours.mean() < 0.6 * rows.mean()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["negative", "all zero", "NaN"])
 def test_bad_data_are_said_to_be_bad(fault):
     X, weights = blobs(0), np.ones(30)
@@ -141,6 +143,7 @@ def test_bad_data_are_said_to_be_bad(fault):
         assert (info.status, info.num_clusters, info.num_noise) == (wanted, 0, 30)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("covariance", ["tied", "diag", "spherical"])
 def test_other_covariances_reach_the_optimum_of_scikit_learn(covariance):
     X = 3 * blobs(1, 40)
@@ -151,6 +154,7 @@ def test_other_covariances_reach_the_optimum_of_scikit_learn(covariance):
         np.testing.assert_allclose(a, b, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("start", "num_clusters"), [("kmeans", 3), ("rows", 1)])
 def test_weights_of_a_mixture_are_repeated_rows(start, num_clusters):
     X = 3 * blobs(2)
@@ -162,6 +166,7 @@ def test_weights_of_a_mixture_are_repeated_rows(start, num_clusters):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_a_collapsed_component_is_told_and_passed_over():
     X = np.concatenate([blobs(3), np.full((4, 2), 40.0)])
     _, info = gaussian_mixture.fit(key, X, num_clusters=3)

@@ -159,6 +159,7 @@ def test_a_linear_kernel_is_pca_and_a_quadratic_one_opens_a_ring():
     np.testing.assert_array_equal(constant.vectors, 0)
 
 
+@pytest.mark.slow
 def test_every_row_has_its_perplexity():
     X = jnp.asarray(bundled("iris"))
     near = affinities.nearest(X, X, 90, is_same=True)

@@ -62,6 +62,7 @@ def close(a, b, rtol=1e-6):
     jax.tree.map(lambda u, v: np.testing.assert_allclose(u, v, rtol=rtol, atol=1e-8), a, b)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_whole_weights_repeat_rows_and_their_unit_is_free(name):
     fit, X, y, hyper = MODELS[name]

@@ -24,6 +24,7 @@ def objective_of(state, X, labels, l1, l2):
     return -log_probs.mean() + l1 * jnp.abs(state.weights).sum() + l2 / 2 * (state.weights**2).sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "C", "ratio"), [("iris", 1.0, 1.0), ("wine", 0.3, 0.5)])
 def test_sparse_weights_are_those_of_saga(name, C, ratio):
     X, labels, num_classes = bundled(name)
@@ -72,6 +73,7 @@ def test_at_the_sparse_optimum_slopes_are_within_the_penalty(seed, kind, l1):
     np.testing.assert_allclose(slope.bias, 0, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_a_large_penalty_leaves_no_weight_and_a_small_one_is_like_none():
     X, labels, num_classes = problem(0, ((30, 4), 3))
     none, _ = fit(X, labels, num_classes, l1=10.0, l2=0.0)

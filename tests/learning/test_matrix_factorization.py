@@ -67,6 +67,7 @@ def test_a_planted_table_is_found_where_it_was_not_seen(width):
     assert table[unseen].std() > 1.5
 
 
+@pytest.mark.slow
 @few
 @given(st.integers(0, 2**32 - 2), st.sampled_from([1e-3, 0.1, 3.0]))
 def test_a_step_never_raises_the_objective(seed, l2):
@@ -88,6 +89,7 @@ def test_a_step_never_raises_the_objective(seed, l2):
         last = info.objective
 
 
+@pytest.mark.slow
 def test_at_the_end_there_is_no_slope_and_descent_by_ratings_ends_as_low():
     users, items, ratings = noisy(1)
     state, info = als.fit(KEY, users, items, ratings, **SIZE, l2=0.1, rtol=1e-12, max_steps=3000)
@@ -134,6 +136,7 @@ def run(name, users, items, ratings, weights=None, **more):
     return fit(KEY, users, items, ratings, weights=weights, **SIZE, **given | more)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FITS)
 def test_weights_of_whole_numbers_are_repeated_ratings_and_of_zero_none(name):
     users, items, ratings = noisy(3)
@@ -284,6 +287,7 @@ def test_pairs_that_are_there_twice_share_what_counts_once():
     np.testing.assert_allclose(parts, [0.25, 1, 0.75, 0])
 
 
+@pytest.mark.slow
 def test_a_grid_of_penalties_and_folds_is_one_program():
     users, items, ratings = noisy(7)
     folds = (np.arange(500)[None] % 3 != np.arange(2)[:, None]) * 1.0

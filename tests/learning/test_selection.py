@@ -134,6 +134,7 @@ def test_the_learning_curve_of_scikit_learn(dtype):
         assert curve.test.dtype == dtype
 
 
+@pytest.mark.slow
 def test_a_curve_has_no_score_where_rows_are_too_few_or_the_order_is_none():
     X, y = drawn()
     folds = splits.k_fold(n, num_folds=3)
@@ -148,6 +149,7 @@ def test_a_curve_has_no_score_where_rows_are_too_few_or_the_order_is_none():
     assert (best.candidate, info.status) == (-1, Status.NOT_FINITE)
 
 
+@pytest.mark.slow
 def test_nested_scores_are_those_of_a_search_within_every_fold():
     X, labels = wine()
     l2 = np.logspace(-4, 0, 3)
@@ -234,6 +236,7 @@ def test_codes_from_a_fit_without_a_model_are_not_scored(kind):
         np.testing.assert_array_equal(np.isnan(found.test), [True, False, False])
 
 
+@pytest.mark.slow
 def test_halving_ends_where_the_grid_does_at_less_cost():
     X, y = drawn()
     order = np.random.default_rng(0).permutation(n)

@@ -59,6 +59,7 @@ def test_keys_are_shared_by_candidates_and_differ_between_folds():
     assert len({*np.asarray(found[1].test[0]), float(found[0].state)}) == 4
 
 
+@pytest.mark.slow
 def test_a_random_fit_with_sizes_bound_and_its_states():
     X, labels = datasets.load_wine(return_X_y=True)
     labels = labels.astype(np.int32)

@@ -140,6 +140,7 @@ FITS = {
 PROBES = np.linspace(-1, 3, 15).reshape(5, 3)
 
 
+@pytest.mark.slow
 @few
 @given(seeds)
 @pytest.mark.parametrize("name", FITS)

@@ -45,6 +45,7 @@ def test_correlations_of_a_still_chain_are_unknown():
     assert jnp.isnan(diagnostics.integrated_time(still))
 
 
+@pytest.mark.slow
 def test_a_table_has_a_row_for_every_number():
     table = trace.summary(DRAWS)
     assert list(table) == ["mu", "theta[0,0]", "theta[1,0]"]
@@ -72,6 +73,7 @@ def test_few_values_are_judged_by_what_varies():
     assert jnp.isnan(diagnostics.rhat(jnp.ones((4, 300))))
 
 
+@pytest.mark.slow
 def test_counts_and_truths_are_numbers():
     counts = jax.tree.map(lambda x: x.round().astype(int), DRAWS)
     assert trace.summary(counts) == trace.summary(jax.tree.map(jnp.round, DRAWS))

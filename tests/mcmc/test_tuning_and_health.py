@@ -118,6 +118,7 @@ def test_a_verdict_takes_a_tree_and_few_draws_for_what_they_are():
         health.judge(good(40), step_size=jnp.ones(3))
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_wrong_is_judged():
     nowhere = Partial(lambda x: jnp.log(-1 - x @ x))
     flat = {"positions": jnp.zeros((3, 2)), "num_warmup": 20, "num_samples": 50}

@@ -237,6 +237,7 @@ def test_the_loop_is_one_kernel(name):
         assert "custom-call" not in program
 
 
+@pytest.mark.slow
 def test_simulated_paths_have_the_noise_of_the_model():
     state, model, _, pushes, _ = radar(2, num_steps=3)
     growth = jnp.array([1.0, 4.0, 9.0])[:, None, None]

@@ -250,6 +250,7 @@ def test_a_state_of_no_numbers_is_followed(module, adjoint):
     np.testing.assert_array_equal(slopes[1], 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adjoint", ["direct", "backsolve"])
 def test_each_number_of_a_state_may_have_its_own_atol(adjoint):
     """The second number decays from a millionth, by more than a loose tolerance would notice."""

@@ -155,6 +155,7 @@ def fall_from(adjoint, level):
     return jnp.stack([t, y[1]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("adjoint", "second"),
     [("forward", lambda fn: jax.jacfwd(jax.jacfwd(fn))), ("direct", jax.hessian)],
@@ -167,6 +168,7 @@ def test_the_time_of_an_event_has_curvature(adjoint, second):
     np.testing.assert_allclose(bent, [-time / 400, -speed / 400], rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_the_time_of_an_event_has_a_third_derivative():
     """A spring let go at x is at 1/2 when cos t = 1/(2x)."""
 

@@ -70,6 +70,7 @@ def test_reasons_name_what_was_measured():
         assert str(choice) == f"{choice.method}: {choice.reason}"
 
 
+@pytest.mark.slow
 def test_two_peaks_that_the_search_alone_misses():
     """Both halves of the search agree that there is one peak; the samples saw two."""
     fn, *ends = made("two", 0.001)
@@ -113,6 +114,7 @@ def test_what_has_no_integral_ends_in_a_status():
         assert status in (Status.DIVERGED, Status.NOT_FINITE, Status.OUT_OF_STEPS)
 
 
+@pytest.mark.slow
 def test_what_is_nothing():
     """An empty interval, an integrand that is 0, and one that is not finite in half a box."""
     estimate, status, choice, _ = attempt(Partial(jnp.exp), 2, 2)

@@ -154,6 +154,7 @@ def test_a_shift_moves_the_places():
         np.testing.assert_allclose(marks.kinks[0], shift + 0.7, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_many_at_once_are_each_as_if_alone():
     fn, lower, upper = made("kink", 0.3)
     index, data = fn.args
@@ -179,6 +180,7 @@ def test_what_measuring_refuses(given, said):
         features.measure(Partial(lambda x: jnp.stack([x, x])), 0.0, 1.0)
 
 
+@pytest.mark.slow
 def test_features_of_boxes():
     def spot(fn, dims=4, high=1.0):
         return box_features.measure(Partial(fn), jnp.zeros(dims), jnp.full(dims, high))[0]

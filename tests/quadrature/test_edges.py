@@ -88,6 +88,7 @@ def test_a_volume_beyond_the_dtype_does_not_spoil_a_value_of_zero():
     assert info.status == Status.CONVERGED
 
 
+@pytest.mark.slow
 def test_a_narrow_peak_has_one_slope_in_both_modes():
     def of(width):
         fn = Partial(lambda w, x: jnp.exp(-(((x - 0.3) / w) ** 2).sum()), width)
@@ -98,6 +99,7 @@ def test_a_narrow_peak_has_one_slope_in_both_modes():
     np.testing.assert_allclose(back, 2 * np.pi * 0.05, rtol=0.01)
 
 
+@pytest.mark.slow
 def test_an_integrand_without_values_outside_of_the_box_has_a_slope():
     def of(p):
         fn = Partial(lambda p, x: p * jnp.sqrt(x[0]), p)
@@ -126,6 +128,7 @@ def test_a_parameter_has_its_slope_beside_an_end_where_the_integrand_is_infinite
         assert lower < -1e30
 
 
+@pytest.mark.slow
 def test_a_parameter_has_both_slopes_beside_an_infinite_end():
     def tail(p, b):
         return gauss_kronrod.integrate(Partial(lambda p, x: p * p / x**2, p), 1.0, b)[0]

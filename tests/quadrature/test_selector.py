@@ -102,6 +102,7 @@ def test_the_label_is_the_cheapest_that_reaches_the_tolerance():
     assert np.isinf(costs[:2]).all()
 
 
+@pytest.mark.slow
 def test_the_same_key_learns_the_same(family):
     (_, first), (_, second), (_, other) = learn(family), learn(family), learn(family, seed=1)
     assert first == second

@@ -56,6 +56,7 @@ def test_mean_field_is_each_number_given_the_others():
     assert exact - 0.01 - 5 * error < value < exact + 5 * error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mean_field", "flow"])
 def test_the_bound_of_the_eight_schools_is_below_their_evidence(kind):
     effect = jnp.array([28.0, 8, -3, 7, -1, 1, 18, 12])

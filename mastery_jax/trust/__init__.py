@@ -1,4 +1,5 @@
 """Trust: why a model answers as it does.
 
-shap  what each feature adds to an answer
+permutation_importance  what each feature is worth to the score of a model
+shap                    what each feature adds to an answer
 """

@@ -34,6 +34,7 @@ from tests.cases import (
     numerics,
     ode,
     particles,
+    permutation_importance,
     quadrature,
     regression_engines,
     second_order,
@@ -86,4 +87,5 @@ CASES = (
     *vi.CASES,
     *regression_engines.CASES,
     *shap.CASES,
+    *permutation_importance.CASES,
 )

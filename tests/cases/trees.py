@@ -23,6 +23,8 @@ two = (codes > 0).astype(np.int32)
 weights = rng.integers(1, 4, size=40).astype(float)
 y = np.round(8 * (X[:, 0] ** 2 + X[:, 1] + 0.1 * rng.normal(size=40))) / 8
 y[0] -= (weights @ y) / weights[0]  # a mean of 0, so that whole numbers hold them exactly
+mixed = X.copy()
+mixed[:, 2] = rng.integers(0, 5, 40)  # codes of categories
 COUNTED = "what is grown is counted in whole numbers: it jumps, and has no slope between"
 
 
@@ -34,17 +36,25 @@ def tree_of_classes(X, labels, *, num_classes, weights, criterion, max_depth, **
     return tree_classifier.State(trees, by_definition.importances(trees, 3)), 0
 
 
-def tree_of_numbers(X, y, *, weights, max_depth, **_):
+def tree_of_numbers(X, y, *, weights, max_depth, monotone=None, categorical=(), num_bins=0, **_):
     kind = by_definition.of_numbers()
     bias = (weights * y).sum() / weights.sum()
     stats = np.stack([weights * (y - bias), weights], axis=1)
-    nodes = by_definition.grow(X, stats, kind, max_depth=max_depth)
-    trees = by_definition.stack([by_definition.lay_out(nodes, kind, room=2 ** (max_depth + 1) - 1)])
+    nodes = by_definition.grow(
+        X, stats, kind, max_depth=max_depth, signs=monotone, sets=categorical
+    )
+    room, words = 2 ** (max_depth + 1) - 1, -(-num_bins // 32)
+    trees = by_definition.stack([by_definition.lay_out(nodes, kind, room=room, words=words)])
     return tree_regressor.State(trees, bias, by_definition.importances(trees, 3)), 0
 
 
 def mean_of_numbers(state, X):
     return state.bias + by_definition.evaluate(state.trees, X)[:, 0]
+
+
+def votes_so_far(trees, X):
+    heard = np.cumsum(trees.value.max(axis=(1, 2)))
+    return by_definition.stages(trees, X) / heard[:, None, None]
 
 
 def shares(state, X):
@@ -54,6 +64,11 @@ def shares(state, X):
 _tree = tree_of_classes(X, codes, num_classes=3, weights=weights, criterion="gini", max_depth=2)[
     0
 ].trees
+_other = tree_of_classes(
+    X, 2 - codes, num_classes=3, weights=weights, criterion="gini", max_depth=2
+)
+_two = jax.tree.map(lambda *leaves: np.concatenate(leaves), _tree, _other[0].trees)
+_each = jax.tree.map(lambda leaf: np.repeat(leaf, 3, axis=0), _two)  # two rounds of three trees
 _numbers = tree_of_numbers(X, y, weights=weights, max_depth=2)[0]
 _holes = np.where(rng.random(X.shape) < 0.2, np.nan, X)
 _small = {"num_trees": 2, "max_depth": 2, "num_bins": 16}
@@ -93,6 +108,7 @@ CASES = (
         ),
     ),
     Case("ensemble.evaluate", ensemble.evaluate, (_tree, _holes), oracle=by_definition.evaluate),
+    Case("ensemble.stages", ensemble.stages, (_two, _holes), oracle=by_definition.stages),
     Case(
         "ensemble.leaves",
         ensemble.leaves,
@@ -123,12 +139,23 @@ CASES = (
         max_depth=2,
     ),
     grown(
+        "tree_regressor.fit signs and sets",
+        tree_regressor.fit,
+        (mixed, y),
+        {"weights": weights, "monotone": np.array([1, -1, 0], np.int32)},
+        oracle=tree_of_numbers,
+        max_depth=3,
+        num_bins=64,
+        categorical=(2,),
+    ),
+    grown(
         "forest_classifier.fit",
         forest_classifier.fit,
-        (jax.random.key(0), X, codes),
+        (jax.random.key(0), mixed, codes),
         {"weights": weights},
         num_classes=3,
         out_of_bag=True,
+        categorical=(2,),
         **_small,
     ),
     grown(
@@ -161,7 +188,7 @@ CASES = (
         "boosting_regressor.fit quantile",
         boosting_regressor.fit,
         (jax.random.key(0), X, y),
-        {"quantile": 0.7, "weights": weights},
+        {"quantile": 0.7, "weights": weights, "monotone": np.array([1, 0, -1], np.int32)},
         loss="quantile",
         **_rounds,
     ),
@@ -203,6 +230,40 @@ CASES = (
             ),
             (forest_regressor, "predict", forest_regressor.State(*_numbers), mean_of_numbers),
             (boosting_regressor, "predict", boosting_regressor.State(*_numbers), mean_of_numbers),
+            (
+                boosting_regressor,
+                "staged_predict",
+                boosting_regressor.State(*_numbers),
+                lambda state, X: mean_of_numbers(state, X)[None],
+            ),
+            (
+                boosting_classifier,
+                "staged_predict_proba",
+                boosting_classifier.State(_each, np.arange(3.0), np.ones(3)),
+                lambda state, X: special.softmax(
+                    state.bias + by_definition.stages(state.trees, X)[2::3], axis=2
+                ),
+            ),
+            (
+                boosting_classifier,
+                "staged_predict",
+                boosting_classifier.State(_each, np.arange(3.0), np.ones(3)),
+                lambda state, X: (state.bias + by_definition.stages(state.trees, X)[2::3]).argmax(
+                    axis=2
+                ),
+            ),
+            (
+                adaboost,
+                "staged_predict_proba",
+                adaboost.State(_two, np.ones(3)),
+                lambda state, X: special.softmax(votes_so_far(state.trees, X) / 2, axis=2),
+            ),
+            (
+                adaboost,
+                "staged_predict",
+                adaboost.State(_two, np.ones(3)),
+                lambda state, X: by_definition.stages(state.trees, X).argmax(axis=2),
+            ),
             (
                 boosting_classifier,
                 "decision_function",

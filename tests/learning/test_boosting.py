@@ -25,7 +25,7 @@ def double():
         yield
 
 
-def boosted(start, slopes, loss, *, num_rounds, max_depth, l2, rate, outputs):
+def boosted(start, slopes, loss, *, num_rounds, max_depth, l2, rate, outputs, signs=None):
     """Boost by the definition; return trees, importances and the loss after each round."""
     kind = by_definition.of_slopes(l2=l2, rate=rate)
     raw, trees, losses = np.tile(start[:, None], (1, len(X))), [], []
@@ -34,7 +34,7 @@ def boosted(start, slopes, loss, *, num_rounds, max_depth, l2, rate, outputs):
         moved = raw.copy()
         for k in range(outputs):
             stats = np.stack([g[k], h[k]], axis=1)
-            nodes = by_definition.grow(X, stats, kind, max_depth=max_depth)
+            nodes = by_definition.grow(X, stats, kind, max_depth=max_depth, signs=signs)
             tree = by_definition.lay_out(nodes, kind, room=2 ** (max_depth + 1) - 1)
             moved[k] += tree.value[by_definition.leaves(tree, X), 0]
             trees.append(tree._replace(value=tree.value * np.eye(outputs)[k]))
@@ -66,11 +66,12 @@ def of_classes(labels, *, num_classes, l2, learning_rate, num_rounds, max_depth,
     return boosting_classifier.State(trees, start, shares), info
 
 
-def of_numbers(*, num_rounds, max_depth, l2, learning_rate, **_):
+def of_numbers(*, num_rounds, max_depth, l2, learning_rate, monotone=None, **_):
     trees, shares, losses = boosted(
         y.mean(keepdims=True), lambda raw: (raw - y, np.ones_like(raw)),
         lambda raw: ((raw[0] - y) ** 2).mean() / 2,
         num_rounds=num_rounds, max_depth=max_depth, l2=l2, rate=learning_rate, outputs=1,
+        signs=monotone,
     )  # fmt: skip
     info = boosting_regressor.Info(losses, None, num_rounds, 0)
     return boosting_regressor.State(trees, y.mean(), shares), info
@@ -117,6 +118,11 @@ def test_a_classifier_is_what_the_definition_says(num_classes):
     labels = np.minimum(codes, num_classes - 1)
     found = boosting_classifier.fit(key, X, labels, num_classes=num_classes, **HYPER)
     close(found, of_classes(labels, num_classes=num_classes, **HYPER))
+    probs = np.asarray(boosting_classifier.staged_predict_proba(found[0], X))
+    np.testing.assert_allclose(probs.sum(axis=2), 1, rtol=1e-12)
+    np.testing.assert_allclose(probs[-1], boosting_classifier.predict_proba(found[0], X))
+    said = probs[:, np.arange(len(X)), labels]
+    np.testing.assert_allclose(-np.log(said).mean(axis=1), found[1].loss, rtol=1e-6)
 
 
 def test_a_regressor_is_what_the_definition_says():
@@ -137,6 +143,12 @@ def test_adaboost_is_scikit_learns():
     np.testing.assert_allclose(
         adaboost.predict_proba(state, wine), theirs.predict_proba(wine), atol=1e-6
     )
+    staged = adaboost.staged_predict_proba(state, wine)
+    wanted = np.array(list(theirs.staged_predict_proba(wine)))
+    np.testing.assert_allclose(staged, wanted, atol=1e-6)
+    np.testing.assert_array_equal(
+        adaboost.staged_predict(state, wine), list(theirs.staged_predict(wine))
+    )
 
 
 def test_adaboost_ends_with_a_tree_that_errs_nowhere_or_knows_nothing():
@@ -156,7 +168,10 @@ def test_the_loss_falls_as_scikit_learns_does():
     theirs = GradientBoostingRegressor(random_state=0).fit(rows, targets)
     np.testing.assert_allclose(2 * info.loss, theirs.train_score_, rtol=0.01)
     told = boosting_regressor.predict(state, rows)
-    np.testing.assert_allclose(((told - targets) ** 2).mean(), 2 * info.loss[-1], rtol=1e-6)
+    staged = np.asarray(boosting_regressor.staged_predict(state, rows))
+    assert staged.shape == np.array(list(theirs.staged_predict(rows))).shape
+    np.testing.assert_allclose(staged[-1], told, rtol=1e-12)
+    np.testing.assert_allclose(((staged - targets) ** 2).mean(axis=1), 2 * info.loss, rtol=1e-6)
 
 
 def test_rows_held_out_decide_when_to_stop_and_nothing_else():
@@ -169,6 +184,8 @@ def test_rows_held_out_decide_when_to_stop_and_nothing_else():
     assert info.held_out_loss[last - 1] == info.held_out_loss.min()
     told = boosting_regressor.predict(state, rows)
     here = ((told - targets) ** 2 / 2)[held].mean()
+    staged = boosting_regressor.staged_predict(state, rows)
+    np.testing.assert_array_equal(staged[last - 1], staged[-1])
     np.testing.assert_allclose(here, info.held_out_loss[last - 1], rtol=1e-6)
     # Trees that were not kept are leaves: nothing of them is left in what the features are worth.
     shares = by_definition.importances(

@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 from sklearn import datasets
 from sklearn.ensemble import RandomForestRegressor
 
-from mastery_jax.learning.trees import ensemble, forest_classifier, forest_regressor, grower
+from mastery_jax.learning.trees import drawing, ensemble, forest_classifier, forest_regressor
 
 key = jax.random.key(0)
 
@@ -74,7 +74,7 @@ def test_extra_trees_draw_each_threshold_as_often_as_any():
 
 
 def test_every_set_of_features_is_drawn_as_often_as_any():
-    chosen = np.asarray(grower._subsets(key, 5, 2, 4000))
+    chosen = np.asarray(drawing._subsets(key, 5, 2, 4000))
     pairs, counts = np.unique(np.sort(chosen, axis=0), axis=1, return_counts=True)
     assert pairs.shape[1] == 10
     assert (pairs[0] < pairs[1]).all()

@@ -136,7 +136,6 @@ def run(name, users, items, ratings, weights=None, **more):
     return fit(KEY, users, items, ratings, weights=weights, **SIZE, **given | more)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", FITS)
 def test_weights_of_whole_numbers_are_repeated_ratings_and_of_zero_none(name):
     users, items, ratings = noisy(3)
@@ -287,7 +286,6 @@ def test_pairs_that_are_there_twice_share_what_counts_once():
     np.testing.assert_allclose(parts, [0.25, 1, 0.75, 0])
 
 
-@pytest.mark.slow
 def test_a_grid_of_penalties_and_folds_is_one_program():
     users, items, ratings = noisy(7)
     folds = (np.arange(500)[None] % 3 != np.arange(2)[:, None]) * 1.0

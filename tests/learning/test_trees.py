@@ -1,6 +1,7 @@
 """Trees: scikit-learn's own splits, missing values, weights that are counts, bad input."""
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -23,8 +24,9 @@ def iris():
     return X, labels.astype(np.int32)
 
 
-def fit(X, labels, **hyper):
-    return tree_classifier.fit(X, labels, num_classes=3, **hyper)[0]
+def fit(X, labels, *, max_depth=6, **hyper):
+    """Fit a tree that a single width of the queue has room for: half as much is compiled."""
+    return tree_classifier.fit(X, labels, num_classes=3, max_depth=max_depth, **hyper)[0]
 
 
 @pytest.mark.parametrize("criterion", ["gini", "entropy"])
@@ -128,6 +130,23 @@ def test_an_edge_parts_the_two_values_beside_it(width):
     assert codes[2] == codes[3]
 
 
+def test_rows_end_where_they_would_alone_however_many_there_are():
+    """More than walk together, and in a program that does not know their number."""
+    X, labels = iris()
+    trees = fit(X, labels).trees
+    many = rng.permuted(np.tile(X, (30, 1)), axis=0)
+    parts = np.split(many, [1000, 3000])
+    for ask in (ensemble.evaluate, ensemble.leaves):
+        alone = np.concatenate([ask(trees, part) for part in parts])
+        np.testing.assert_array_equal(ask(trees, many), alone)
+    (rows,) = jax.export.symbolic_shape("rows")
+    shapes = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in trees]
+    shapes.append(jax.ShapeDtypeStruct((rows, 4), X.dtype))
+    answer = jax.jit(lambda *given: ensemble.evaluate(trees._make(given[:-1]), given[-1]))
+    exported = jax.export.export(answer)(*shapes)
+    np.testing.assert_array_equal(jax.jit(exported.call)(*trees, X), ensemble.evaluate(trees, X))
+
+
 def test_bad_input_is_refused_or_told():
     X, labels = iris()
     with pytest.raises(ValueError, match="num_classes is 1, not at least 2"):
@@ -143,6 +162,12 @@ def test_bad_input_is_refused_or_told():
         assert jnp.isnan(fit(X, wrong).trees.value).all()
     for weights in (-np.ones(150), np.zeros(150), np.full(150, np.nan)):
         assert jnp.isnan(fit(X, labels, weights=weights).trees.value).all()
+    narrow = X[:, :2]  # of which none of the nodes is told that it lacks what they ask for
+    assert jnp.isnan(ensemble.evaluate(state.trees, narrow)).all()
+    assert jnp.isnan(ensemble.stages(state.trees, narrow)).all()
+    assert (ensemble.leaves(state.trees, narrow) == -1).all()
+    with pytest.raises(ValueError, match="trees_a_round is 2, no divisor of 1 trees"):
+        ensemble.stages(state.trees, X, trees_a_round=2)
     y = X[:, 0].copy()
     y[3] = np.nan
     assert jnp.isnan(tree_regressor.fit(X, y, max_depth=2)[0].trees.value).all()

@@ -1,4 +1,4 @@
-"""Trained, exported and served: a forest, boosted trees and logistic regression, as good as told."""
+"""Trained, exported and served: a forest, boosted trees, logistic regression; as good as told."""
 
 import numpy as np
 import pytest

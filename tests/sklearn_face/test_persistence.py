@@ -22,9 +22,9 @@ FITTED = {
     "class weights": lambda: estimators.LogisticRegression(class_weight={0: 2.0, 2: 1}).fit(
         IRIS, KINDS
     ),
-    "nested state": lambda: estimators.DecisionTreeClassifier(max_depth=2).fit(
-        IRIS, NAMED == "setosa"
-    ),
+    "nested state": lambda: estimators.DecisionTreeClassifier(
+        max_depth=2, monotone=[1, 0, -1, 0], categorical=(3,)
+    ).fit(IRIS, NAMED == "setosa"),
     "a union in the state": lambda: estimators.SVR(kernel="poly", degree=2).fit(
         DIABETES[:50], PROGRESS[:50]
     ),

@@ -200,6 +200,9 @@ def _said(value: Any, what: str) -> Any:
         return _said(value.item(), what)
     if isinstance(value, Mapping):
         return {"pairs": [[_said(k, what), _said(v, what)] for k, v in value.items()]}
+    if isinstance(value, tuple | list):
+        kind = "tuple" if isinstance(value, tuple) else "list"
+        return {kind: [_said(item, what) for item in value]}
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise SavedEstimatorError(f"save: {what} has {value!r}, which has no form in JSON")
@@ -210,4 +213,7 @@ def _meant(value: Any) -> Any:
         return value
     if "array" in value:
         return np.asarray([_meant(item) for item in value["array"]], np.dtype(value["dtype"]))
+    for kind in (tuple, list):
+        if kind.__name__ in value:
+            return kind(_meant(item) for item in value[kind.__name__])
     return {_meant(key): _meant(inner) for key, inner in value["pairs"]}

@@ -58,6 +58,11 @@ def settle(parameter: Parameter, value: Any, dtype: np.dtype, *, where: str) -> 
         if type(None) not in parameter.kinds:
             raise ValueError(f"{said}, which it may not be")
         return None
+    if parameter.is_traced and any(getattr(kind, "dims", ()) for kind in parameter.kinds):
+        is_row = np.ndim(value) == 1 and np.asarray(value).dtype.kind in "iu"
+        if not is_row:
+            raise ValueError(f"{said}, not a row of integers")
+        return np.asarray(value, np.int32)
     if parameter.is_traced:
         is_number = np.ndim(value) == 0 and np.asarray(value).dtype.kind in "iuf"
         if not is_number:
@@ -72,7 +77,11 @@ def settle(parameter: Parameter, value: Any, dtype: np.dtype, *, where: str) -> 
         if not isinstance(value, bool | np.bool_):
             raise ValueError(f"{said}, neither True nor False")
         return bool(value)
-    if not hasattr(value, "__index__") or isinstance(value, bool | np.bool_):
+    if any(typing.get_origin(kind) is tuple for kind in parameter.kinds):
+        if np.ndim(value) != 1 or not all(map(_is_integer, value)):
+            raise ValueError(f"{said}, not a tuple of integers")
+        return tuple(map(operator.index, value))
+    if not _is_integer(value):
         raise ValueError(f"{said}, not an integer")
     return operator.index(value)
 
@@ -84,6 +93,10 @@ def about(function: Callable[..., object]) -> dict[str, str]:
     entries = re.split(r"^ {4}(?=\w+: )", found[1] if found else "", flags=re.MULTILINE)[1:]
     split = (entry.partition(": ") for entry in entries)
     return {name: " ".join(text.split()) for name, _, text in split}
+
+
+def _is_integer(value: object) -> bool:
+    return hasattr(value, "__index__") and not isinstance(value, bool | np.bool_)
 
 
 def _members(hint: object) -> tuple[object, ...]:

@@ -16,6 +16,9 @@ imported_nodes       what lays nodes out
 binning              features cut into bins
 histograms           what lies in each bin, in whole numbers
 splitting            the best split of a node
+categories           splits by sets of codes, found in the order of their means
+monotone             bounds of what nodes may say, where answers must rise or fall
+drawing              features and thresholds of nodes, drawn
 grower               one tree, a queue of nodes
 forest               many trees on rows drawn anew; what both forests share
 boosting             trees down the slope of a loss; what both boosters share

@@ -22,7 +22,16 @@ from mastery_jax.core.check import Scalar, checked
 from mastery_jax.learning.trees import ensemble, forest, grower, histograms, soundness, splitting
 from mastery_jax.learning.trees.splitting import Missing
 
-__all__ = ["Info", "State", "decision_function", "fit", "predict", "predict_proba"]
+__all__ = [
+    "Info",
+    "State",
+    "decision_function",
+    "fit",
+    "predict",
+    "predict_proba",
+    "staged_predict",
+    "staged_predict_proba",
+]
 
 
 class State(NamedTuple):
@@ -47,7 +56,8 @@ class _Carry(NamedTuple):
 @partial(
     jax.jit,
     static_argnames=(
-        "num_classes", "num_rounds", "max_depth", "max_leaves", "num_bins", "missing"
+        "num_classes", "num_rounds", "max_depth", "max_leaves", "num_bins", "missing",
+        "categorical",
     ),
 )  # fmt: skip
 @checked
@@ -63,6 +73,7 @@ def fit(
     max_leaves: int | None = None,
     num_bins: int = 256,
     missing: Missing = "learned",
+    categorical: tuple[int, ...] = (),
 ) -> tuple[State, Info]:
     """Grow trees on rows that are weighted anew each time. O(rounds n d depth).
 
@@ -78,6 +89,8 @@ def fit(
         num_bins: Bins of a feature, 3 to 256. Static.
         missing: ``learned`` tries missing values on both sides of a threshold; ``right`` holds them
             larger than any number. Static.
+        categorical: Columns that hold codes 0 … num_bins − 2 of categories; any other number there
+            is a missing value. A split is a set of codes. Static.
 
     Returns:
         The trees, and how it went. NaN throughout where labels or weights have no meaning.
@@ -93,8 +106,9 @@ def fit(
     """
     where, (n, d) = "adaboost.fit", X.shape
     soundness.insist(where, num_classes=(num_classes, 2), num_rounds=(num_rounds, 1))
+    soundness.insist_on_columns(where, categorical, d)
     nodes = grower.room(where, num_rows=n, max_depth=max_depth, max_leaves=max_leaves)
-    plan = grower.Plan("gini", num_bins, nodes, max_depth, missing=missing)
+    plan = grower.Plan("gini", num_bins, nodes, max_depth, missing=missing, categorical=categorical)
     given = jnp.ones(n, X.dtype) if weights is None else weights.astype(X.dtype)
     bins, codes = forest.binned(X, weights, plan)
     rows = histograms.Rows(codes.T, codes.reshape(-1))
@@ -156,7 +170,33 @@ def predict_proba(state: State, X: Float[Array, "n d"]) -> Float[Array, "n class
 @checked
 def decision_function(state: State, X: Float[Array, "n d"]) -> Float[Array, "n classes"]:
     """Return what is said for every class by a unit of α, F / Σ α. O(n trees depth)."""
-    return ensemble.evaluate(state.trees, X)
+    return ensemble.total(state.trees, X)
+
+
+@jax.jit
+@checked
+def staged_predict(state: State, X: Float[Array, "n d"]) -> Int[Array, "rounds n"]:
+    """Return the codes of the classes that most is said for after every tree. O(n trees depth)."""
+    return ensemble.stages(state.trees, X).argmax(axis=2).astype(jnp.int32)
+
+
+@jax.jit
+@checked
+def staged_predict_proba(state: State, X: Float[Array, "n d"]) -> Float[Array, "rounds n classes"]:
+    """Return probabilities, softmax(F_t / (K − 1)), after every tree. O(n trees depth).
+
+    Args:
+        state: From :func:`fit`.
+        X: One row per sample; NaN is a missing value.
+
+    Returns:
+        The probabilities, F_t by a unit of the α so far.
+    """
+    votes = ensemble.stages(state.trees, X)
+    # A tree says α, by the sum of all, for the class of a leaf, and less than nothing for others.
+    heard = jnp.cumsum(state.trees.value.max(axis=(1, 2)))
+    votes = votes / jnp.where(heard > 0, heard, 1)[:, None, None]
+    return jax.nn.softmax(votes / (votes.shape[2] - 1), axis=2)
 
 
 def _log_odds(error: Array, num_classes: int) -> Array:

@@ -24,6 +24,7 @@ from mastery_jax.learning.trees import (
     grower,
     histograms,
     losses,
+    monotone,
     soundness,
     splitting,
 )
@@ -64,6 +65,7 @@ def plan(
     max_leaves: int | None,
     max_features: int | None,
     missing: splitting.Missing,
+    categorical: tuple[int, ...],
 ) -> grower.Plan:
     """Return sizes and branches.
 
@@ -74,8 +76,11 @@ def plan(
     soundness.insist(where, num_rounds=(num_rounds, 1), patience=(patience, 1))
     if max_features is not None:
         soundness.insist(where, max_features=(max_features, 1, num_features))
+    soundness.insist_on_columns(where, categorical, num_features)
     nodes = grower.room(where, num_rows=num_rows, max_depth=max_depth, max_leaves=max_leaves)
-    return grower.Plan("newton", num_bins, nodes, max_depth, max_features, missing)
+    return grower.Plan(
+        "newton", num_bins, nodes, max_depth, max_features, missing, categorical=categorical
+    )
 
 
 def pace(
@@ -114,6 +119,7 @@ def boost(
     num_rounds: int,
     is_held_out: Array | None,
     patience: int,
+    signs: Array | None,
 ) -> Boosted:
     """Add ``num_rounds`` times a tree for every output. O(rounds outputs n d depth).
 
@@ -129,6 +135,7 @@ def boost(
         is_held_out: Rows that no tree is grown on, and whose loss decides when to stop; None
             where it does not. The bias is NaN where there is no such row.
         patience: Rounds without a lower held-out loss before it stops. Static.
+        signs: Of features, by which outputs rise or fall; None where they need not.
     """
     weights = jnp.ones(len(X), X.dtype) if weights is None else weights.astype(X.dtype)
     grown_on = weights if is_held_out is None else jnp.where(is_held_out, 0, weights)
@@ -138,7 +145,7 @@ def boost(
     keys = jax.random.split(key, num_rounds)
 
     def round_(outputs: Array, key: Array) -> tuple[Array, tuple[Trees, Array]]:
-        return _round(key, outputs, targets, grown_on, rows, bins, pace, loss, plan)
+        return _round(key, outputs, targets, grown_on, rows, bins, pace, loss, plan, signs)
 
     def step(carry: _Carry, each: tuple[Array, Array]) -> tuple[_Carry, tuple]:
         key, i = each
@@ -185,6 +192,7 @@ def _round(
     pace: Pace,
     loss: losses.Loss,
     plan: grower.Plan,
+    signs: Array | None,
 ) -> tuple[Array, tuple[Trees, Array]]:
     """Return the outputs after one round, its trees and the nodes they had no room for."""
     draw_key, grow_key = jax.random.split(key)
@@ -199,8 +207,10 @@ def _round(
         target = histograms.slopes(slope, weights, curvature)
         none = jnp.zeros_like(pace.l2)
         rules = splitting.Rules(none, pace.min_child_weight, pace.min_gain, pace.l2, target.scales)
-        grown = grower.grow(key if is_drawing else None, rows, target, rules, plan=plan)
-        step = _steps(output, targets, weights, slope, curvature, grown.leaf, pace, loss, plan)
+        grown = grower.grow(
+            key if is_drawing else None, rows, target, rules, plan=plan, signs=signs
+        )
+        step = _steps(output, targets, weights, slope, curvature, grown, pace, loss, plan, signs)
         value = jnp.zeros((plan.max_nodes, len(outputs)), step.dtype)
         tree = grower.finish(grown, bins, value)
         return step.at[grown.leaf].get(mode="promise_in_bounds"), (tree, step), grown.num_cut
@@ -219,23 +229,33 @@ def _steps(
     weights: Array,
     slope: Array,
     curvature: Array,
-    leaf: Array,
+    grown: grower.Grown,
     pace: Pace,
     loss: losses.Loss,
     plan: grower.Plan,
+    signs: Array | None,
 ) -> Array:
     """Return how far the rows of every leaf move."""
+
+    def total(values: Array) -> Array:
+        return histograms.sum_by_cell(values, grown.leaf, num_cells=plan.max_nodes)
+
     if loss.quantile is not None:
         step = losses.quantiles_by_node(
-            targets - output, weights, leaf, loss.quantile, num_nodes=plan.max_nodes
+            targets - output, weights, grown.leaf, loss.quantile, num_nodes=plan.max_nodes
         )
+        if signs is not None:
+            sign = signs[grown.feature]
+            step = monotone.reconcile(
+                step, total(weights), grown.child, sign, max_depth=plan.max_depth or 0
+            )
         return pace.learning_rate * step
-    g, h = (
-        histograms.sum_by_cell(weights * values, leaf, num_cells=plan.max_nodes)
-        for values in (slope, curvature)
-    )
+    g, h = total(weights * slope), total(weights * curvature)
     below = h + pace.l2
-    return -pace.learning_rate * g / jnp.where(below > 0, below, 1)
+    step = -g / jnp.where(below > 0, below, 1)
+    if grown.bounds is not None:
+        step = monotone.clip(step, grown.bounds)
+    return pace.learning_rate * step
 
 
 def _mean(values: Array, weights: Array) -> Array:

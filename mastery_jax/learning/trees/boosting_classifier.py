@@ -20,7 +20,16 @@ from mastery_jax.core.check import Scalar, checked
 from mastery_jax.learning.trees import boosting, ensemble, forest, losses, soundness
 from mastery_jax.learning.trees.splitting import Missing
 
-__all__ = ["Info", "State", "decision_function", "fit", "predict", "predict_proba"]
+__all__ = [
+    "Info",
+    "State",
+    "decision_function",
+    "fit",
+    "predict",
+    "predict_proba",
+    "staged_predict",
+    "staged_predict_proba",
+]
 
 
 class State(NamedTuple):
@@ -44,7 +53,7 @@ class Info(NamedTuple):
     jax.jit,
     static_argnames=(
         "num_classes", "num_rounds", "max_depth", "max_leaves", "max_features", "num_bins",
-        "patience", "missing",
+        "patience", "missing", "categorical",
     ),
 )  # fmt: skip
 @checked
@@ -68,6 +77,8 @@ def fit(
     is_held_out: Bool[Array, " n"] | None = None,
     patience: int = 10,
     missing: Missing = "learned",
+    monotone: Int[Array, " d"] | None = None,
+    categorical: tuple[int, ...] = (),
 ) -> tuple[State, Info]:
     """Add trees, one for every output a round. O(rounds K n d depth).
 
@@ -92,6 +103,11 @@ def fit(
         patience: Rounds without a lower held-out loss before it stops. Static.
         missing: ``learned`` tries missing values on both sides of a threshold; ``right`` holds them
             larger than any number. Static.
+        monotone: Of each feature 1 where the probability of class 1 must not fall with it, −1 where
+            it must not rise, 0 where it may do either; of two classes only. Any other number, or a
+            sign of categories, makes every value NaN.
+        categorical: Columns that hold codes 0 … num_bins − 2 of categories; any other number there
+            is a missing value. A split is a set of codes. Static.
 
     Returns:
         The trees up to the best round, and how it went. NaN throughout where labels or weights have
@@ -108,9 +124,11 @@ def fit(
     """
     where = "boosting_classifier.fit"
     soundness.insist(where, num_classes=(num_classes, 2))
+    soundness.insist_on_two(where, monotone, num_classes)
     plan = boosting.plan(
         where, X, num_rounds=num_rounds, patience=patience, num_bins=num_bins, max_depth=max_depth,
         max_leaves=max_leaves, max_features=max_features, missing=missing,
+            categorical=categorical,
     )  # fmt: skip
     found = boosting.boost(
         key,
@@ -123,10 +141,12 @@ def fit(
         num_rounds=num_rounds,
         is_held_out=is_held_out,
         patience=patience,
+        signs=monotone,
     )
     state = State(found.trees, found.bias, forest.importances(found.trees, X.shape[1]))
     info = Info(found.loss, found.held_out_loss, found.num_rounds, found.num_cut)
     is_sound = soundness.are_codes(labels, weights, num_classes=num_classes)
+    is_sound &= soundness.are_signs(monotone, categorical)
     return soundness.spoil((state, info), is_sound)
 
 
@@ -141,14 +161,40 @@ def predict(state: State, X: Float[Array, "n d"]) -> Int[Array, " n"]:
 @checked
 def predict_proba(state: State, X: Float[Array, "n d"]) -> Float[Array, "n classes"]:
     """Return every class's probability for every row. O(n trees depth)."""
-    outputs = decision_function(state, X)
-    if outputs.shape[1] > 1:
-        return jax.nn.softmax(outputs, axis=1)
-    return jax.nn.sigmoid(jnp.concatenate([-outputs, outputs], axis=1))
+    return _probs(decision_function(state, X))
 
 
 @jax.jit
 @checked
 def decision_function(state: State, X: Float[Array, "n d"]) -> Float[Array, "n outputs"]:
     """Return the log-odds of the second class, or every logit, in nats. O(n trees depth)."""
-    return state.bias[None, :] + ensemble.evaluate(state.trees, X)
+    return state.bias[None, :] + ensemble.total(state.trees, X)
+
+
+@jax.jit
+@checked
+def staged_predict(state: State, X: Float[Array, "n d"]) -> Int[Array, "rounds n"]:
+    """Return the codes of the likeliest classes after every round. O(n trees depth)."""
+    return staged_predict_proba(state, X).argmax(axis=2).astype(jnp.int32)
+
+
+@jax.jit
+@checked
+def staged_predict_proba(state: State, X: Float[Array, "n d"]) -> Float[Array, "rounds n classes"]:
+    """Return the probabilities of all classes after every round. O(n trees depth).
+
+    Args:
+        state: From :func:`fit`.
+        X: One row per sample; NaN is a missing value.
+
+    Returns:
+        The probabilities; after the best round, where there was one, they stay as they are.
+    """
+    sums = ensemble.stages(state.trees, X, trees_a_round=len(state.bias))
+    return _probs(state.bias[None, None, :] + sums)
+
+
+def _probs(outputs: Array) -> Array:
+    if outputs.shape[-1] > 1:
+        return jax.nn.softmax(outputs, axis=-1)
+    return jax.nn.sigmoid(jnp.concatenate([-outputs, outputs], axis=-1))

@@ -19,7 +19,7 @@ from mastery_jax.core.check import Scalar, checked
 from mastery_jax.learning.trees import boosting, ensemble, forest, losses, soundness
 from mastery_jax.learning.trees.splitting import Missing
 
-__all__ = ["Info", "State", "fit", "predict"]
+__all__ = ["Info", "State", "fit", "predict", "staged_predict"]
 
 
 class State(NamedTuple):
@@ -43,7 +43,7 @@ class Info(NamedTuple):
     jax.jit,
     static_argnames=(
         "loss", "num_rounds", "max_depth", "max_leaves", "max_features", "num_bins",
-        "patience", "missing",
+        "patience", "missing", "categorical",
     ),
 )  # fmt: skip
 @checked
@@ -68,6 +68,8 @@ def fit(
     is_held_out: Bool[Array, " n"] | None = None,
     patience: int = 10,
     missing: Missing = "learned",
+    monotone: Int[Array, " d"] | None = None,
+    categorical: tuple[int, ...] = (),
 ) -> tuple[State, Info]:
     """Add one tree a round. O(rounds n d depth).
 
@@ -93,6 +95,11 @@ def fit(
         patience: Rounds without a lower held-out loss before it stops. Static.
         missing: ``learned`` tries missing values on both sides of a threshold; ``right`` holds them
             larger than any number. Static.
+        monotone: Of each feature 1 where the answer must not fall with it, −1 where it must not
+            rise, 0 where it may do either. Any other number, or a sign of categories, makes every
+            value NaN.
+        categorical: Columns that hold codes 0 … num_bins − 2 of categories; any other number there
+            is a missing value. A split is a set of codes. Static.
 
     Returns:
         The trees up to the best round, and how it went. NaN throughout where targets or weights
@@ -124,18 +131,36 @@ def fit(
         plan=boosting.plan(
             where, X, num_rounds=num_rounds, patience=patience, num_bins=num_bins,
             max_depth=max_depth, max_leaves=max_leaves, max_features=max_features, missing=missing,
+            categorical=categorical,
         ),
         num_rounds=num_rounds,
         is_held_out=is_held_out,
         patience=patience,
+        signs=monotone,
     )  # fmt: skip
     state = State(found.trees, found.bias[0], forest.importances(found.trees, X.shape[1]))
     info = Info(found.loss, found.held_out_loss, found.num_rounds, found.num_cut)
-    return soundness.spoil((state, info), soundness.are_targets(y, weights))
+    is_sound = soundness.are_targets(y, weights) & soundness.are_signs(monotone, categorical)
+    return soundness.spoil((state, info), is_sound)
 
 
 @jax.jit
 @checked
 def predict(state: State, X: Float[Array, "n d"]) -> Float[Array, " n"]:
     """Return the mean, or the quantile, of every row's target, in its unit. O(n trees depth)."""
-    return state.bias + ensemble.evaluate(state.trees, X)[:, 0]
+    return state.bias + ensemble.total(state.trees, X)[:, 0]
+
+
+@jax.jit
+@checked
+def staged_predict(state: State, X: Float[Array, "n d"]) -> Float[Array, "rounds n"]:
+    """Return what is predicted after every round, in the unit of y. O(n trees depth).
+
+    Args:
+        state: From :func:`fit`.
+        X: One row per sample; NaN is a missing value.
+
+    Returns:
+        The predictions; after the best round, where there was one, they stay as they are.
+    """
+    return state.bias + ensemble.stages(state.trees, X)[:, :, 0]

@@ -11,6 +11,8 @@ Source: Breiman, Friedman, Olshen & Stone (1984), *Classification and Regression
 2.4.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -21,7 +23,10 @@ from jaxtyping import Array, Bool, Float, Int, UInt32
 from mastery_jax.core import loop
 from mastery_jax.core.check import checked
 
-__all__ = ["Trees", "evaluate", "keep", "leaves", "trim"]
+__all__ = ["Trees", "evaluate", "keep", "leaves", "stages", "total", "trim"]
+
+
+ROWS = 4096  # that walk together: XLA makes one kernel of a loop whose state is small
 
 
 class Trees(NamedTuple):
@@ -52,24 +57,87 @@ def evaluate(trees: Trees, X: Float[Array, "n d"]) -> Float[Array, "n outputs"]:
         X: One row per sample; NaN is a missing value.
 
     Returns:
-        The sums, in the unit of the leaves' values. A row narrower than the features that the
-        trees ask for is not noticed here: the estimators keep the number.
+        The sums, in the unit of the leaves' values; NaN throughout where the trees ask for a
+        feature that ``X`` lacks. The estimators know their number of features, and refuse.
     """
+    return jnp.where(_are_there(trees, X), total(trees, X), jnp.nan)
+
+
+@partial(jax.jit, static_argnames=("trees_a_round",))
+@checked
+def stages(
+    trees: Trees, X: Float[Array, "n d"], *, trees_a_round: int = 1
+) -> Float[Array, "rounds n outputs"]:
+    """Return the sums after every round, the last of which are all. O(n trees depth).
+
+    Args:
+        trees: At least one node each, in the order in which they were added.
+        X: One row per sample; NaN is a missing value.
+        trees_a_round: A divisor of the number of trees. Static.
+
+    Returns:
+        The sums, in the unit of the leaves' values; NaN throughout where the trees ask for a
+        feature that ``X`` lacks.
+
+    Raises:
+        ValueError: the trees are no whole number of rounds.
+
+    Example:
+        >>> from mastery_jax.learning.trees import tree_regressor
+        >>> X = jnp.array([[0.0], [1.0]])
+        >>> tree = tree_regressor.fit(X, jnp.array([-1.0, 1.0]))[0].trees
+        >>> twice = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), tree)
+        >>> stages(twice, X)[:, :, 0].tolist()
+        [[-1.0, 1.0], [-2.0, 2.0]]
+    """
+    count = len(trees.depth)
+    if trees_a_round < 1 or count % trees_a_round:
+        problem = f"trees_a_round is {trees_a_round}, no divisor of {count} trees"
+        raise ValueError(f"ensemble.stages: {problem}")
     flat, starts = _flat(X)
 
     def add(total: Array, tree: Trees) -> tuple[Array, None]:
         return total + _take(tree.value, _walk(tree, flat, starts)), None
 
-    zeros = jnp.zeros((len(X), trees.value.shape[2]), trees.value.dtype)
-    return loop.scan(add, zeros, trees)[0]
+    def step(total: Array, round_: Trees) -> tuple[Array, Array]:
+        total = loop.scan(add, total, round_)[0]
+        return total, total
+
+    shape = (count // trees_a_round, trees_a_round)
+    rounds = jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), trees)
+    sums = loop.scan(step, _zeros(trees, X), rounds)[1]
+    return jnp.where(_are_there(trees, X), sums, jnp.nan)
 
 
 @jax.jit
 @checked
 def leaves(trees: Trees, X: Float[Array, "n d"]) -> Int[Array, "n trees"]:
-    """Return the leaf of every tree that every row falls into. O(n trees depth)."""
-    flat, starts = _flat(X)
-    return jax.lax.map(lambda tree: _walk(tree, flat, starts), trees).T
+    """Return the leaf of every tree that every row falls into. O(n trees depth).
+
+    Args:
+        trees: At least one node each.
+        X: One row per sample; NaN is a missing value.
+
+    Returns:
+        The nodes; −1 throughout where the trees ask for a feature that ``X`` lacks.
+    """
+
+    def block(X: Array) -> Array:
+        flat, starts = _flat(X)
+        return jax.lax.map(lambda tree: _walk(tree, flat, starts), trees).T
+
+    found = _by_block(block, X)
+    return jnp.where(_are_there(trees, X), found, -1)
+
+
+def total(trees: Trees, X: Array) -> Array:
+    """Return the sums of leaves, where X is known to be wide enough. O(n trees depth)."""
+
+    def block(X: Array) -> Array:
+        flat, starts = _flat(X)
+        return loop.scan(_add, _zeros(trees, X), trees, flat=flat, starts=starts)[0]
+
+    return _by_block(block, X)
 
 
 def keep(trees: Trees, is_kept: Array) -> Trees:
@@ -103,8 +171,32 @@ def trim(trees: Trees) -> Trees:
     return jax.tree.map(lambda leaf: leaf[:, :used] if leaf.ndim > 1 else leaf, trees)
 
 
+def _are_there(trees: Trees, X: Array) -> Array:
+    """Say whether rows are as wide as the trees ask."""
+    return trees.feature.max() < X.shape[1]
+
+
+def _zeros(trees: Trees, X: Array) -> Array:
+    return jnp.zeros((X.shape[0], trees.value.shape[2]), trees.value.dtype)
+
+
+def _by_block(block: Callable[[Array], Array], X: Array) -> Array:
+    """Apply ``block`` to some rows after others; to all at once where their number is a symbol."""
+    n, d = X.shape
+    if not isinstance(n, int) or n <= ROWS:
+        return block(X)
+    count = -(-n // ROWS)
+    padded = jnp.pad(X, ((0, count * ROWS - n), (0, 0)))
+    found = jax.lax.map(block, padded.reshape(count, ROWS, d))
+    return found.reshape(count * ROWS, -1)[:n]
+
+
+def _add(sums: Array, tree: Trees, *, flat: Array, starts: Array) -> tuple[Array, None]:
+    return sums + _take(tree.value, _walk(tree, flat, starts)), None
+
+
 def _flat(X: Array) -> tuple[Array, Array]:
-    return X.reshape(-1), jnp.arange(len(X), dtype=jnp.int32) * X.shape[1]
+    return X.reshape(-1), jnp.arange(X.shape[0], dtype=jnp.int32) * X.shape[1]
 
 
 def _take(array: Array, index: Array) -> Array:
@@ -113,20 +205,27 @@ def _take(array: Array, index: Array) -> Array:
 
 def _walk(tree: Trees, flat: Array, starts: Array) -> Array:
     """Return the leaf of every row in one tree."""
-    # A walk is bound by what it reads: two small numbers in one are read once.
-    both = 2 * tree.feature + tree.missing_left.astype(jnp.int32)
+    with jax.enable_x64(True):  # for records that do not leave it
+        # A walk is bound by what it reads: three small numbers in one are read once.
+        ask = 2 * tree.feature + tree.missing_left.astype(jnp.int32)
+        record = (ask.astype(jnp.int64) << 32) + tree.child.astype(jnp.int64)
 
-    def step(node: Array) -> tuple[Array, _Walk]:
-        word = _take(both, node)
-        x = _take(flat, starts + (word >> 1))
-        is_left = x <= _take(tree.threshold, node)
-        if tree.left_set.shape[1]:
-            code = jnp.where(jnp.isnan(x), -1, x).astype(jnp.int32)
-            words = tree.left_set.at[node, code >> 5].get(mode="fill", fill_value=0)
-            is_in = (code >= 0) & (((words >> (code & 31).astype(words.dtype)) & 1) == 1)
-            is_left |= jnp.isnan(_take(tree.threshold, node)) & is_in
-        is_left |= jnp.isnan(x) & ((word & 1) == 1)
-        return _take(tree.child, node) + (~is_left).astype(jnp.int32), _Walk(jnp.bool_(False))
+        def step(node: Array) -> tuple[Array, _Walk]:
+            found = _take(record, node)
+            ask, child = (found >> 32).astype(jnp.int32), found.astype(jnp.int32)
+            x, threshold = _take(flat, starts + (ask >> 1)), _take(tree.threshold, node)
+            is_left = x <= threshold
+            if tree.left_set.shape[1]:
+                is_left |= jnp.isnan(threshold) & _is_in(tree.left_set, node, x)
+            is_left |= jnp.isnan(x) & ((ask & 1) == 1)
+            return child + (~is_left).astype(jnp.int32), _Walk(jnp.bool_(False))
 
-    root = jnp.zeros(len(starts), jnp.int32)
-    return loop.until(step, root, max_steps=tree.depth)[0]
+        root = jnp.zeros_like(starts)
+        return loop.until(step, root, max_steps=tree.depth)[0]
+
+
+def _is_in(left_set: Array, node: Array, x: Array) -> Array:
+    """Say whether a value is one of the categories of a node's set."""
+    code = jnp.where(jnp.isnan(x), -1, x).astype(jnp.int32)
+    words = left_set.at[node, code >> 5].get(mode="fill", fill_value=0)
+    return (code >= 0) & (((words >> (code & 31).astype(words.dtype)) & 1) == 1)

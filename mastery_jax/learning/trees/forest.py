@@ -17,7 +17,14 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from mastery_jax.core import loop
-from mastery_jax.learning.trees import binning, grower, histograms, splitting
+from mastery_jax.learning.trees import (
+    binning,
+    categories,
+    grower,
+    histograms,
+    monotone,
+    splitting,
+)
 from mastery_jax.learning.trees.ensemble import Trees
 
 __all__ = [
@@ -52,7 +59,7 @@ class Task(NamedTuple):
     """What trees are grown for."""
 
     aim: Callable[[Array, Array], histograms.Target]  # from targets and weights of rows
-    value: Callable[[Array, Array, Array, int], Array]  # from those, their nodes and the number
+    value: Callable[..., Array]  # from those, their nodes, the number and the bounds of these
 
 
 class _Data(NamedTuple):
@@ -60,6 +67,7 @@ class _Data(NamedTuple):
     codes: UInt8[Array, "n d"]
     targets: Array
     weights: Float[Array, " n"]
+    signs: Int[Array, " d"] | None
 
 
 class Drawn(NamedTuple):
@@ -82,6 +90,7 @@ def grow(
     is_bootstrap: bool,
     is_out_of_bag: bool,
     mesh: Mesh | None,
+    signs: Array | None = None,
 ) -> tuple[Trees, Int[Array, ""], Drawn | None]:
     """Grow the trees one after the other, on each device of ``mesh`` its share. O(trees n depth).
 
@@ -97,8 +106,9 @@ def grow(
         is_bootstrap: Whether rows are drawn. Static.
         is_out_of_bag: Whether rows that were not drawn are followed. Static.
         mesh: Devices that share the trees, whatever their number; none: where the caller runs.
+        signs: Of features, by which answers rise or fall; None where they need not.
     """
-    data = _Data(*binned(X, weights, plan), targets, _ones(X, weights))
+    data = _Data(*binned(X, weights, plan), targets, _ones(X, weights), signs)
 
     def one(key: Array, data: _Data) -> tuple[Trees, Array, Drawn | None]:
         bag_key, grow_key = jax.random.split(key)
@@ -124,9 +134,10 @@ def grow_one(
     *,
     plan: grower.Plan,
     task: Task,
+    signs: Array | None = None,
 ) -> tuple[Trees, Int[Array, ""]]:
     """Grow one tree on all rows and all features, with nothing drawn. O(n d depth)."""
-    data = _Data(*binned(X, weights, plan), targets, _ones(X, weights))
+    data = _Data(*binned(X, weights, plan), targets, _ones(X, weights), signs)
     tree, grown = _tree(None, data, limits, plan, task)
     return jax.tree.map(lambda leaf: leaf[None], tree), grown.num_cut
 
@@ -135,7 +146,11 @@ def binned(
     X: Array, weights: Array | None, plan: grower.Plan
 ) -> tuple[binning.Bins, UInt8[Array, "n d"]]:
     """Cut the features, and return every row's codes."""
+    if plan.categorical:
+        X = categories.codes(X, plan.categorical, plan.num_bins)
     bins = binning.fit(X, weights=weights, num_bins=plan.num_bins)
+    if plan.categorical:
+        bins = categories.cut(bins, plan.categorical)
     return bins, binning.transform(bins, X).T
 
 
@@ -159,10 +174,19 @@ def of_classes(num_classes: int, num_trees: int) -> Task:
     def aim(labels: Array, weights: Array) -> histograms.Target:
         return histograms.classes(labels, weights, num_classes=num_classes)
 
-    def value(labels: Array, weights: Array, node: Array, num_nodes: int) -> Array:
+    def value(
+        labels: Array,
+        weights: Array,
+        node: Array,
+        num_nodes: int,
+        bounds: monotone.Bounds | None = None,
+    ) -> Array:
         cell = node * num_classes + jnp.clip(labels, 0, num_classes - 1)
         sums = histograms.sum_by_cell(weights, cell, num_cells=num_nodes * num_classes)
         sums = sums.reshape(num_nodes, num_classes)
+        if bounds is not None:
+            second = monotone.clip(sums[:, 1] / sums.sum(axis=1), bounds)
+            return jnp.stack([1 - second, second], axis=1) / num_trees
         return sums / (num_trees * sums.sum(axis=1)[:, None])
 
     return Task(aim, value)
@@ -174,9 +198,17 @@ def of_numbers(num_trees: int) -> Task:
     def aim(y: Array, weights: Array) -> histograms.Target:
         return histograms.slopes(y, weights, jnp.ones_like(y))
 
-    def value(y: Array, weights: Array, node: Array, num_nodes: int) -> Array:
+    def value(
+        y: Array,
+        weights: Array,
+        node: Array,
+        num_nodes: int,
+        bounds: monotone.Bounds | None = None,
+    ) -> Array:
         parts = (weights * y, weights)
         total, weight = (histograms.sum_by_cell(x, node, num_cells=num_nodes) for x in parts)
+        if bounds is not None:
+            return monotone.clip(total / weight, bounds)[:, None] / num_trees
         return (total / (num_trees * weight))[:, None]
 
     return Task(aim, value)
@@ -238,8 +270,8 @@ def _tree(
     rows = histograms.Rows(data.codes.T, data.codes.reshape(-1))
     target = task.aim(data.targets, data.weights)
     rules = splitting.Rules(*limits, l2=jnp.zeros_like(limits.min_gain), scales=target.scales)
-    grown = grower.grow(key, rows, target, rules, plan=plan)
-    value = task.value(data.targets, data.weights, grown.leaf, plan.max_nodes)
+    grown = grower.grow(key, rows, target, rules, plan=plan, signs=data.signs)
+    value = task.value(data.targets, data.weights, grown.leaf, plan.max_nodes, grown.bounds)
     return grower.finish(grown, data.bins, value), grown
 
 
@@ -258,9 +290,8 @@ def _keep(data: _Data) -> _Data:
     count = len(data.weights)
     most = min(count, math.ceil(count * KEPT + SURE * SPREAD * math.sqrt(count)))
     kept = jnp.nonzero(data.weights > 0, size=most, fill_value=count)[0]
-    return _Data(
-        data.bins,
-        data.codes.at[kept].get(mode="clip"),
-        data.targets.at[kept].get(mode="clip"),
-        data.weights.at[kept].get(mode="fill", fill_value=0),
+    return data._replace(
+        codes=data.codes.at[kept].get(mode="clip"),
+        targets=data.targets.at[kept].get(mode="clip"),
+        weights=data.weights.at[kept].get(mode="fill", fill_value=0),
     )

@@ -43,7 +43,8 @@ class Info(NamedTuple):
     jax.jit,
     static_argnames=(
         "num_classes", "num_trees", "criterion", "max_depth", "max_leaves", "max_features",
-        "num_bins", "bootstrap", "random_thresholds", "out_of_bag", "missing", "mesh",
+        "num_bins", "bootstrap", "random_thresholds", "out_of_bag", "missing", "categorical",
+        "mesh",
     ),
 )  # fmt: skip
 @checked
@@ -67,6 +68,8 @@ def fit(
     random_thresholds: bool = False,
     out_of_bag: bool = False,
     missing: Missing = "learned",
+    monotone: Int[Array, " d"] | None = None,
+    categorical: tuple[int, ...] = (),
     mesh: Mesh | None = None,
 ) -> tuple[State, Info]:
     """Grow the trees, the same on any number of devices. O(trees n √d depth).
@@ -91,6 +94,11 @@ def fit(
         out_of_bag: Follow the rows that a tree was not grown on. Static.
         missing: ``learned`` tries missing values on both sides of a threshold; ``right`` holds them
             larger than any number. Static.
+        monotone: Of each feature 1 where the probability of class 1 must not fall with it, −1 where
+            it must not rise, 0 where it may do either; of two classes only. Any other number, or a
+            sign of categories, makes every value NaN.
+        categorical: Columns that hold codes 0 … num_bins − 2 of categories; any other number there
+            is a missing value. A split is a set of codes. Static.
         mesh: Devices that share the trees, whatever their number; none: where the caller runs.
 
     Returns:
@@ -110,6 +118,8 @@ def fit(
     soundness.insist(
         where, num_classes=(num_classes, 2), num_trees=(num_trees, 1), max_features=(most, 1, d)
     )
+    soundness.insist_on_two(where, monotone, num_classes)
+    soundness.insist_on_columns(where, categorical, d)
     nodes = grower.room(where, num_rows=n, max_depth=max_depth, max_leaves=max_leaves)
     trees, num_cut, drawn = forest.grow(
         key,
@@ -117,14 +127,18 @@ def fit(
         labels,
         weights,
         forest.limits(X.dtype, min_samples_split, min_samples_leaf, min_gain),
-        plan=grower.Plan(criterion, num_bins, nodes, max_depth, most, missing, random_thresholds),
+        plan=grower.Plan(
+            criterion, num_bins, nodes, max_depth, most, missing, random_thresholds, categorical
+        ),
         task=forest.of_classes(num_classes, num_trees),
         num_trees=num_trees,
         is_bootstrap=bootstrap,
         is_out_of_bag=out_of_bag,
         mesh=mesh,
+        signs=monotone,
     )
     is_sound = soundness.are_codes(labels, weights, num_classes=num_classes)
+    is_sound &= soundness.are_signs(monotone, categorical)
     left_out = None if drawn is None else forest.out_of_bag(trees, drawn)
     state = State(trees, forest.importances(trees, d))
     return soundness.spoil((state, Info(num_cut, left_out)), is_sound)
@@ -151,4 +165,4 @@ def predict_proba(state: State, X: Float[Array, "n d"]) -> Float[Array, "n class
         state: From :func:`fit`.
         X: One row per sample; NaN is a missing value.
     """
-    return ensemble.evaluate(state.trees, X)
+    return ensemble.total(state.trees, X)

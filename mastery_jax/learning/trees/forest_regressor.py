@@ -42,7 +42,7 @@ class Info(NamedTuple):
     jax.jit,
     static_argnames=(
         "num_trees", "max_depth", "max_leaves", "max_features", "num_bins", "bootstrap",
-        "random_thresholds", "out_of_bag", "missing", "mesh",
+        "random_thresholds", "out_of_bag", "missing", "categorical", "mesh",
     ),
 )  # fmt: skip
 @checked
@@ -64,6 +64,8 @@ def fit(
     random_thresholds: bool = False,
     out_of_bag: bool = False,
     missing: Missing = "learned",
+    monotone: Int[Array, " d"] | None = None,
+    categorical: tuple[int, ...] = (),
     mesh: Mesh | None = None,
 ) -> tuple[State, Info]:
     """Grow the trees, the same on any number of devices. O(trees n d depth).
@@ -86,6 +88,11 @@ def fit(
         out_of_bag: Follow the rows that a tree was not grown on. Static.
         missing: ``learned`` tries missing values on both sides of a threshold; ``right`` holds them
             larger than any number. Static.
+        monotone: Of each feature 1 where the answer must not fall with it, −1 where it must not
+            rise, 0 where it may do either. Any other number, or a sign of categories, makes every
+            value NaN.
+        categorical: Columns that hold codes 0 … num_bins − 2 of categories; any other number there
+            is a missing value. A split is a set of codes. Static.
         mesh: Devices that share the trees, whatever their number; none: where the caller runs.
 
     Returns:
@@ -104,6 +111,7 @@ def fit(
     where, (n, d) = "forest_regressor.fit", X.shape
     most = d if max_features is None else max_features
     soundness.insist(where, num_trees=(num_trees, 1), max_features=(most, 1, d))
+    soundness.insist_on_columns(where, categorical, d)
     nodes = grower.room(where, num_rows=n, max_depth=max_depth, max_leaves=max_leaves)
     bias, centered = forest.center(y, weights)
     trees, num_cut, drawn = forest.grow(
@@ -113,17 +121,26 @@ def fit(
         weights,
         forest.limits(X.dtype, min_samples_split, min_samples_leaf, min_gain),
         plan=grower.Plan(
-            "squared_error", num_bins, nodes, max_depth, most, missing, random_thresholds
+            "squared_error",
+            num_bins,
+            nodes,
+            max_depth,
+            most,
+            missing,
+            random_thresholds,
+            categorical,
         ),
         task=forest.of_numbers(num_trees),
         num_trees=num_trees,
         is_bootstrap=bootstrap,
         is_out_of_bag=out_of_bag,
         mesh=mesh,
+        signs=monotone,
     )
     left_out = None if drawn is None else bias + forest.out_of_bag(trees, drawn)[:, 0]
     state = State(trees, bias, forest.importances(trees, d))
-    return soundness.spoil((state, Info(num_cut, left_out)), soundness.are_targets(y, weights))
+    is_sound = soundness.are_targets(y, weights) & soundness.are_signs(monotone, categorical)
+    return soundness.spoil((state, Info(num_cut, left_out)), is_sound)
 
 
 @jax.jit
@@ -135,4 +152,4 @@ def predict(state: State, X: Float[Array, "n d"]) -> Float[Array, " n"]:
         state: From :func:`fit`.
         X: One row per sample; NaN is a missing value.
     """
-    return state.bias + ensemble.evaluate(state.trees, X)[:, 0]
+    return state.bias + ensemble.total(state.trees, X)[:, 0]

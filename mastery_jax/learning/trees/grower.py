@@ -8,15 +8,16 @@ Source: Breiman, Friedman, Olshen & Stone (1984), *Classification and Regression
 2.4; a level of nodes by one pass: Mehta, Agrawal & Rissanen (1996), *SLIQ*, section 3.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key, UInt32
 
 from mastery_jax.core import loop
-from mastery_jax.learning.trees import histograms, splitting
+from mastery_jax.learning.trees import categories, drawing, histograms, monotone, splitting
 from mastery_jax.learning.trees.binning import Bins
 from mastery_jax.learning.trees.ensemble import Trees
 
@@ -36,13 +37,14 @@ class Plan(NamedTuple):
     max_features: int | None = None  # drawn anew for each node
     missing: splitting.Missing = "learned"
     is_random: bool = False  # thresholds are drawn, not searched
+    categorical: tuple[int, ...] = ()  # columns of categories
 
 
 class Grown(NamedTuple):
     """One tree over bins. A node's right child is the one after its left."""
 
     feature: Int[Array, " nodes"]
-    last: Int[Array, " nodes"]  # bin that goes left; all do at a leaf
+    last: Int[Array, " nodes"]  # bin that goes left; all do at a leaf, and of a set those in it
     missing_left: Bool[Array, " nodes"]
     child: Int[Array, " nodes"]  # the left one; a leaf is its own
     gain: Float[Array, " nodes"]  # decrease of the total impurity, 0 at a leaf
@@ -51,6 +53,15 @@ class Grown(NamedTuple):
     num_nodes: Int[Array, ""]
     num_cut: Int[Array, ""]  # nodes that could have been split, had there been room
     leaf: Int[Array, " n"]  # of every row, those of weight 0 too
+    sets: UInt32[Array, "nodes words"] | None  # bins that may go left; None without categories
+    bounds: monotone.Bounds | None  # of what a node may say; None where features have no signs
+
+
+class _Given(NamedTuple):
+    rows: histograms.Rows
+    target: histograms.Target
+    limits: splitting.Rules
+    signs: Int[Array, " d"] | None
 
 
 class _Carry(NamedTuple):
@@ -70,6 +81,7 @@ def grow(
     rules: splitting.Rules,
     *,
     plan: Plan,
+    signs: Array | None = None,
 ) -> Grown:
     """Grow a tree until no node can be split or nodes run out. O(n features depth).
 
@@ -79,6 +91,7 @@ def grow(
         target: What the splits are to tell apart.
         rules: What a split must obey.
         plan: Sizes and branches. Static.
+        signs: Of features: −1, 0 or 1; None where nothing is to rise or fall.
     """
     num_rows, most = rows.columns.shape[1], plan.max_nodes
     integers, false = jnp.zeros(most, jnp.int32), jnp.zeros(most, bool)
@@ -96,6 +109,8 @@ def grow(
         num_nodes=jnp.int32(1),
         num_cut=jnp.int32(0),
         leaf=jnp.zeros(num_rows, jnp.int32),
+        sets=categories.everywhere(most, plan.num_bins) if plan.categorical else None,
+        bounds=None if signs is None else monotone.unbounded(most, cover.dtype),
     )
     carry = _Carry(tree, false.at[0].set(is_open[0]), key)
     # No level has more nodes than half of all, or than its depth allows.
@@ -103,11 +118,10 @@ def grow(
     if plan.max_depth is not None and plan.max_depth < 31:
         longest = min(longest, 2 ** (plan.max_depth - 1))
     widths = WIDTHS[:1] if longest <= WIDTHS[0] else WIDTHS
+    given = _Given(rows, target, rules, signs)
     for width in widths:
-        step = partial(
-            _step, rows=rows, target=target, limits=rules, plan=plan, width=width,
-            most_waiting=most if width == widths[-1] else width,
-        )  # fmt: skip
+        most_waiting = most if width == widths[-1] else width
+        step = partial(_step, given=given, plan=plan, width=width, most_waiting=most_waiting)
         carry = loop.until(step, carry, max_steps=most)[0]
     return carry.tree
 
@@ -119,10 +133,15 @@ def finish(tree: Grown, bins: Bins, value: Array) -> Trees:
     node = jnp.arange(most, dtype=jnp.int32)
     is_leaf = (tree.child == node) & (node < tree.num_nodes)
     threshold = edges.at[tree.feature, tree.last].get(mode="fill", fill_value=jnp.inf)
+    left_set = jnp.zeros((most, 0), jnp.uint32)
+    if tree.sets is not None:
+        is_set = (tree.child != node) & (tree.last == edges.shape[1] + 1)  # num_bins
+        threshold = jnp.where(is_set, jnp.nan, threshold)
+        left_set = jnp.where(is_set[:, None], tree.sets, 0)
     return Trees(
         feature=tree.feature,
         threshold=threshold,
-        left_set=jnp.zeros((most, 0), jnp.uint32),
+        left_set=left_set,
         missing_left=tree.missing_left,
         child=tree.child,
         value=jnp.where(is_leaf[:, None], value, 0),
@@ -147,21 +166,23 @@ def room(where: str, *, num_rows: int, max_depth: int | None, max_leaves: int | 
     return 2 * leaves - 1
 
 
+class _Found(NamedTuple):
+    """How some nodes are split best."""
+
+    split: splitting.Split
+    feature: Int[Array, " nodes"]
+    total: Int[Array, "channels nodes"]
+    sets: UInt32[Array, "nodes words"] | None
+
+
 def _step(
-    carry: _Carry,
-    *,
-    rows: histograms.Rows,
-    target: histograms.Target,
-    limits: splitting.Rules,
-    plan: Plan,
-    width: int,
-    most_waiting: int,
+    carry: _Carry, *, given: _Given, plan: Plan, width: int, most_waiting: int
 ) -> tuple[_Carry, _Queue]:
     """Split the oldest nodes of the queue; stop where it is empty, or too long for this width."""
     tree, is_queued = carry.tree, carry.is_queued
     nodes, slot = _take(is_queued, width)
-    slot_of_row = slot.at[tree.leaf].get(mode="promise_in_bounds", wrap_negative_indices=False)
-    key, split, chosen, total = _find(carry.key, rows, target, limits, plan, width, slot_of_row)
+    key, found = _find(carry, given, plan, nodes, slot)
+    split = found.split
     wants = split.gain > -jnp.inf
     left = tree.num_nodes + 2 * (jnp.cumsum(wants, dtype=jnp.int32) - 1)
     is_split = wants & (left + 1 < plan.max_nodes)
@@ -169,7 +190,7 @@ def _step(
     last = jnp.where(is_split, split.bin, plan.num_bins)
     depth = tree.depth.at[nodes].get(mode="fill", fill_value=0) + 1
     children = jnp.where(is_split, jnp.stack([left, left + 1]), plan.max_nodes)
-    parts = (split.left, total - split.left)
+    parts = (split.left, found.total - split.left)
 
     def put(array: Array, values: Array) -> Array:
         return array.at[nodes].set(jnp.where(is_split, values, array.at[nodes].get()), mode="drop")
@@ -177,17 +198,21 @@ def _step(
     def born(array: Array, values: Array) -> Array:
         return array.at[children].set(values, mode="drop")
 
-    is_open = jnp.stack([splitting.is_open(part, limits, plan.criterion) for part in parts])
+    is_open, weight = (
+        jnp.stack([ask(part, given.limits, plan.criterion) for part in parts])
+        for ask in (splitting.is_open, splitting.weigh)
+    )
     if plan.max_depth is not None:
         is_open &= (depth < plan.max_depth)[None, :]
-    weight = jnp.stack([splitting.weigh(part, limits, plan.criterion) for part in parts])
     # By a scatter, which XLA writes down: every row would work out anew what its node decided.
     rules = jnp.full(plan.max_nodes, plan.num_bins * 2, jnp.int32)
-    rules = rules.at[nodes].set(histograms.rule(chosen, last, split.missing_left), mode="drop")
+    words = histograms.rule(found.feature, last, split.missing_left)
+    rules = rules.at[nodes].set(words, mode="drop")
     child = put(tree.child, left)
-    leaf = histograms.move(rows, tree.leaf, rules, child, num_bins=plan.num_bins)
+    sets = jax.tree.map(jax.vmap(put, 1, 1), tree.sets, found.sets)  # of None, none
+    leaf = histograms.move(given.rows, tree.leaf, rules, child, sets, num_bins=plan.num_bins)
     tree = Grown(
-        feature=put(tree.feature, chosen),
+        feature=put(tree.feature, found.feature),
         last=put(tree.last, last),
         missing_left=put(tree.missing_left, split.missing_left),
         child=child,
@@ -197,65 +222,62 @@ def _step(
         num_nodes=tree.num_nodes + 2 * is_split.sum(dtype=jnp.int32),
         num_cut=tree.num_cut + (wants & ~is_split).sum(dtype=jnp.int32),
         leaf=leaf,
+        sets=sets,
+        bounds=_inherit(tree.bounds, given, plan, nodes, found, parts, born),
     )
     is_queued = born(is_queued.at[nodes].set(False, mode="drop"), is_open)
     waiting = is_queued.sum(dtype=jnp.int32)
-    queue = _Queue((waiting == 0) | (waiting > most_waiting))
-    return _Carry(tree, is_queued, key), queue
+    return _Carry(tree, is_queued, key), _Queue((waiting == 0) | (waiting > most_waiting))
 
 
 def _find(
-    key: Array | None,
-    rows: histograms.Rows,
-    target: histograms.Target,
-    limits: splitting.Rules,
-    plan: Plan,
-    width: int,
-    slot: Array,
-) -> tuple[Array | None, splitting.Split, Array, Array]:
-    """Return the next key, every node's best split, its feature, and the node's totals."""
-    key, features, draw = _draw(key, len(rows.columns), width, plan)
+    carry: _Carry, given: _Given, plan: Plan, nodes: Array, slot: Array
+) -> tuple[Array | None, _Found]:
+    """Return the next key, and how every node is split best."""
+    width = len(nodes)
+    rows, target, limits, signs = given
+    slot = slot.at[carry.tree.leaf].get(mode="promise_in_bounds", wrap_negative_indices=False)
+    key, features, bits = drawing.draw(
+        carry.key, len(rows.columns), width, max_features=plan.max_features,
+        is_random=plan.is_random,
+    )  # fmt: skip
     sums = histograms.accumulate(
         rows, target, slot, features, num_nodes=width, num_bins=plan.num_bins
     )
-    split = splitting.best(sums, limits, plan.criterion, plan.missing, draw)
+    total = sums[0].sum(axis=0, dtype=sums.dtype)
+    fence = order = is_set = sets = None
+    if signs is not None and carry.tree.bounds is not None:
+        fence = monotone.fence(signs, carry.tree.bounds, nodes, features)
+    if plan.categorical:
+        sums, order = categories.arrange(
+            sums, features, plan.categorical, criterion=plan.criterion, dtype=limits.scales.dtype
+        )
+        is_set = order.is_set
+    split = splitting.best(sums, limits, plan.criterion, plan.missing, bits, fence, is_set)
     chosen = split.place
+    if order is not None:
+        split, sets = categories.settle(split, order, total, plan.num_bins)
     if features is not None:
         chosen = jnp.take_along_axis(features, split.place[None], axis=0)[0]
-    return key, split, chosen, sums[0].sum(axis=0, dtype=sums.dtype)
+    return key, _Found(split, chosen, total, sets)
 
 
-def _draw(
-    key: Array | None, num_features: int, width: int, plan: Plan
-) -> tuple[Array | None, Array | None, Array | None]:
-    """Return the next key, every node's features, and bits for its thresholds."""
-    if key is None:
-        return None, None, None
-    key, feature_key, draw_key = jax.random.split(key, 3)
-    num_chosen, features = num_features, None
-    if plan.max_features is not None and plan.max_features < num_features:
-        num_chosen = plan.max_features
-        features = _subsets(feature_key, num_features, num_chosen, width)
-    if not plan.is_random:
-        return key, features, None
-    return key, features, jax.random.bits(draw_key, (num_chosen, width), "uint32")
-
-
-def _subsets(key: Array, num_features: int, num_chosen: int, width: int) -> Array:
-    """Draw as many different features for each of ``width`` nodes, every set as likely.
-
-    Floyd's rule: of the first j features one is drawn; where it is taken, the j-th is taken.
-    """
-    bits = jax.random.bits(key, (num_chosen, width), "uint32")
-
-    def step(chosen: Array, k: Array) -> tuple[Array, None]:
-        newest = num_features - num_chosen + k
-        one = (bits[k] % (newest + 1).astype(bits.dtype)).astype(jnp.int32)
-        one = jnp.where((chosen == one[None]).any(axis=0), newest, one)
-        return chosen.at[k].set(one), None
-
-    none = jnp.full((num_chosen, width), -1, jnp.int32)
-    return loop.scan(step, none, jnp.arange(num_chosen, dtype=jnp.int32))[0]
+def _inherit(
+    bounds: monotone.Bounds | None,
+    given: _Given,
+    plan: Plan,
+    nodes: Array,
+    found: _Found,
+    parts: tuple[Array, Array],
+    born: Callable[[Array, Array], Array],
+) -> monotone.Bounds | None:
+    """Return all bounds, those of the children among them."""
+    if bounds is None or given.signs is None:
+        return None
+    says = (splitting.say(part, given.limits, plan.criterion) for part in parts)
+    left, right = monotone.below(given.signs[found.feature], monotone.at(bounds, nodes), *says)
+    pairs = zip(bounds, left, right, strict=True)
+    return monotone.Bounds(*(born(bound, jnp.stack(pair)) for bound, *pair in pairs))
 
 
 def _take(is_queued: Array, width: int) -> tuple[Array, Array]:

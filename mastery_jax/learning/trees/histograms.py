@@ -134,6 +134,7 @@ def move(
     node: Array,
     rules: Array,
     child: Array,
+    sets: Array | None = None,
     *,
     num_bins: int,
 ) -> Int[Array, " n"]:
@@ -144,12 +145,16 @@ def move(
         node: Where each row is.
         rules: Of each node, by :func:`rule`; one that stays whole sends all bins left.
         child: The left child; of a node that stays whole, the node.
+        sets: Where given, the bins that may go left, as bits, (nodes, words).
         num_bins: Bins of a feature. Static.
     """
     word = _take(rules, node)
     code = _codes(rows, word >> 10).astype(jnp.int32)
-    code = jnp.where((code == num_bins - 1) & (word & 1 == 1), -1, code)
-    is_right = code > ((word >> 1) & (WORD - 1))
+    at = jnp.where((code == num_bins - 1) & (word & 1 == 1), -1, code)
+    is_right = at > ((word >> 1) & (WORD - 1))
+    if sets is not None:
+        part = _take(sets.reshape(-1), node * sets.shape[1] + (code >> 5))
+        is_right |= (part >> (code & 31).astype(part.dtype)) & 1 == 0
     return _take(child, node) + is_right.astype(jnp.int32)
 
 

@@ -9,7 +9,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
-__all__ = ["are_codes", "are_targets", "insist", "spoil"]
+__all__ = [
+    "are_codes",
+    "are_signs",
+    "are_targets",
+    "insist",
+    "insist_on_columns",
+    "insist_on_two",
+    "spoil",
+]
 
 
 def insist(where: str, **given: tuple[int, int] | tuple[int, int, int]) -> None:
@@ -27,6 +35,41 @@ def insist(where: str, **given: tuple[int, int] | tuple[int, int, int]) -> None:
         if value < least or (most and value > most[0]):
             wanted = f"{least} to {most[0]}" if most else f"at least {least}"
             raise ValueError(f"{where}: {name} is {value}, not {wanted}")
+
+
+def insist_on_columns(where: str, columns: tuple[int, ...], num_features: int) -> None:
+    """Insist on columns that there are, each named once.
+
+    Raises:
+        ValueError: one is not there, or there twice.
+
+    Example:
+        >>> insist_on_columns("boosting.fit", (0, 2), 2)
+        Traceback (most recent call last):
+        ValueError: boosting.fit: categorical is (0, 2), not different columns of 0 to 1
+    """
+    are_there = all(0 <= column < num_features for column in columns)
+    if not are_there or len(set(columns)) < len(columns):
+        wanted = f"different columns of 0 to {num_features - 1}"
+        raise ValueError(f"{where}: categorical is {columns}, not {wanted}")
+
+
+def insist_on_two(where: str, signs: Array | None, num_classes: int) -> None:
+    """Insist on two classes where there are signs: the shares of more cannot all rise.
+
+    Raises:
+        ValueError: there are more.
+    """
+    if signs is not None and num_classes > 2:
+        raise ValueError(f"{where}: monotone is given for {num_classes} classes, not for 2")
+
+
+def are_signs(signs: Array | None, categorical: tuple[int, ...]) -> Bool[Array, ""]:
+    """Say whether signs are −1, 0 or 1, and 0 where categories have no order to rise by."""
+    if signs is None:
+        return jnp.bool_(True)
+    is_none = signs.at[jnp.array(categorical, jnp.int32)].get() == 0
+    return (jnp.abs(signs) <= 1).all() & is_none.all()
 
 
 def are_codes(labels: Array, weights: Array | None, *, num_classes: int) -> Bool[Array, ""]:

@@ -11,7 +11,8 @@ node's thresholds are never laid out beside each other:
 are the decrease of a node's total impurity, with l, r, t the weights of the classes left, right and
 together, G the sum of weighted residuals or gradients and H that of weights or second derivatives.
 Of gains that are equal but for rounding the first feature's lowest bin is taken, whatever the
-program that computes them.
+program that computes them. Where features have signs, a step −G/(H + λ) is clipped to the bounds of
+its node first, and gains −(G v + ½ (H + λ) v²).
 
 Source: Breiman, Friedman, Olshen & Stone (1984), *Classification and Regression Trees*, sections
 4.2-4.3 and 8.4; Chen & Guestrin (2016), *XGBoost*, eq. 7; random thresholds: Geurts, Ernst &
@@ -27,12 +28,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from mastery_jax.core import loop
+from mastery_jax.learning.trees.monotone import Fence, clip
 
-__all__ = ["Criterion", "Missing", "Rules", "Split", "best", "is_open", "weigh"]
+__all__ = ["COUNTED", "Criterion", "Missing", "Rules", "Split", "best", "is_open", "say", "weigh"]
 
 Criterion = Literal["gini", "entropy", "squared_error", "newton"]
 Missing = Literal["learned", "right"]
 
+COUNTED = ("gini", "entropy")  # whose channels are classes
 NOISE = 16  # units in the last place that rounding may move a sum by
 
 
@@ -72,6 +75,8 @@ def best(
     criterion: Criterion,
     missing: Missing,
     draw: Array | None = None,
+    fence: Fence | None = None,
+    is_set: Array | None = None,
 ) -> Split:
     """Return every node's best split over its features. O(features bins channels nodes).
 
@@ -82,11 +87,15 @@ def best(
         missing: ``learned`` tries them on both sides, ``right`` leaves them there. Static.
         draw: Where given, each feature's threshold is drawn by these bits from all that part the
             rows, and only the feature is chosen by its gain.
+        fence: Where given, what the signs of features allow.
+        is_set: Where given, which of a node's features hold categories; their bins stand in the
+            order of their means. Splits that gain nothing are refused there: which of equal
+            categories they would part is decided by no more than their codes.
     """
     num_features, num_bins, _, num_nodes = histogram.shape
     total = histogram.sum(axis=1, dtype=histogram.dtype).swapaxes(0, 1)
     absent = histogram[:, -1].swapaxes(0, 1)
-    gain_of, surely = _gains(total, rules, criterion)
+    gain_of, surely = _gains(total, rules, criterion, fence)
     is_learned = missing == "learned"
 
     def step(carry: tuple[Array, _Best], i: Array) -> tuple[tuple[Array, _Best], None]:
@@ -116,21 +125,30 @@ def best(
     )
     bins = jnp.arange(num_bins - 1, dtype=jnp.int32)
     (_, by_feature), _ = loop.scan(step, (jnp.zeros_like(total), nothing), bins)
+    if is_set is not None:
+        is_idle = is_set & (surely(by_feature.gain) <= 0)
+        by_feature = by_feature._replace(gain=jnp.where(is_idle, -jnp.inf, by_feature.gain))
     return _over_features(by_feature, surely)
 
 
 def is_open(total: Array, rules: Rules, criterion: Criterion) -> Array:
     """Say which nodes may be split, as far as their totals tell."""
     is_enough = weigh(total, rules, criterion) >= rules.min_split
-    if criterion in ("gini", "entropy"):
+    if criterion in COUNTED:
         return is_enough & (total.max(axis=0) < total.sum(axis=0, dtype=total.dtype))
     return is_enough
 
 
 def weigh(total: Array, rules: Rules, criterion: Criterion) -> Array:
     """Return every node's weight, or curvature."""
-    whole = total.sum(axis=0, dtype=total.dtype) if criterion in ("gini", "entropy") else total[1]
+    whole = total.sum(axis=0, dtype=total.dtype) if criterion in COUNTED else total[1]
     return whole.astype(rules.scales.dtype) * rules.scales[-1]
+
+
+def say(total: Array, rules: Rules, criterion: Criterion) -> Array:
+    """Return what every node says: a mean, a step, or the share of the second of two classes."""
+    channels = _channels(total, rules)
+    return _say(channels, _weight(channels, criterion), rules, criterion)
 
 
 def _over_features(found: _Best, surely: Callable[[Array], Array]) -> Split:
@@ -159,7 +177,7 @@ def _mix(bits: Array) -> Array:
 
 
 def _gains(
-    total: Array, rules: Rules, criterion: Criterion
+    total: Array, rules: Rules, criterion: Criterion, fence: Fence | None
 ) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
     """Return what gives the gain of what went left, and what takes rounding off a gain.
 
@@ -167,11 +185,11 @@ def _gains(
     """
     dtype = rules.min_leaf.dtype
     eps = NOISE * jnp.finfo(dtype).eps
-    is_counted = criterion in ("gini", "entropy")
+    is_counted = criterion in COUNTED
 
     def measure(side: Array) -> tuple[list[Array], Array]:
-        channels = [c.astype(dtype) * u for c, u in zip(side, rules.scales, strict=True)]
-        return channels, functools.reduce(jnp.add, channels) if is_counted else channels[1]
+        channels = _channels(side, rules)
+        return channels, _weight(channels, criterion)
 
     whole, n = measure(total)
     mean = _ratio(whole[0], n)
@@ -179,29 +197,64 @@ def _gains(
         before = whole[0] * mean
         least = eps**2 * before
     else:
-        before = _purity(whole, n, rules, criterion)
+        before = _purity(whole, n, rules, criterion, fence)
         # Classes that this split does not part may still be parted below: a gain of 0 is allowed.
         least = jnp.full_like(before, -1 if is_counted else 0)
-    size = n if is_counted else before
+    size = n if is_counted else jnp.abs(before)
 
     def gain_of(left: Array) -> Array:
         (a, m), (b, r) = measure(left), measure(total - left)
         if criterion == "squared_error":
             gain = (a[0] - m * mean) ** 2 * _ratio(n, m * r)
         else:
-            after = _purity(a, m, rules, criterion) + _purity(b, r, rules, criterion)
+            after = _purity(a, m, rules, criterion, fence) + _purity(b, r, rules, criterion, fence)
             gain = after - before
         if is_counted:
             gain = jnp.maximum(gain, 0)
         is_allowed = (jnp.minimum(m, r) > 0) & (jnp.minimum(m, r) >= rules.min_leaf)
+        if fence is not None:
+            left_says, right_says = _say(a, m, rules, criterion), _say(b, r, rules, criterion)
+            is_allowed &= _are_in_order(left_says, right_says, fence, criterion)
         return jnp.where(is_allowed & (gain > least) & (gain >= rules.min_gain), gain, -jnp.inf)
 
     return gain_of, lambda gain: gain * (1 - eps) - size * eps
 
 
-def _purity(side: list[Array], weight: Array, rules: Rules, criterion: Criterion) -> Array:
+def _channels(side: Array, rules: Rules) -> list[Array]:
+    return [c.astype(rules.scales.dtype) * u for c, u in zip(side, rules.scales, strict=True)]
+
+
+def _weight(channels: list[Array], criterion: Criterion) -> Array:
+    return functools.reduce(jnp.add, channels) if criterion in COUNTED else channels[1]
+
+
+def _say(side: list[Array], weight: Array, rules: Rules, criterion: Criterion) -> Array:
     if criterion == "newton":
-        return side[0] ** 2 / (2 * jnp.maximum(weight + rules.l2, jnp.finfo(weight.dtype).tiny))
+        return -_ratio(side[0], weight + rules.l2)
+    return _ratio(side[1] if criterion in COUNTED else side[0], weight)
+
+
+def _are_in_order(left: Array, right: Array, fence: Fence, criterion: Criterion) -> Array:
+    """Say whether what two children say agrees with the sign of their feature.
+
+    A step is clipped before it is judged. A share or a mean is not, and must lie within the bounds.
+    """
+    sign = fence.sign.astype(left.dtype)
+    if criterion == "newton":
+        return sign * (clip(left, fence.bounds) - clip(right, fence.bounds)) <= 0
+    is_within = (clip(left, fence.bounds) == left) & (clip(right, fence.bounds) == right)
+    return (sign == 0) | (is_within & (sign * (left - right) <= 0))
+
+
+def _purity(
+    side: list[Array], weight: Array, rules: Rules, criterion: Criterion, fence: Fence | None
+) -> Array:
+    if criterion == "newton":
+        curvature = jnp.maximum(weight + rules.l2, jnp.finfo(weight.dtype).tiny)
+        if fence is None:
+            return side[0] ** 2 / (2 * curvature)
+        step = clip(-side[0] / curvature, fence.bounds)
+        return -(side[0] + curvature * step / 2) * step
     if criterion == "gini":
         return _ratio(functools.reduce(jnp.add, [x * x for x in side]), weight)
     logs = [jax.scipy.special.xlogy(x, _ratio(x, weight)) for x in side]

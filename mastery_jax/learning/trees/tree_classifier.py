@@ -33,7 +33,15 @@ class Info(NamedTuple):
 
 @partial(
     jax.jit,
-    static_argnames=("num_classes", "criterion", "max_depth", "max_leaves", "num_bins", "missing"),
+    static_argnames=(
+        "num_classes",
+        "criterion",
+        "max_depth",
+        "max_leaves",
+        "num_bins",
+        "missing",
+        "categorical",
+    ),
 )
 @checked
 def fit(
@@ -50,6 +58,8 @@ def fit(
     min_samples_leaf: Scalar = 1.0,
     min_gain: Scalar = 0.0,
     missing: Missing = "learned",
+    monotone: Int[Array, " d"] | None = None,
+    categorical: tuple[int, ...] = (),
 ) -> tuple[State, Info]:
     """Grow the tree. O(n d depth).
 
@@ -70,6 +80,11 @@ def fit(
         min_gain: Decrease of a split node's total impurity, at least, in units of weight.
         missing: ``learned`` tries missing values on both sides of a threshold; ``right`` holds them
             larger than any number. Static.
+        monotone: Of each feature 1 where the probability of class 1 must not fall with it, −1 where
+            it must not rise, 0 where it may do either; of two classes only. Any other number, or a
+            sign of categories, makes every value NaN.
+        categorical: Columns that hold codes 0 … num_bins − 2 of categories; any other number there
+            is a missing value. A split is a set of codes. Static.
 
     Returns:
         The tree, and what was left out. NaN throughout where labels or weights have no meaning.
@@ -85,17 +100,23 @@ def fit(
     """
     where = "tree_classifier.fit"
     soundness.insist(where, num_classes=(num_classes, 2))
+    soundness.insist_on_two(where, monotone, num_classes)
+    soundness.insist_on_columns(where, categorical, X.shape[1])
     nodes = grower.room(where, num_rows=len(X), max_depth=max_depth, max_leaves=max_leaves)
     trees, num_cut = forest.grow_one(
         X,
         labels,
         weights,
         forest.limits(X.dtype, min_samples_split, min_samples_leaf, min_gain),
-        plan=grower.Plan(criterion, num_bins, nodes, max_depth, missing=missing),
+        plan=grower.Plan(
+            criterion, num_bins, nodes, max_depth, missing=missing, categorical=categorical
+        ),
         task=forest.of_classes(num_classes, num_trees=1),
+        signs=monotone,
     )
     state = State(trees, forest.importances(trees, X.shape[1]))
     is_sound = soundness.are_codes(labels, weights, num_classes=num_classes)
+    is_sound &= soundness.are_signs(monotone, categorical)
     return soundness.spoil((state, Info(num_cut)), is_sound)
 
 
@@ -110,4 +131,4 @@ def predict(state: State, X: Float[Array, "n d"]) -> Int[Array, " n"]:
 @checked
 def predict_proba(state: State, X: Float[Array, "n d"]) -> Float[Array, "n classes"]:
     """Return every class's share in the leaf that a row falls into. O(n depth)."""
-    return ensemble.evaluate(state.trees, X)
+    return ensemble.total(state.trees, X)

@@ -31,7 +31,7 @@ class Info(NamedTuple):
     num_cut: Int[Array, ""]  # nodes that ``max_leaves`` kept from being split
 
 
-@partial(jax.jit, static_argnames=("max_depth", "max_leaves", "num_bins", "missing"))
+@partial(jax.jit, static_argnames=("max_depth", "max_leaves", "num_bins", "missing", "categorical"))
 @checked
 def fit(
     X: Float[Array, "n d"],
@@ -45,6 +45,8 @@ def fit(
     min_samples_leaf: Scalar = 1.0,
     min_gain: Scalar = 0.0,
     missing: Missing = "learned",
+    monotone: Int[Array, " d"] | None = None,
+    categorical: tuple[int, ...] = (),
 ) -> tuple[State, Info]:
     """Grow the tree. O(n d depth).
 
@@ -63,6 +65,11 @@ def fit(
         min_gain: Decrease of a split node's squared error, at least, in units of weight times y².
         missing: ``learned`` tries missing values on both sides of a threshold; ``right`` holds them
             larger than any number. Static.
+        monotone: Of each feature 1 where the answer must not fall with it, −1 where it must not
+            rise, 0 where it may do either. Any other number, or a sign of categories, makes every
+            value NaN.
+        categorical: Columns that hold codes 0 … num_bins − 2 of categories; any other number there
+            is a missing value. A split is a set of codes. Static.
 
     Returns:
         The tree, and what was left out. NaN throughout where targets or weights have no meaning.
@@ -77,24 +84,28 @@ def fit(
         >>> state.trees.threshold[0, 0], predict(state, X)
         (Array(1.5, dtype=float32), Array([1. , 1. , 5.5, 5.5], dtype=float32))
     """
-    nodes = grower.room(
-        "tree_regressor.fit", num_rows=len(X), max_depth=max_depth, max_leaves=max_leaves
-    )
+    where = "tree_regressor.fit"
+    soundness.insist_on_columns(where, categorical, X.shape[1])
+    nodes = grower.room(where, num_rows=len(X), max_depth=max_depth, max_leaves=max_leaves)
     bias, centered = forest.center(y, weights)
     trees, num_cut = forest.grow_one(
         X,
         centered,
         weights,
         forest.limits(X.dtype, min_samples_split, min_samples_leaf, min_gain),
-        plan=grower.Plan("squared_error", num_bins, nodes, max_depth, missing=missing),
+        plan=grower.Plan(
+            "squared_error", num_bins, nodes, max_depth, missing=missing, categorical=categorical
+        ),
         task=forest.of_numbers(num_trees=1),
+        signs=monotone,
     )
     state = State(trees, bias, forest.importances(trees, X.shape[1]))
-    return soundness.spoil((state, Info(num_cut)), soundness.are_targets(y, weights))
+    is_sound = soundness.are_targets(y, weights) & soundness.are_signs(monotone, categorical)
+    return soundness.spoil((state, Info(num_cut)), is_sound)
 
 
 @jax.jit
 @checked
 def predict(state: State, X: Float[Array, "n d"]) -> Float[Array, " n"]:
     """Return the mean target of the leaf that a row falls into, in the unit of y. O(n depth)."""
-    return state.bias + ensemble.evaluate(state.trees, X)[:, 0]
+    return state.bias + ensemble.total(state.trees, X)[:, 0]

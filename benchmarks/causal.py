@@ -90,7 +90,7 @@ def measure() -> None:
         off = np.abs(found - answers["ours"]).max()
         if off > 2e-3:
             raise RuntimeError(f"{name} has replicates that differ by {off:.2g}")
-    first, again = in_turn(calls, rounds=ROUNDS)
+    _, again = in_turn(calls, rounds=ROUNDS)
     scale = REPLICATES / SHARE
     rows = [
         Row(
@@ -113,7 +113,6 @@ def measure() -> None:
     notes = [
         f"Replicates differ from ours in double precision by at most: {spread}.",
         f"The peers' loops were timed on {SHARE} of {REPLICATES:,} replicates and scaled.",
-        f"First call, compilation included, in CPU-s: {first['ours'].cpu:.2g}.",
     ]
     save(FAMILY, "Causal effects", rows, notes=notes)
 

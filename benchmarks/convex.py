@@ -142,14 +142,14 @@ def main() -> None:
     path, single, alphas = ours_path(X, y)
     peers = {flag: sklearn_path(X, y, alphas, flag) for flag in (True, False)}
     apart = np.abs(np.asarray(path()[0]).T / peers[False][0]().mse_path_ - 1).max()
-    first, again = in_turn({"ours": path, "gram": peers[True][0], "plain": peers[False][0]})
+    _, again = in_turn({"ours": path, "gram": peers[True][0], "plain": peers[False][0]})
     _, alone = in_turn({"ours": single, "gram": peers[True][1], "plain": peers[False][1]})
     given = programs()
     calls = {"ours": ours_programs(given), "osqp": osqp_programs(given)}
     worst = float(np.abs(np.asarray(calls["ours"]()) - calls["osqp"]()).max())
     if not (apart < 5e-3 and worst < 1e-3):  # both stop at a gap of 1e-4
         raise RuntimeError(f"answers are {apart:.1g} and {worst:.1g} apart, not 5e-3 and 1e-3")
-    begun, small = in_turn(calls)
+    _, small = in_turn(calls)
 
     def row(what: str, peer: str, costs: Any, names: tuple[str, ...], goal: float) -> Row:
         theirs = min(costs[name].cpu for name in names)
@@ -165,8 +165,6 @@ def main() -> None:
     notes = [
         f"Errors of every penalty and fold are within {apart:.1g} (relative) of LassoCV's, "
         f"solutions of the programs within {worst:.1g} of OSQP's.",
-        f"First call, compilation included: {first['ours'].cpu:.2g} CPU-s for the path, "
-        f"{begun['ours'].cpu:.2g} for the programs.",
     ]
     save(FAMILY, "Convex problems", rows, notes=notes)
 

@@ -2,7 +2,9 @@
 
 A benchmark is a module with ``FAMILY``, and ``main()`` that ends in :func:`save`. Its peers are
 listed in ``peers/<family>.txt`` and installed, with this project, into ``.bench/<family>``;
-:func:`enter` continues there.
+:func:`enter` continues there, :func:`enter_alone` with one thread for every library that has some.
+Where speed is worth nothing without the right answer, :func:`contest` asks a judge of the answers
+before anything is timed.
 """
 
 import json
@@ -17,12 +19,28 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-__all__ = ["Cost", "Row", "children", "enter", "in_turn", "save"]
+__all__ = [
+    "Call",
+    "Contest",
+    "Cost",
+    "Row",
+    "children",
+    "contest",
+    "enter",
+    "enter_alone",
+    "fastest",
+    "in_turn",
+    "save",
+]
 
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parent
 RESULTS = ROOT / "docs" / "benchmarks"
 SHORTEST = 0.05  # seconds of one turn: shorter calls are repeated until a turn takes this long
+LONG = 20.0  # seconds of a call that is made in three rounds, not in five
+THREADS = ("MKL", "NUMBA", "OMP", "OPENBLAS")
+
+Call = Callable[[], Any]
 
 
 class Cost(NamedTuple):
@@ -50,9 +68,67 @@ class Row(NamedTuple):
         return self.ours / self.theirs if self.more_is_better else self.theirs / self.ours
 
 
-def in_turn(
-    contestants: Mapping[str, Callable[[], Any]], *, rounds: int = 7
-) -> tuple[dict[str, Cost], dict[str, Cost]]:
+class Contest(NamedTuple):
+    """What contestants answered and took."""
+
+    note: str  # what the judge said
+    first: dict[str, Cost]  # calls: trace, compile and run
+    again: dict[str, Cost]  # medians of the later ones
+
+    def row(self, what: str, peer: str, goal: float, *, ours: str = "ours") -> Row:
+        """Return the line of a peer, compilation apart."""
+        return self._row(what, peer, goal, self.again[ours].cpu, self.note)
+
+    def first_row(self, what: str, peer: str, goal: float, *, ours: str = "ours") -> Row:
+        """Return the same of our first call, beside a later one of the peer."""
+        compiling = self.first[ours].cpu - self.again[ours].cpu
+        note = f"{what}: tracing and compiling take {compiling:.2g} CPU-s of the first call."
+        what = f"{what}, the first call, compilation included"
+        return self._row(what, peer, goal, self.first[ours].cpu, note)
+
+    def _row(self, what: str, peer: str, goal: float, mine: float, note: str) -> Row:
+        theirs = self.again[peer].cpu
+        scale, unit = (1e3, "ms CPU") if min(mine, theirs) < 0.1 else (1, "CPU-s")
+        return Row(what, peer, scale * mine, scale * theirs, unit, goal, note=note)
+
+
+def contest(
+    contestants: Mapping[str, Call],
+    judge: Callable[[dict[str, Any]], tuple[bool, str]],
+    *,
+    rounds: int = 5,
+) -> Contest:
+    """Call everybody once, ask the judge, and then call all in turn.
+
+    Args:
+        contestants: What to call, by name.
+        judge: From answers by name: whether they are as good as they must be, and how good.
+        rounds: Three at most where a call takes longer than ``LONG``.
+
+    Raises:
+        RuntimeError: the judge says no.
+    """
+    answers, first = _meet(contestants)
+    is_held, said = judge(answers)
+    if not is_held:
+        raise RuntimeError(f"contest: answers are not good enough: {said}")
+    del answers
+    if max(cost.wall for cost in first.values()) > LONG:
+        rounds = min(rounds, 3)
+    return Contest(said, first, _turns(contestants, rounds))
+
+
+def fastest(settings: Mapping[str, Call]) -> tuple[str, str]:
+    """Try a peer in every setting; return the fastest one's name, and a sentence on all."""
+    costs = {}
+    for name, call in settings.items():
+        cost = _once(call)
+        costs[name] = _turns({name: call}, 3)[name] if cost.wall < 1 else cost
+    said = ", ".join(f"{name} {cost.cpu:.3g}" for name, cost in costs.items())
+    return min(costs, key=lambda name: costs[name].cpu), f"{said} CPU-s"
+
+
+def in_turn(contestants: Mapping[str, Call], *, rounds: int = 7) -> tuple[dict, dict]:
     """Call every contestant in turn, ``rounds`` times.
 
     A contestant returns when its work is done (jax: ``block_until_ready``).
@@ -60,16 +136,29 @@ def in_turn(
     Returns:
         The first call of each (trace, compile and run), and the median of the later ones.
     """
-    first = {name: _once(call) for name, call in contestants.items()}
-    repeats = {}
+    return _meet(contestants)[1], _turns(contestants, rounds)
+
+
+def _meet(contestants: Mapping[str, Call]) -> tuple[dict[str, Any], dict[str, Cost]]:
+    answers, first = {}, {}
     for name, call in contestants.items():
-        repeats[name] = max(1, round(SHORTEST / max(_once(call).wall, 1e-9)))
+        cpu, wall = time.process_time(), time.perf_counter()
+        answers[name] = call()
+        first[name] = Cost(time.process_time() - cpu, time.perf_counter() - wall)
+    return answers, first
+
+
+def _turns(contestants: Mapping[str, Call], rounds: int) -> dict[str, Cost]:
+    repeats = dict.fromkeys(contestants, 1)
     turns: dict[str, list[Cost]] = {name: [] for name in contestants}
-    for _ in range(rounds):
+    for number in range(rounds):
         for name, call in contestants.items():
             cost = _once(call, repeats[name])
+            if number == 0 and cost.wall < SHORTEST / 2:
+                repeats[name] = round(SHORTEST / max(cost.wall, 1e-9))
+                cost = _once(call, repeats[name])
             turns[name].append(cost)
-    return first, {name: median(costs) for name, costs in turns.items()}
+    return {name: median(costs) for name, costs in turns.items()}
 
 
 def _once(call: Callable[[], Any], repeats: int = 1) -> Cost:
@@ -120,6 +209,19 @@ def enter(family: str) -> None:
     if pathlib.Path(sys.prefix).resolve() != python.parents[1].resolve():
         module = ["-m", f"benchmarks.{family}"]
         os.execv(python, [str(python), *module, *sys.argv[1:]])
+
+
+def enter_alone(family: str) -> None:
+    """Go on in the environment of ``family`` with one thread a library and nothing compiled before.
+
+    Of XLA, which has threads of its own, the processor time of all of them counts.
+    """
+    enter(family)
+    from mastery_jax.workflow import launch
+
+    os.environ |= dict.fromkeys((f"{name}_NUM_THREADS" for name in THREADS), "1")
+    os.environ |= {"JAX_PLATFORMS": "cpu", "JAX_ENABLE_COMPILATION_CACHE": "false"}
+    launch.prepare()
 
 
 def save(family: str, title: str, rows: Sequence[Row], *, notes: Sequence[str] = ()) -> None:

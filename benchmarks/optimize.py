@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from benchmarks.harness import Cost, Row, enter, in_turn, save
+from benchmarks.harness import Row, enter, in_turn, save
 from mastery_jax.workflow import launch
 
 FAMILY = "optimize"
@@ -173,8 +173,8 @@ def agree(family: Family, contestants: Mapping[str, Callable[[], Any]]) -> str:
     return f"{family.what}: every gradient is at most {GTOL:g} in every answer; " + ", ".join(said)
 
 
-def compare(family: Family) -> tuple[list[Row], dict[str, Cost], str]:
-    """Check the answers, time many problems, and return the rows."""
+def compare(family: Family) -> tuple[list[Row], str]:
+    """Check the answers, time many problems, and return the rows and what was checked."""
     import jax
 
     many = {
@@ -184,13 +184,13 @@ def compare(family: Family) -> tuple[list[Row], dict[str, Cost], str]:
         "optax": optax(family),
     }
     note = agree(family, many)
-    first, again = in_turn(many, rounds=ROUNDS)
+    _, again = in_turn(many, rounds=ROUNDS)
     what = f"{PROBLEMS:,} times {family.what}"
     rows = [
         Row(what, peer, 1e3 * again["ours"].cpu, 1e3 * again[peer].cpu, "ms CPU", goal)
         for peer, goal in (("scipy", 30), ("optax", 1), ("ours, vmapped", 1))
     ]
-    return rows, first, note
+    return rows, note
 
 
 def alone(family: Family) -> Row:
@@ -209,10 +209,9 @@ def main() -> None:
     rows, notes = [], []
     families = (valley(5), valley(10), regressions())
     for family in families:
-        found, first, note = compare(family)
+        found, note = compare(family)
         rows += found
-        named = ", ".join(f"{name} {first[name].cpu:.2g}" for name in first if name != "scipy")
-        notes.append(f"{note}. First call, compilation included, in CPU-s: {named}.")
+        notes.append(f"{note}.")
     rows += [alone(families[0]), alone(families[2])]
     notes.append(
         "Ours is `jax.lax.map` over problems: each stops when it is done, and a problem is one "

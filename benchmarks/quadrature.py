@@ -119,16 +119,13 @@ def main() -> None:
                 if not off < TOLERANCE * (1 + float(exact.max())):
                     raise RuntimeError(f"{name}: an integral is off by {off:.2g}")
                 said.append(f"{name} {off:.1g}")
-            first, again = in_turn(every, rounds=ROUNDS)
+            _, again = in_turn(every, rounds=ROUNDS)
             what = f"{size:,} {family.name} peaks"
             rows += [
                 Row(what, peer, 1e3 * again["ours"].cpu, 1e3 * again[peer].cpu, "ms CPU", goal)
                 for peer, goal in (("scipy.integrate.quad", 30), ("quadax", 1))
             ]
-            notes.append(
-                f"{what}: largest errors {', '.join(said)}; first call of ours "
-                f"{first['ours'].cpu:.2g} CPU-s."
-            )
+            notes.append(f"{what}: largest errors {', '.join(said)}.")
     save(FAMILY, "Adaptive quadrature", rows, notes=notes)
 
 

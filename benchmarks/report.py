@@ -17,13 +17,15 @@ FAMILIES = (
         "posterior",
         "regression_engines",
     ),
+    *("learning", "trees", "embedding", "explanations"),
     *("causal", "sweep", "serving"),
 )
 HEAD = """# Benchmarks
 
 Ours and the peer in turn, in one run on one machine; compile time apart; medians of five rounds or
-more. A ratio above 1 means that ours is better. `make bench` measures again and writes this page;
-`python -m benchmarks.<family>` measures one family.
+more, of three where a call takes longer than 20 s. A ratio above 1 means that ours is better.
+`make bench` measures again and writes this page; `python -m benchmarks.<family>` measures one
+family.
 """
 
 

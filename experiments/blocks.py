@@ -30,6 +30,7 @@ __all__ = [
     "check_steps",
     "ended",
     "in_one_go",
+    "insist_at_most",
     "standardize",
 ]
 
@@ -66,6 +67,13 @@ class Mlp(
 class OneGo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
     """A model that is fitted while it is made, and takes no steps."""
 
+    def check(self, num_rows: int, num_features: int) -> None:
+        """Refuse what does not go with the size of the data.
+
+        Raises:
+            ConfigError: a field is larger than the data allow.
+        """
+
 
 class State(NamedTuple):
     """A model, and the units in which it sees the data."""
@@ -82,6 +90,16 @@ Step = Callable[[Any, State, Any], tuple[State, dict[str, jax.Array]]]  # (key, 
 def standardize(scaling: dict[str, jax.Array], X: jax.Array) -> jax.Array:
     """Return the features in units of their spread in the training rows."""
     return (X - scaling["center"][None, :]) / scaling["scale"][None, :]
+
+
+def insist_at_most(field: str, value: int | None, most: int, what: str) -> None:
+    """Insist that a field of the model is no larger than the data allow.
+
+    Raises:
+        ConfigError: it is.
+    """
+    if value is not None and value > most:
+        raise ConfigError(f"model.{field}: {value} of {most} {what}; wanted at most {most}")
 
 
 def check_steps(config: Any) -> None:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from msgspec import Meta
 
-from experiments.blocks import Count, Depth, Fitted, Leaf, OneGo, ended
+from experiments.blocks import Count, Depth, Fitted, Leaf, OneGo, ended, insist_at_most
 from mastery_jax.learning.linear import logistic
 from mastery_jax.learning.naive_bayes import gaussian_nb
 from mastery_jax.learning.neighbors import knn_classifier
@@ -95,6 +95,10 @@ class Knn(Classifier, frozen=True, kw_only=True, tag="knn"):
     power: Annotated[float, Meta(ge=0, description="votes count 1 / distance to this power")] = 0.0
     metric: Literal["euclidean", "manhattan", "cosine"] = "euclidean"
 
+    def check(self, num_rows: int, num_features: int) -> None:
+        """Refuse more neighbors than rows."""
+        insist_at_most("num_neighbors", self.num_neighbors, num_rows, "training rows")
+
     def fit(self, key: Any, X: jax.Array, labels: jax.Array, num_classes: int) -> Fitted:
         """Return the rows."""
         model = knn_classifier.fit(
@@ -157,6 +161,10 @@ class Forest(Classifier, frozen=True, kw_only=True, tag="forest"):
     min_samples_leaf: Leaf = 1.0
     bootstrap: bool = True
     random_thresholds: bool = False
+
+    def check(self, num_rows: int, num_features: int) -> None:
+        """Refuse more features for a node than there are."""
+        insist_at_most("max_features", self.max_features, num_features, "features")
 
     def fit(self, key: Any, X: jax.Array, labels: jax.Array, num_classes: int) -> Fitted:
         """Return the trees; where rows are drawn, the accuracy on those that a tree did not see."""

@@ -56,6 +56,7 @@ def check(config: Config) -> None:
 def build(config: Config, spec: Spec) -> Experiment:
     """Write the experiment as pure functions of (key, state, data)."""
     if isinstance(config.model, Classifier):
+        config.model.check(*spec.arrays["train"]["X"].shape)
         init, step, log_probs, codes = _in_one_go(config.model, len(spec.classes))
     else:
         init, step, log_probs, codes = _mlp(config, spec)

@@ -70,6 +70,7 @@ def check(config: Config) -> None:
 def build(config: Config, spec: Spec) -> Experiment:
     """Write the experiment as pure functions of (key, state, data)."""
     if isinstance(config.model, Regressor):
+        config.model.check(*spec.arrays["train"]["X"].shape)
         init, step, scores = _in_one_go(config.model)
     else:
         init, step, scores = _mlp(config, spec)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import jax
 from msgspec import Meta
 
-from experiments.blocks import Count, Depth, Fitted, Leaf, OneGo, ended
+from experiments.blocks import Count, Depth, Fitted, Leaf, OneGo, ended, insist_at_most
 from mastery_jax.learning.linear import (
     bayesian_ridge,
     elastic_net,
@@ -148,6 +148,10 @@ class Knn(Regressor, frozen=True, kw_only=True, tag="knn"):
     power: Annotated[float, Meta(ge=0, description="a row counts 1 / distance to this power")] = 0.0
     metric: Literal["euclidean", "manhattan", "cosine"] = "euclidean"
 
+    def check(self, num_rows: int, num_features: int) -> None:
+        """Refuse more neighbors than rows."""
+        insist_at_most("num_neighbors", self.num_neighbors, num_rows, "training rows")
+
     def fit(self, key: Any, X: jax.Array, y: jax.Array) -> Fitted:
         """Return the rows."""
         model = knn_regressor.fit(
@@ -189,6 +193,10 @@ class Forest(Regressor, frozen=True, kw_only=True, tag="forest"):
     min_samples_leaf: Leaf = 1.0
     bootstrap: bool = True
     random_thresholds: bool = False
+
+    def check(self, num_rows: int, num_features: int) -> None:
+        """Refuse more features for a node than there are."""
+        insist_at_most("max_features", self.max_features, num_features, "features")
 
     def fit(self, key: Any, X: jax.Array, y: jax.Array) -> Fitted:
         """Return the trees."""

@@ -8,9 +8,10 @@ import jax.export
 import numpy as np
 import pytest
 
-from experiments import classify, regress
+from experiments import classifiers, classify, regress, regressors
 from experiments.blocks import OneGo
 from mastery_jax.workflow import data, program
+from mastery_jax.workflow.errors import ConfigError
 
 pytestmark = pytest.mark.engine
 
@@ -59,6 +60,20 @@ def test_every_kind_can_be_served_for_any_number_of_rows(source, module, kind):
     for method in fns.experiment(lane).methods.values():
         exported = jax.export.export(jax.jit(method))(state, {"features": X})
         assert {answer.shape[0] for answer in exported.out_avals} == {rows}
+
+
+@pytest.mark.parametrize(
+    ("source", "module", "model", "sentence"),
+    [
+        ("iris", classify, classifiers.Forest(max_features=9), "max_features: 9 of 4 features"),
+        ("diabetes", regress, regressors.Knn(num_neighbors=999), "999 of 354 training rows"),
+    ],
+)
+def test_what_the_data_do_not_allow_is_refused_in_a_sentence(source, module, model, sentence):
+    block = data.Regression if module is regress else data.Classification
+    value = module.Config(data=block(source=source), model=model)
+    with pytest.raises(ConfigError, match=sentence):
+        module.build(value, program.specify(data.load(value.data)))
 
 
 @pytest.mark.slow

@@ -50,6 +50,33 @@ def test_regression_splits_are_those_of_scikit_learn():
     assert info.num_cut == 0
 
 
+@pytest.mark.parametrize("criterion", ["gini", "entropy"])
+def test_single_precision_sees_a_class_of_one_row_in_a_thousand(criterion):
+    """The gain is 3e-7 of the node's weight here, which a difference of purities loses."""
+    own = np.random.default_rng(0)
+    labels = (own.random(200_000) < 0.001).astype(np.int32)
+    X = np.round(2 * own.normal(size=(200_000, 3)) + [0, 0, 1] * labels[:, None])
+    found = [
+        tree_classifier.fit(
+            X.astype(dtype), labels, num_classes=2, max_depth=2, criterion=criterion, num_bins=32
+        )[0].trees
+        for dtype in ("float32", "float64")
+    ]
+    single, double = map(ensemble.trim, found)
+    assert single.feature[0, 0] == 2
+    np.testing.assert_array_equal(single.threshold[0, 0], double.threshold[0, 0])
+    np.testing.assert_allclose(single.gain[0, 0], double.gain[0, 0], rtol=1e-3)
+
+
+def test_single_precision_sees_detail_beside_a_large_step():
+    own = np.random.default_rng(0)
+    X = own.integers(0, 100, (5000, 4)).astype(np.float32)
+    y = (X[:, 3] > 49) + 1e-3 * np.sin(X[:, 2] / 10)
+    state, _ = tree_regressor.fit(X, y.astype(np.float32), max_depth=6)
+    error = np.asarray(tree_regressor.predict(state, X)) - y
+    assert np.sqrt((error**2).mean()) < 1.5e-4  # of 7e-4 without the detail
+
+
 def test_a_weight_is_a_count_and_no_weight_is_no_row():
     X, labels = iris()
     counts = rng.integers(0, 3, len(X))

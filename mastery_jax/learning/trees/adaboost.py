@@ -89,8 +89,8 @@ def fit(
         num_bins: Bins of a feature, 3 to 256. Static.
         missing: ``learned`` tries missing values on both sides of a threshold; ``right`` holds them
             larger than any number. Static.
-        categorical: Columns that hold codes 0 … num_bins − 2 of categories; any other number there
-            is a missing value. A split is a set of codes. Static.
+        categorical: Columns that hold codes 0 … num_bins − 2 of categories; fractions are cut off,
+            and any other number is a missing value. A split is a set of codes. Static.
 
     Returns:
         The trees, and how it went. NaN throughout where labels or weights have no meaning.

@@ -106,8 +106,8 @@ def fit(
         monotone: Of each feature 1 where the probability of class 1 must not fall with it, −1 where
             it must not rise, 0 where it may do either; of two classes only. Any other number, or a
             sign of categories, makes every value NaN.
-        categorical: Columns that hold codes 0 … num_bins − 2 of categories; any other number there
-            is a missing value. A split is a set of codes. Static.
+        categorical: Columns that hold codes 0 … num_bins − 2 of categories; fractions are cut off,
+            and any other number is a missing value. A split is a set of codes. Static.
 
     Returns:
         The trees up to the best round, and how it went. NaN throughout where labels or weights have

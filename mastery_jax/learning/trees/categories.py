@@ -53,7 +53,10 @@ def everywhere(num_nodes: int, num_bins: int) -> UInt32[Array, "nodes words"]:
 
 
 def codes(X: Array, columns: tuple[int, ...], num_bins: int) -> Float[Array, "n d"]:
-    """Return rows whose categories are codes 0 … num_bins − 2; what is no such code is missing."""
+    """Return rows whose categories are codes 0 … num_bins − 2; what is no such code is missing.
+
+    Fractions are cut off, as LightGBM does, so that trees of both read a number alike.
+    """
     at = np.array(columns, np.int32)
     found = X[:, at]
     is_code = (found > -1) & (found < num_bins - 1)

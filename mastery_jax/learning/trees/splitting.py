@@ -3,13 +3,18 @@
 The walk adds one bin after the other to the left side and keeps the best split so far, so that a
 node's thresholds are never laid out beside each other:
 
-    gini           Σ_k l_k²/n_l + Σ_k r_k²/n_r − Σ_k t_k²/n
+    gini           Σ_k l_k²/n_l + Σ_k r_k²/n_r − Σ_k t_k²/n  =  Σ_k (l_k − n_l t_k/n)² n/(n_l n_r)
     entropy        Σ_k l_k ln(l_k/n_l) + Σ_k r_k ln(r_k/n_r) − Σ_k t_k ln(t_k/n)
     squared error  (G_l − H_l G/H)² H / (H_l H_r)
     newton         ½ [G_l²/(H_l + λ) + G_r²/(H_r + λ) − G²/(H + λ)]
+                   = ½ [(G_l − (H_l + λ) G/S)² S / ((H_l + λ)(H_r + λ)) − λ G²/(S (H + λ))]
 
 are the decrease of a node's total impurity, with l, r, t the weights of the classes left, right and
-together, G the sum of weighted residuals or gradients and H that of weights or second derivatives.
+together, G the sum of weighted residuals or gradients, H that of weights or second derivatives and
+S = H + 2λ. All are reckoned from what a side has beyond its share: a difference of purities would
+lose a rare class, and detail beside a large mean, to rounding. Of the entropy that is
+Σ [x ln(x/e) − x + e] over both sides of every class, with e the share of the side.
+
 Of gains that are equal but for rounding the first feature's lowest bin is taken, whatever the
 program that computes them. Where features have signs, a step −G/(H + λ) is clipped to the bounds of
 its node first, and gains −(G v + ½ (H + λ) v²).
@@ -57,6 +62,10 @@ class Split(NamedTuple):
     bin: Int[Array, " nodes"]  # the last one that goes left
     missing_left: Bool[Array, " nodes"]
     left: Int[Array, "channels nodes"]  # what went left
+
+
+# The gain from both sides and their weights; what its rounding grows with; what is paid for l2.
+_Form = tuple[Callable[[list[Array], Array, list[Array], Array], Array], Array, Array]
 
 
 class _Best(NamedTuple):
@@ -186,38 +195,29 @@ def _gains(
     dtype = rules.min_leaf.dtype
     eps = NOISE * jnp.finfo(dtype).eps
     is_counted = criterion in COUNTED
-
-    def measure(side: Array) -> tuple[list[Array], Array]:
-        channels = _channels(side, rules)
-        return channels, _weight(channels, criterion)
-
-    whole, n = measure(total)
-    mean = _ratio(whole[0], n)
-    if criterion == "squared_error":
-        before = whole[0] * mean
-        least = eps**2 * before
-    else:
-        before = _purity(whole, n, rules, criterion, fence)
-        # Classes that this split does not part may still be parted below: a gain of 0 is allowed.
-        least = jnp.full_like(before, -1 if is_counted else 0)
-    size = n if is_counted else jnp.abs(before)
+    whole = _channels(total, rules)
+    n = _weight(whole, criterion)
+    form = _newton if criterion == "newton" else _counted if is_counted else _squared
+    gain_by, size, paid = form(whole, n, rules, criterion, fence)
+    # Classes that this split does not part may still be parted below: a gain of 0 is allowed.
+    least = jnp.full_like(size, -1) if is_counted else eps**2 * size
 
     def gain_of(left: Array) -> Array:
-        (a, m), (b, r) = measure(left), measure(total - left)
-        if criterion == "squared_error":
-            gain = (a[0] - m * mean) ** 2 * _ratio(n, m * r)
-        else:
-            after = _purity(a, m, rules, criterion, fence) + _purity(b, r, rules, criterion, fence)
-            gain = after - before
-        if is_counted:
-            gain = jnp.maximum(gain, 0)
+        a, b = _channels(left, rules), _channels(total - left, rules)
+        m, r = _weight(a, criterion), _weight(b, criterion)
+        gain = gain_by(a, m, b, r)
         is_allowed = (jnp.minimum(m, r) > 0) & (jnp.minimum(m, r) >= rules.min_leaf)
         if fence is not None:
             left_says, right_says = _say(a, m, rules, criterion), _say(b, r, rules, criterion)
             is_allowed &= _are_in_order(left_says, right_says, fence, criterion)
         return jnp.where(is_allowed & (gain > least) & (gain >= rules.min_gain), gain, -jnp.inf)
 
-    return gain_of, lambda gain: gain * (1 - eps) - size * eps
+    def surely(gain: Array) -> Array:
+        # A square of what rounding moves by eps √size, and so itself by eps √(gain size).
+        square = jnp.maximum(gain + paid, 0)
+        return gain - eps * (square + jnp.sqrt(square * size)) - eps**2 * size
+
+    return gain_of, surely
 
 
 def _channels(side: Array, rules: Rules) -> list[Array]:
@@ -246,19 +246,66 @@ def _are_in_order(left: Array, right: Array, fence: Fence, criterion: Criterion)
     return (sign == 0) | (is_within & (sign * (left - right) <= 0))
 
 
-def _purity(
-    side: list[Array], weight: Array, rules: Rules, criterion: Criterion, fence: Fence | None
-) -> Array:
-    if criterion == "newton":
-        curvature = jnp.maximum(weight + rules.l2, jnp.finfo(weight.dtype).tiny)
+def _surplus(a: Array, m: Array, b: Array, r: Array, mean: Array) -> Array:
+    """Return what the left side has beyond its share, reckoned on the lighter side."""
+    return jnp.where(m <= r, a - m * mean, r * mean - b)
+
+
+def _squared(whole: list[Array], n: Array, *_: object) -> _Form:
+    mean = _ratio(whole[0], n)
+
+    def gain_by(a: list[Array], m: Array, b: list[Array], r: Array) -> Array:
+        return _surplus(a[0], m, b[0], r, mean) ** 2 * _ratio(n, m * r)
+
+    return gain_by, whole[0] * mean, jnp.zeros_like(n)
+
+
+def _counted(whole: list[Array], n: Array, _: Rules, criterion: Criterion, __: object) -> _Form:
+    shares = [_ratio(t, n) for t in whole]
+
+    def gain_by(a: list[Array], m: Array, b: list[Array], r: Array) -> Array:
+        parts = []
+        for x, y, share in zip(a, b, shares, strict=True):
+            surplus = _surplus(x, m, y, r, share)
+            if criterion == "gini":
+                parts.append(surplus**2)
+            else:
+                parts.append(_excess(x, m * share, surplus) + _excess(y, r * share, -surplus))
+        gain = functools.reduce(jnp.add, parts)
+        return gain * _ratio(n, m * r) if criterion == "gini" else jnp.maximum(gain, 0)
+
+    return gain_by, n, jnp.zeros_like(n)
+
+
+def _excess(x: Array, expected: Array, surplus: Array) -> Array:
+    """Return x ln(x/e) − x + e, which is about (x − e)²/2e, from x − e."""
+    eps = jnp.finfo(x.dtype).eps
+    return x * jnp.log1p(jnp.maximum(_ratio(surplus, expected), eps - 1)) - surplus
+
+
+def _newton(
+    whole: list[Array], n: Array, rules: Rules, criterion: Criterion, fence: Fence | None
+) -> _Form:
+    both = n + 2 * rules.l2
+    mean = _ratio(whole[0], both)
+    # What l2 takes twice of the children, and once of the node.
+    paid = rules.l2 * whole[0] * _ratio(mean, n + rules.l2) / 2
+
+    def lost(side: list[Array], weight: Array) -> Array:
+        """Return what the bounds of its node take from a step."""
+        step = _say(side, weight, rules, criterion)
+        off = 0 if fence is None else clip(step, fence.bounds) - step
+        return (weight + rules.l2) * off**2 / 2
+
+    def gain_by(a: list[Array], m: Array, b: list[Array], r: Array) -> Array:
+        m_l2, r_l2 = m + rules.l2, r + rules.l2
+        square = _surplus(a[0], m_l2, b[0], r_l2, mean) ** 2
+        gain = square * _ratio(both, m_l2 * r_l2) / 2 - paid
         if fence is None:
-            return side[0] ** 2 / (2 * curvature)
-        step = clip(-side[0] / curvature, fence.bounds)
-        return -(side[0] + curvature * step / 2) * step
-    if criterion == "gini":
-        return _ratio(functools.reduce(jnp.add, [x * x for x in side]), weight)
-    logs = [jax.scipy.special.xlogy(x, _ratio(x, weight)) for x in side]
-    return functools.reduce(jnp.add, logs)
+            return gain
+        return gain - lost(a, m) - lost(b, r) + lost(whole, n)
+
+    return gain_by, whole[0] * mean, paid
 
 
 def _ratio(a: Array, b: Array) -> Array:

@@ -60,8 +60,26 @@ def test_of_equally_far_rows_the_first_is_nearer(metric, seed):
         np.testing.assert_allclose(
             found.distances, np.take_along_axis(distances, order, axis=1), rtol=1e-6
         )
-        exact = 20 if metric == "manhattan" else 5  # as many equal ones fit into the spare buckets
-        np.testing.assert_array_equal(found.indices[:, :exact], order[:, :exact])
+        np.testing.assert_array_equal(found.indices, order)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+@pytest.mark.parametrize(("unit", "apart"), [(1.0, 1e4), (1e20, 0.0), (1e-24, 0.0)])
+def test_single_precision_finds_the_nearest_in_any_unit_and_in_far_clusters(metric, unit, apart):
+    """Products lose the first by rounding, and squares the others by size: neither may decide."""
+    rng = np.random.default_rng(0)
+    rows, X = rng.normal(size=(2000, 4)), rng.normal(size=(40, 4))
+    rows[1000:, :2] += apart
+    X[20:, :2] += apart
+    rows, X = (np.float32(unit * x) for x in (rows, X))
+    found = search.nearest(rows, np.ones(2000, np.float32), X, k=3, metric=search.make(metric))
+    wanted = neighbors.NearestNeighbors(n_neighbors=3, metric=metric, algorithm="brute")
+    distances, indices = wanted.fit(rows.astype(float) / unit).kneighbors(X.astype(float) / unit)
+    if metric == "euclidean":
+        np.testing.assert_array_equal(found.indices, indices)
+        np.testing.assert_allclose(found.distances / np.float32(unit), distances, rtol=1e-5)
+    else:  # directions that differ by less than 1e-7 are one to single precision
+        np.testing.assert_allclose(found.distances, distances, atol=1e-6)
 
 
 def test_blocks_of_queries_and_a_large_shift(monkeypatch):

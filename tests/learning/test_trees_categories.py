@@ -14,6 +14,7 @@ from mastery_jax.learning.trees import (
     categories,
     ensemble,
     forest_classifier,
+    gains,
     splitting,
     tree_classifier,
 )
@@ -40,7 +41,7 @@ def split(histogram, criterion, missing="learned"):
     """Split nodes by one feature of categories, the last bin being that of missing values."""
     channels, num_bins = histogram.shape[2], histogram.shape[1]
     number = jnp.zeros(())
-    rules = splitting.Rules(number, number, number, number + 3, jnp.ones(channels))
+    rules = gains.Rules(number, number, number, number + 3, jnp.ones(channels))
 
     def found(histogram):
         total = histogram[0].sum(axis=0, dtype=jnp.int32)

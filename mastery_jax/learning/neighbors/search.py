@@ -5,8 +5,9 @@
 Rows stand in buckets of 32 neighbors of index. One pass keeps the least distance of every bucket
 alone, so that distances need not leave the cache; the k nearest rows are in the k nearest buckets,
 whose rows are then measured one by one, by differences. The pass takes distances from products,
-which round: a few more buckets than k are opened, and a row is lost only where that many buckets
-lie within the rounding of its distance. Of rows that are equally far the first is nearer.
+which round. A few more buckets than k are opened; where the next one might, but for rounding, hold
+a row that is as near as the k-th, as among far clusters or many equal rows, the pass is done again
+by differences. Of rows that are equally far the first is nearer.
 
 Source: Fix & Hodges (1951), USAF School of Aviation Medicine, report 4 (nearest neighbors); Cover
 & Hart (1967), *IEEE Trans. Information Theory* 13(1).
@@ -67,7 +68,8 @@ class Found(NamedTuple):
 class _Buckets(NamedTuple):
     rows: Array  # (buckets, 32 d)
     parts: Array  # (32, d, buckets): the first rows of all buckets, the second …
-    offsets: Array  # (32, buckets): what is added to products; ∞ for what is no row
+    squares: Array  # (32, buckets)
+    is_there: Array  # (32, buckets)
 
 
 @partial(jax.jit, static_argnames=("k",))
@@ -110,9 +112,12 @@ def nearest(
     metric = Euclidean() if metric is None else metric
     is_there = weights != 0
     rows = jnp.where(is_there[:, None], rows, 0)
-    is_bad = ~jnp.isfinite(rows).all()
+    is_bad = ~jnp.isfinite(rows).all() | ~jnp.isfinite(X).all(axis=1)[:, None]
+    X = jnp.where(jnp.isfinite(X), X, 0)
+    unit = _unit(rows, X)
+    rows, X = rows / unit, X / unit
     if isinstance(metric, Cosine):
-        rows, X = _unit(rows), _unit(X)
+        rows, X = _directions(rows), _directions(X)
     # Products of centered rows have more digits; differences are taken of the rows as they came.
     center = rows.mean(axis=0) if isinstance(metric, Euclidean) else jnp.zeros_like(rows[0])
     buckets = _bucket(rows, rows - center[None, :], is_there, metric)
@@ -125,7 +130,8 @@ def nearest(
         else:
             most = CELLS // max(opened * BUCKET * d, num_buckets)
             distances, indices = _by_blocks(search, X, max(1, min(len(X), TOGETHER, most)))
-    is_bad = is_bad | ~jnp.isfinite(X).all(axis=1)[:, None]
+    if not isinstance(metric, Cosine):
+        distances = distances * unit
     return Found(jnp.where(is_bad, jnp.nan, distances), indices)
 
 
@@ -142,7 +148,15 @@ def make(name: Name) -> Metric:
     return metrics[name]()
 
 
-def _unit(X: Array) -> Array:
+def _unit(rows: Array, X: Array) -> Array:
+    """Return the power of two that all is divided by, so that squares neither end nor vanish."""
+    largest = jnp.maximum(jnp.abs(rows).max(), jnp.abs(X).max(initial=0))
+    exponent = jnp.frexp(jax.lax.stop_gradient(largest))[1]
+    most = -jnp.finfo(X.dtype).minexp - 2
+    return jnp.ldexp(jnp.ones((), X.dtype), jnp.clip(exponent, -most, most))
+
+
+def _directions(X: Array) -> Array:
     length = jnp.sqrt((X**2).sum(axis=1))[:, None]
     return X / jnp.where(length > 0, length, 1)
 
@@ -151,15 +165,25 @@ def _bucket(rows: Array, centered: Array, is_there: Array, metric: Metric) -> _B
     num_rows, d = rows.shape
     short = -num_rows % BUCKET
     rows, centered = (jnp.pad(x, ((0, short), (0, 0))) for x in (rows, centered))
-    offset = jnp.zeros_like(rows[:, 0])
-    if isinstance(metric, Euclidean):
-        offset = (centered**2).sum(axis=1)
-    offset = jnp.where(jnp.pad(is_there, (0, short)), offset, jnp.inf)
     return _Buckets(
         rows.reshape(-1, BUCKET * d),
         centered.reshape(-1, BUCKET, d).transpose(1, 2, 0),
-        offset.reshape(-1, BUCKET).T,
+        _squares(centered, metric).reshape(-1, BUCKET).T,
+        jnp.pad(is_there, (0, short)).reshape(-1, BUCKET).T,
     )
+
+
+def _squares(X: Array, metric: Metric) -> Array:
+    """Return |x|², which is 1 of a direction."""
+    return jnp.ones_like(X[:, 0]) if isinstance(metric, Cosine) else (X**2).sum(axis=1)
+
+
+def _measure(x: Array, z: Array, metric: Metric, axis: int) -> Array:
+    """Return distances; of Euclid their squares."""
+    if isinstance(metric, Cosine):
+        return 1 - (x * z).sum(axis=axis)
+    off = x - z
+    return (jnp.abs(off) if isinstance(metric, Manhattan) else off**2).sum(axis=axis)
 
 
 def _by_blocks(search: Callable[[Array], Any], X: Array, size: int) -> tuple[Array, Array]:
@@ -180,28 +204,49 @@ def _of_block(
 ) -> tuple[Array, Array]:
     """Return the distances and the indices of the k nearest rows of some queries."""
     centered = X - center[None, :]
+    squares = _squares(centered, metric)
+    factor = 2 if isinstance(metric, Euclidean) else 1
 
-    def compare(least: Array, part: tuple[Array, Array]) -> tuple[Array, None]:
-        rows, offset = part
-        if isinstance(metric, Manhattan):
-            products = jnp.abs(centered[:, :, None] - rows[None]).sum(axis=1)
-        else:
-            products = centered @ rows * (-2 if isinstance(metric, Euclidean) else -1)
-        return jnp.minimum(least, offset[None, :] + products), None
+    def least_by(measure: Callable[[Array, Array], Array], parts: Array) -> Array:
+        def compare(least: Array, part: tuple[Array, Array, Array]) -> tuple[Array, None]:
+            rows, of_rows, is_there = part
+            found = jnp.where(is_there[None, :], measure(rows, of_rows), jnp.inf)
+            return jnp.minimum(least, found), None
 
-    least = jnp.full((X.shape[0], len(buckets.rows)), jnp.inf, X.dtype)
-    least, _ = loop.scan(compare, least, (buckets.parts, buckets.offsets))
-    chosen = jnp.sort(jax.lax.top_k(-least, opened)[1], axis=1)
-    rows = buckets.rows[chosen].reshape(X.shape[0], opened * BUCKET, -1)
-    if isinstance(metric, Cosine):
-        distance = 1 - (rows * X[:, None, :]).sum(axis=2)
-    elif isinstance(metric, Manhattan):
-        distance = jnp.abs(rows - X[:, None, :]).sum(axis=2)
+        least = jnp.full((X.shape[0], len(buckets.rows)), jnp.inf, X.dtype)
+        return loop.scan(compare, least, (parts, buckets.squares, buckets.is_there))[0]
+
+    def by_differences() -> tuple[Array, Array]:
+        parts = buckets.rows.reshape(-1, BUCKET, X.shape[1]).transpose(1, 2, 0)  # not centered
+        return choose(least_by(lambda z, _: _measure(X[:, :, None], z[None], metric, 1), parts))[:2]
+
+    def by_product(rows: Array, of_rows: Array) -> Array:
+        return factor * ((squares[:, None] + of_rows[None, :]) / 2 - centered @ rows)
+
+    choose = partial(_choose, X, buckets, opened=opened, k=k, metric=metric)
+    if isinstance(metric, Manhattan):
+        distances, indices = by_differences()
     else:
-        distance = ((rows - X[:, None, :]) ** 2).sum(axis=2)
-    is_absent = jnp.isinf(buckets.offsets.T[chosen]).reshape(distance.shape)
-    far, at = jax.lax.top_k(-jnp.where(is_absent, jnp.inf, distance), k)
+        found, places, closed = choose(least_by(by_product, buckets.parts))
+        rounding = (X.shape[1] + 4) * jnp.finfo(X.dtype).eps * (squares + buckets.squares.max())
+        is_sure = (found[:, -1] < closed - rounding).all()
+        distances, indices = jax.lax.cond(is_sure, lambda: (found, places), by_differences)
+    return jnp.sqrt(distances) if isinstance(metric, Euclidean) else distances, indices
+
+
+def _choose(
+    X: Array, buckets: _Buckets, least: Array, *, opened: int, k: int, metric: Metric
+) -> tuple[Array, Array, Array]:
+    """Return the k nearest rows of the nearest buckets, and a bound of those left closed."""
+    chosen = jnp.sort(jax.lax.top_k(-least, opened)[1], axis=1)
+    # Read from the table: a slice of what top_k returns makes XLA's CPU sort all of it.
+    closed = jnp.take_along_axis(least, chosen, axis=1).max(axis=1)
+    if opened == least.shape[1]:
+        closed = jnp.full_like(closed, jnp.inf)
+    rows = buckets.rows[chosen].reshape(X.shape[0], opened * BUCKET, -1)
+    distance = _measure(X[:, None, :], rows, metric, 2)
+    is_there = buckets.is_there.T[chosen].reshape(distance.shape)
+    far, at = jax.lax.top_k(-jnp.where(is_there, distance, jnp.inf), k)
     within = chosen[:, :, None] * BUCKET + jnp.arange(BUCKET, dtype=chosen.dtype)[None, None, :]
     indices = jnp.take_along_axis(within.reshape(distance.shape), at, axis=1)
-    distances = jnp.sqrt(-far) if isinstance(metric, Euclidean) else -far
-    return distances, jnp.minimum(indices, buckets.offsets.size - 1).astype(jnp.int32)
+    return -far, jnp.minimum(indices, buckets.is_there.size - 1).astype(jnp.int32), closed

@@ -16,6 +16,7 @@ imported_nodes       what lays nodes out
 binning              features cut into bins
 histograms           what lies in each bin, in whole numbers
 splitting            the best split of a node
+gains                what a split is worth
 categories           splits by sets of codes, found in the order of their means
 monotone             bounds of what nodes may say, where answers must rise or fall
 drawing              features and thresholds of nodes, drawn

@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from mastery_jax.core import loop
 from mastery_jax.core.check import Scalar, checked
-from mastery_jax.learning.trees import ensemble, forest, grower, histograms, soundness, splitting
+from mastery_jax.learning.trees import ensemble, forest, gains, grower, histograms, soundness
 from mastery_jax.learning.trees.splitting import Missing
 
 __all__ = [
@@ -117,7 +117,7 @@ def fit(
 
     def step(carry: _Carry) -> tuple[_Carry, tuple]:
         target = task.aim(labels, carry.weights)
-        rules = splitting.Rules(*limits, l2=jnp.zeros((), X.dtype), scales=target.scales)
+        rules = gains.Rules(*limits, l2=jnp.zeros((), X.dtype), scales=target.scales)
         grown = grower.grow(None, rows, target, rules, plan=plan)
         shares = task.value(labels, carry.weights, grown.leaf, nodes)
         says = shares.argmax(axis=1).astype(jnp.int32)

@@ -21,6 +21,7 @@ from mastery_jax.learning.trees import (
     binning,
     ensemble,
     forest,
+    gains,
     grower,
     histograms,
     losses,
@@ -206,7 +207,7 @@ def _round(
         key, output, slope, curvature = each
         target = histograms.slopes(slope, weights, curvature)
         none = jnp.zeros_like(pace.l2)
-        rules = splitting.Rules(none, pace.min_child_weight, pace.min_gain, pace.l2, target.scales)
+        rules = gains.Rules(none, pace.min_child_weight, pace.min_gain, pace.l2, target.scales)
         grown = grower.grow(
             key if is_drawing else None, rows, target, rules, plan=plan, signs=signs
         )

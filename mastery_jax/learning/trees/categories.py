@@ -25,7 +25,8 @@ from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from mastery_jax.core import loop
 from mastery_jax.learning.trees.binning import Bins
-from mastery_jax.learning.trees.splitting import COUNTED, Criterion, Split
+from mastery_jax.learning.trees.gains import COUNTED, Criterion
+from mastery_jax.learning.trees.splitting import Split
 
 __all__ = ["Order", "arrange", "codes", "cut", "everywhere", "settle", "words"]
 

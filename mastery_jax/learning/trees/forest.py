@@ -20,10 +20,10 @@ from mastery_jax.core import loop
 from mastery_jax.learning.trees import (
     binning,
     categories,
+    gains,
     grower,
     histograms,
     monotone,
-    splitting,
 )
 from mastery_jax.learning.trees.ensemble import Trees
 
@@ -269,7 +269,7 @@ def _tree(
 ) -> tuple[Trees, grower.Grown]:
     rows = histograms.Rows(data.codes.T, data.codes.reshape(-1))
     target = task.aim(data.targets, data.weights)
-    rules = splitting.Rules(*limits, l2=jnp.zeros_like(limits.min_gain), scales=target.scales)
+    rules = gains.Rules(*limits, l2=jnp.zeros_like(limits.min_gain), scales=target.scales)
     grown = grower.grow(key, rows, target, rules, plan=plan, signs=data.signs)
     value = task.value(data.targets, data.weights, grown.leaf, plan.max_nodes, grown.bounds)
     return grower.finish(grown, data.bins, value), grown

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, UInt32
 
 from mastery_jax.core import loop
-from mastery_jax.learning.trees import categories, drawing, histograms, monotone, splitting
+from mastery_jax.learning.trees import categories, drawing, gains, histograms, monotone, splitting
 from mastery_jax.learning.trees.binning import Bins
 from mastery_jax.learning.trees.ensemble import Trees
 
@@ -30,7 +30,7 @@ MOST_LEAVES = 16_384  # of a tree, where the caller sets no bound
 class Plan(NamedTuple):
     """What decides shapes and branches; all of it is static."""
 
-    criterion: splitting.Criterion
+    criterion: gains.Criterion
     num_bins: int
     max_nodes: int
     max_depth: int | None = None
@@ -60,7 +60,7 @@ class Grown(NamedTuple):
 class _Given(NamedTuple):
     rows: histograms.Rows
     target: histograms.Target
-    limits: splitting.Rules
+    limits: gains.Rules
     signs: Int[Array, " d"] | None
 
 
@@ -78,7 +78,7 @@ def grow(
     key: Array | None,
     rows: histograms.Rows,
     target: histograms.Target,
-    rules: splitting.Rules,
+    rules: gains.Rules,
     *,
     plan: Plan,
     signs: Array | None = None,
@@ -96,8 +96,8 @@ def grow(
     num_rows, most = rows.columns.shape[1], plan.max_nodes
     integers, false = jnp.zeros(most, jnp.int32), jnp.zeros(most, bool)
     whole = histograms.total(target)[:, None]
-    cover = splitting.weigh(whole, rules, plan.criterion)
-    is_open = splitting.is_open(whole, rules, plan.criterion)
+    cover = gains.weigh(whole, rules, plan.criterion)
+    is_open = gains.is_open(whole, rules, plan.criterion)
     tree = Grown(
         feature=integers,
         last=jnp.full(most, plan.num_bins, jnp.int32),
@@ -200,7 +200,7 @@ def _step(
 
     is_open, weight = (
         jnp.stack([ask(part, given.limits, plan.criterion) for part in parts])
-        for ask in (splitting.is_open, splitting.weigh)
+        for ask in (gains.is_open, gains.weigh)
     )
     if plan.max_depth is not None:
         is_open &= (depth < plan.max_depth)[None, :]
@@ -274,7 +274,7 @@ def _inherit(
     """Return all bounds, those of the children among them."""
     if bounds is None or given.signs is None:
         return None
-    says = (splitting.say(part, given.limits, plan.criterion) for part in parts)
+    says = (gains.say(part, given.limits, plan.criterion) for part in parts)
     left, right = monotone.below(given.signs[found.feature], monotone.at(bounds, nodes), *says)
     pairs = zip(bounds, left, right, strict=True)
     return monotone.Bounds(*(born(bound, jnp.stack(pair)) for bound, *pair in pairs))

@@ -1,4 +1,7 @@
-"""Classifiers that are fitted in one go: what a config may say of each, its fit, its answer."""
+"""Classifiers that are fitted in one go: what a config may say of each, its fit, its answer.
+
+The features come standardized, so that penalties and widths mean the same on any data.
+"""
 
 from typing import Annotated, Any, Literal
 
@@ -38,13 +41,18 @@ class Classifier(OneGo, frozen=True, kw_only=True):
         """Return the fitted model, and what the fit says of itself."""
         raise NotImplementedError
 
-    def log_proba(self, model: Any, X: jax.Array) -> jax.Array:
-        """Return the log probability of each class, nats."""
+    def proba(self, model: Any, X: jax.Array) -> jax.Array:
+        """Return the probability of each class."""
         raise NotImplementedError
 
+    def log_proba(self, model: Any, X: jax.Array) -> jax.Array:
+        """Return logarithms of the probabilities, nats; of none, that of the least that counts."""
+        probabilities = self.proba(model, X)
+        return jnp.log(jnp.maximum(probabilities, jnp.finfo(probabilities.dtype).eps))
+
     def predict(self, model: Any, X: jax.Array) -> jax.Array:
-        """Return the code of each row's class."""
-        return self.log_proba(model, X).argmax(axis=1)
+        """Return the code of each row's likeliest class."""
+        return self.proba(model, X).argmax(axis=1)
 
 
 class Logistic(Classifier, frozen=True, kw_only=True, tag="logistic"):
@@ -56,6 +64,10 @@ class Logistic(Classifier, frozen=True, kw_only=True, tag="logistic"):
         """Return the weights."""
         model, info = logistic.fit(X, labels, num_classes=num_classes, l2=self.l2)
         return model, ended(info)
+
+    def proba(self, model: Any, X: jax.Array) -> jax.Array:
+        """Return the probability of each class."""
+        return logistic.predict_proba(model, X)
 
     def log_proba(self, model: Any, X: jax.Array) -> jax.Array:
         """Return the log probability of each class, nats."""
@@ -71,6 +83,10 @@ class Svm(Classifier, frozen=True, kw_only=True, tag="svm"):
     degree: Annotated[int, Meta(ge=1, description="of poly")] = 3
     num_folds: Annotated[int, Meta(ge=2, description="for the probabilities")] = 5
 
+    def check(self, num_rows: int, num_features: int) -> None:
+        """Refuse more folds than rows."""
+        insist_at_most("num_folds", self.num_folds, num_rows, "training rows")
+
     def fit(self, key: Any, X: jax.Array, labels: jax.Array, num_classes: int) -> Fitted:
         """Return the support vectors and their coefficients."""
         model, info = svm_classifier.fit(
@@ -79,9 +95,9 @@ class Svm(Classifier, frozen=True, kw_only=True, tag="svm"):
         )  # fmt: skip
         return model, {**ended(info), "num_support": info.num_support.sum()}
 
-    def log_proba(self, model: Any, X: jax.Array) -> jax.Array:
-        """Return the log probability of each class, nats."""
-        return _log(svm_classifier.predict_proba(model, X))
+    def proba(self, model: Any, X: jax.Array) -> jax.Array:
+        """Return the probability of each class."""
+        return svm_classifier.predict_proba(model, X)
 
     def predict(self, model: Any, X: jax.Array) -> jax.Array:
         """Return the class by the decisions, which may not be the likeliest."""
@@ -93,7 +109,9 @@ class Knn(Classifier, frozen=True, kw_only=True, tag="knn"):
 
     num_neighbors: Count = 5
     power: Annotated[float, Meta(ge=0, description="votes count 1 / distance to this power")] = 0.0
-    metric: Literal["euclidean", "manhattan", "cosine"] = "euclidean"
+    metric: Annotated[
+        Literal["euclidean", "manhattan", "cosine"], Meta(description="of standardized features")
+    ] = "euclidean"
 
     def check(self, num_rows: int, num_features: int) -> None:
         """Refuse more neighbors than rows."""
@@ -107,9 +125,9 @@ class Knn(Classifier, frozen=True, kw_only=True, tag="knn"):
         )  # fmt: skip
         return model, {}
 
-    def log_proba(self, model: Any, X: jax.Array) -> jax.Array:
-        """Return the log share of each class in the vote, nats."""
-        return _log(knn_classifier.predict_proba(model, X))
+    def proba(self, model: Any, X: jax.Array) -> jax.Array:
+        """Return the share of each class in the vote."""
+        return knn_classifier.predict_proba(model, X)
 
 
 class NaiveBayes(Classifier, frozen=True, kw_only=True, tag="naive_bayes"):
@@ -124,9 +142,9 @@ class NaiveBayes(Classifier, frozen=True, kw_only=True, tag="naive_bayes"):
         model = gaussian_nb.fit(X, labels, num_classes=num_classes, smoothing=self.smoothing)
         return model, {}
 
-    def log_proba(self, model: Any, X: jax.Array) -> jax.Array:
-        """Return the log probability of each class, nats; at least that of rounding."""
-        return jnp.maximum(gaussian_nb.predict_log_proba(model, X), jnp.log(jnp.finfo(X.dtype).eps))
+    def proba(self, model: Any, X: jax.Array) -> jax.Array:
+        """Return the probability of each class."""
+        return gaussian_nb.predict_proba(model, X)
 
 
 class Tree(Classifier, frozen=True, kw_only=True, tag="tree"):
@@ -144,9 +162,9 @@ class Tree(Classifier, frozen=True, kw_only=True, tag="tree"):
         )  # fmt: skip
         return model, {}
 
-    def log_proba(self, model: Any, X: jax.Array) -> jax.Array:
-        """Return the log share of each class in the leaf, nats."""
-        return _log(tree_classifier.predict_proba(model, X))
+    def proba(self, model: Any, X: jax.Array) -> jax.Array:
+        """Return the share of each class in the leaf."""
+        return tree_classifier.predict_proba(model, X)
 
 
 class Forest(Classifier, frozen=True, kw_only=True, tag="forest"):
@@ -180,9 +198,9 @@ class Forest(Classifier, frozen=True, kw_only=True, tag="forest"):
         is_right = is_known & (info.out_of_bag.argmax(axis=1) == labels)
         return model, {"out_of_bag_accuracy": is_right.sum() / is_known.sum()}
 
-    def log_proba(self, model: Any, X: jax.Array) -> jax.Array:
-        """Return the log of the mean share of each class in the leaves, nats."""
-        return _log(forest_classifier.predict_proba(model, X))
+    def proba(self, model: Any, X: jax.Array) -> jax.Array:
+        """Return the mean share of each class in the leaves."""
+        return forest_classifier.predict_proba(model, X)
 
 
 class Boosting(Classifier, frozen=True, kw_only=True, tag="boosting"):
@@ -203,9 +221,9 @@ class Boosting(Classifier, frozen=True, kw_only=True, tag="boosting"):
         )  # fmt: skip
         return model, {}
 
-    def log_proba(self, model: Any, X: jax.Array) -> jax.Array:
-        """Return the log probability of each class, nats."""
-        return _log(boosting_classifier.predict_proba(model, X))
+    def proba(self, model: Any, X: jax.Array) -> jax.Array:
+        """Return the probability of each class."""
+        return boosting_classifier.predict_proba(model, X)
 
 
 class AdaBoost(Classifier, frozen=True, kw_only=True, tag="adaboost"):
@@ -223,11 +241,6 @@ class AdaBoost(Classifier, frozen=True, kw_only=True, tag="adaboost"):
         )  # fmt: skip
         return model, {"rounds_kept": info.num_steps}
 
-    def log_proba(self, model: Any, X: jax.Array) -> jax.Array:
-        """Return the log probability of each class, nats."""
-        return _log(adaboost.predict_proba(model, X))
-
-
-def _log(probabilities: jax.Array) -> jax.Array:
-    """Return logarithms; of a vote that nobody cast, that of the least share that counts."""
-    return jnp.log(jnp.maximum(probabilities, jnp.finfo(probabilities.dtype).eps))
+    def proba(self, model: Any, X: jax.Array) -> jax.Array:
+        """Return the probability of each class."""
+        return adaboost.predict_proba(model, X)

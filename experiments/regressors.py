@@ -1,6 +1,7 @@
 """Regressors that are fitted in one go: what a config may say of each, its fit, its answer.
 
-The target comes in units of its spread, so that penalties and widths mean the same on any data.
+Features and target come in units of their spread, so that penalties and widths mean the same on
+any data.
 """
 
 from typing import Annotated, Any, Literal
@@ -124,7 +125,7 @@ class Svm(Regressor, frozen=True, kw_only=True, tag="svm"):
 
     kernel: Literal["linear", "rbf", "poly"] = "rbf"
     C: Annotated[float, Meta(gt=0, description="price of a row outside")] = 1.0
-    epsilon: Annotated[float, Meta(ge=0, description="errors that cost nothing")] = 0.1
+    epsilon: Annotated[float, Meta(ge=0, description="errors free of cost, in spreads of y")] = 0.1
     gamma: Annotated[float, Meta(gt=0)] | None = None
     degree: Annotated[int, Meta(ge=1, description="of poly")] = 3
 
@@ -146,7 +147,9 @@ class Knn(Regressor, frozen=True, kw_only=True, tag="knn"):
 
     num_neighbors: Count = 5
     power: Annotated[float, Meta(ge=0, description="a row counts 1 / distance to this power")] = 0.0
-    metric: Literal["euclidean", "manhattan", "cosine"] = "euclidean"
+    metric: Annotated[
+        Literal["euclidean", "manhattan", "cosine"], Meta(description="of standardized features")
+    ] = "euclidean"
 
     def check(self, num_rows: int, num_features: int) -> None:
         """Refuse more neighbors than rows."""

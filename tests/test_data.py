@@ -217,6 +217,13 @@ def test_constant_columns_are_not_divided_by_zero(tmp_path):
     assert dataset.arrays["center"][0] == np.float32(0.1)
 
 
+def test_a_target_without_spread_is_refused(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("x,y\n" + "".join(f"{i},2\n" for i in range(9)))
+    with pytest.raises(DataError, match="y is 2 in every row; two values are needed"):
+        data.load(data.Regression(source=str(path)))
+
+
 def test_series_keep_their_order(tmp_path):
     values = [math.sin(i) for i in range(20)]
     path = tmp_path / "x.csv"

@@ -21,6 +21,7 @@ from jaxtyping import Array, Bool, Float
 
 from mastery_jax.core import loop, smallmat
 from mastery_jax.core.check import Scalar
+from mastery_jax.numerics.linalg.scale import power_of_two
 
 __all__ = ["Coordinates", "Problem", "change", "coordinates", "curvature", "pose", "search"]
 
@@ -66,17 +67,22 @@ def coordinates(X: Array, share: Array | None = None) -> Coordinates:
     n, d = X.shape
     share = jnp.full(n, 1 / n, X.dtype) if share is None else jax.lax.stop_gradient(share)
     center = (share[:, None] * X).sum(axis=0)
-    Z = X - center[None, :]
+    Z, unit = _in_units(X - center[None, :])
     deviation = jnp.sqrt((share[:, None] * Z**2).sum(axis=0))
-    is_constant = deviation <= 8 * jnp.finfo(X.dtype).eps * jnp.abs(center)
+    is_constant = deviation <= 8 * jnp.finfo(X.dtype).eps * jnp.abs(center / unit)
     scale = jnp.where(is_constant, 0, 1 / jnp.where(is_constant, 1, deviation))
     Z = Z * scale[None, :] * jnp.sqrt(share)[:, None]
     R = jnp.linalg.qr(jnp.concatenate([Z, jnp.zeros((d, d), X.dtype)]), mode="r")
     _, size, Vt = jnp.linalg.svd(R)
     is_seen = size > 8 * d * jnp.finfo(X.dtype).eps * size[:1]
-    return Coordinates(
-        center, scale[:, None] * Vt.T / jnp.where(is_seen, size, 1)[None, :], is_seen
-    )
+    L = scale[:, None] * Vt.T / jnp.where(is_seen, size, 1)[None, :]
+    return Coordinates(center, L / unit[:, None], is_seen)
+
+
+def _in_units(Z: Array) -> tuple[Array, Array]:
+    """Return the columns in units of about their size, in which squares are numbers, and those."""
+    unit = power_of_two(jnp.abs(Z).max(axis=0))
+    return Z / unit[None, :], unit
 
 
 def change(coordinates: Coordinates) -> Array:
@@ -90,7 +96,8 @@ def pose(
 ) -> Problem:
     """State the problem whose penalty is that of β in weighted standard deviations of X."""
     center, L, is_seen = coordinates
-    Z = X - center[None, :]
+    Z, unit = _in_units(X - center[None, :])
+    L = L * unit[:, None]
     # Two products of matrices where replicates of the weights share Z, which is centered.
     variance = jnp.maximum(weights @ Z**2 - (weights @ Z) ** 2, 0)
     part = jnp.asarray(penalty, X.dtype) * L.T @ (variance[:, None] * L)

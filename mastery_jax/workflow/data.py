@@ -103,6 +103,10 @@ def load(block: Source) -> Dataset:
         y, classes = columns.labels(table, target)
     elif isinstance(block, Regression):
         y = _numbers(table, target)
+        if (y == y[:1]).all():
+            raise DataError(
+                f"{table.name}: {target} is {y[0]:g} in every row; two values are needed"
+            )
     return Dataset(
         arrays=_arrays(block, table, names, X, y, classes),
         features=names,

@@ -24,6 +24,7 @@ from jaxtyping import Array, Float, Int
 
 from mastery_jax.core import loop
 from mastery_jax.core.check import checked
+from mastery_jax.numerics.linalg.scale import power_of_two
 
 __all__ = [
     "Cosine",
@@ -114,7 +115,8 @@ def nearest(
     rows = jnp.where(is_there[:, None], rows, 0)
     is_bad = ~jnp.isfinite(rows).all() | ~jnp.isfinite(X).all(axis=1)[:, None]
     X = jnp.where(jnp.isfinite(X), X, 0)
-    unit = _unit(rows, X)
+    # In a unit that squares of all numbers are numbers in, too.
+    unit = power_of_two(jnp.maximum(jnp.abs(rows).max(), jnp.abs(X).max(initial=0)))
     rows, X = rows / unit, X / unit
     if isinstance(metric, Cosine):
         rows, X = _directions(rows), _directions(X)
@@ -146,14 +148,6 @@ def make(name: Name) -> Metric:
         wanted = "'euclidean', 'manhattan' or 'cosine'"
         raise ValueError(f"search.make: metric is {name!r}, not {wanted}")
     return metrics[name]()
-
-
-def _unit(rows: Array, X: Array) -> Array:
-    """Return the power of two that all is divided by, so that squares neither end nor vanish."""
-    largest = jnp.maximum(jnp.abs(rows).max(), jnp.abs(X).max(initial=0))
-    exponent = jnp.frexp(jax.lax.stop_gradient(largest))[1]
-    most = -jnp.finfo(X.dtype).minexp - 2
-    return jnp.ldexp(jnp.ones((), X.dtype), jnp.clip(exponent, -most, most))
 
 
 def _directions(X: Array) -> Array:

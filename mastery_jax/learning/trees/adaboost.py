@@ -4,8 +4,8 @@
     w_i ← w_i exp(α_t [h_t(x_i) ≠ y_i])
     F_k(x) = Σ_t α_t ([h_t(x) = k] − [h_t(x) ≠ k]/(K − 1))
 
-A tree without an error ends it and decides alone as far as it goes; one that is no better than
-chance ends it and is not kept.
+A tree without an error ends it, and is heard as if it had made the least error that there is; one
+that is no better than chance ends it and is not kept.
 
 Source: Zhu, Zou, Rosset & Hastie (2009), *Multi-class AdaBoost*, algorithm 2 (SAMME) and eq. 4.
 """
@@ -125,9 +125,10 @@ def fit(
         error = jnp.where(is_wrong, carry.weights, 0).sum() / carry.weights.sum()
         is_kept = carry.is_on & (error < 1 - 1 / num_classes)
         say = jnp.where(is_kept, learning_rate * _log_odds(error, num_classes), 0)
-        grows = jnp.where(is_wrong, jnp.exp(say), 1)
-        after = carry.weights * grows
-        after = after / after.sum() * carry.weights.sum()
+        # The others lose what those that are wrong would gain: no power of e is too large.
+        after = carry.weights * jnp.where(is_wrong, 1, jnp.exp(-say))
+        whole = after.sum()
+        after = jnp.where(whole > 0, after / whole * carry.weights.sum(), carry.weights)
         votes = jax.nn.one_hot(says, num_classes, dtype=X.dtype) * (1 + 1 / (num_classes - 1))
         votes = say * (votes - 1 / (num_classes - 1))
         tree = grower.finish(grown, bins, votes)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mastery_jax.workflow import bundled, columns, data
+from mastery_jax.workflow import bundled, columns, data, errors
 
 WITH_CLASSES = ("digits", "iris", "wine", "breast_cancer", "two_moons")
 
@@ -220,7 +220,7 @@ def test_constant_columns_are_not_divided_by_zero(tmp_path):
 def test_a_target_without_spread_is_refused(tmp_path):
     path = tmp_path / "x.csv"
     path.write_text("x,y\n" + "".join(f"{i},2\n" for i in range(9)))
-    with pytest.raises(DataError, match="y is 2 in every row; two values are needed"):
+    with pytest.raises(errors.DataError, match="y is 2 in every row; two values are needed"):
         data.load(data.Regression(source=str(path)))
 
 

@@ -212,15 +212,12 @@ def enter(family: str) -> None:
 
 
 def enter_alone(family: str) -> None:
-    """Go on in the environment of ``family`` with one thread a library and nothing compiled before.
-
-    Of XLA, which has threads of its own, the processor time of all of them counts.
-    """
+    """Go on in the environment of ``family``: one thread a library, and nothing compiled before."""
     enter(family)
     from mastery_jax.workflow import launch
 
     os.environ |= dict.fromkeys((f"{name}_NUM_THREADS" for name in THREADS), "1")
-    os.environ |= {"JAX_PLATFORMS": "cpu", "JAX_ENABLE_COMPILATION_CACHE": "false"}
+    os.environ |= {"NPROC": "1", "JAX_PLATFORMS": "cpu", "JAX_ENABLE_COMPILATION_CACHE": "false"}
     launch.prepare()
 
 

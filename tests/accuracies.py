@@ -28,6 +28,9 @@ with the same hyperparameters. `make accuracies` writes this page from the refer
 `tests/learning/test_accuracies.py` holds the rows of breast_cancer. Trees and the random forest
 are means of eight seeds where they depend on a seed; scikit-learn's extra trees and log losses are
 of one. It tries columns in an order drawn at random, ours are tried from the first to the last.
+Where a probability is 0, its log loss takes 2.2e-16 for it and ours the 1.2e-7 of single precision.
+Boosting's trees follow Newton's gain over 64 bins, scikit-learn's the squared error of residuals
+at any threshold.
 
 One row is 2.2, 1.9, 0.6 and 0.2 points of the four sets. Where an optimum is unique, digits of the
 optimum say more: the tests marked `reference` hold them.

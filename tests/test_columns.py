@@ -173,7 +173,7 @@ def test_wrong_csv(write, case):
 
 @pytest.mark.parametrize("block", [data.Regression, data.Samples])
 def test_ten_rows_may_leave_none_for_testing(write, block):
-    source = write("a,b\n" + "1,2\n" * 10)
+    source = write("a,b\n" + "1,2\n2,3\n" * 5)
     with pytest.raises(DataError, match=r"10 rows: test_fraction 0\.04 leaves none for testing"):
         data.load(block(source=source, test_fraction=0.04))
     assert len(data.load(block(source=source, test_fraction=0.1)).arrays["test"]["X"]) == 1

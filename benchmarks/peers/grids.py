@@ -24,6 +24,12 @@ class Problem(NamedTuple):
     def num_classes(self) -> int:
         return int(self.y.max()) + 1
 
+    @property
+    def largest_class(self) -> int:
+        import numpy as np
+
+        return int(np.bincount(self.y).max())
+
     def masks(self, part: int) -> Any:
         """Return the rows of every fold to learn from (0), or that judge (1)."""
         import numpy as np
@@ -148,6 +154,7 @@ def our_widths(given: Problem, costs: Any, widths: Any) -> Call:
 
             def left_out(C: Any, test: Any) -> Any:
                 options = {"num_classes": given.num_classes, "kernel": "precomputed"}
+                options["rows_per_class"] = given.largest_class
                 state, info = svm_classifier.fit(gram, y, C=C, weights=1 - test, **options)
                 predicted = svm_classifier.predict(state, gram)
                 return classification.accuracy(predicted, y, weights=test), info.num_steps.sum()

@@ -30,7 +30,7 @@ def rbf(X, Z=None, gamma=GAMMA):
     return np.exp(-gamma * ((X[:, None] - Z[None]) ** 2).sum(axis=2))
 
 
-def refined(gram, targets, lower, upper, *, epsilon=0.0, atol=None, max_steps=None):
+def refined(gram, targets, lower, upper, *, epsilon=0.0, coefs=None, atol=None, max_steps=None):
     """Solve for the coefficients at no bound, given what libsvm says of the others."""
     cost = np.maximum(upper, -lower)
     rows = cost > 0
@@ -69,7 +69,7 @@ def dual_by_libsvm(gram, targets, lower, upper, **hyper):
     return state, dual.Info(objective, 0.0, 0, 0, 0)
 
 
-def classifier_by_libsvm(X, labels, *, weights, C, gamma, atol, num_classes, max_steps):
+def classifier_by_libsvm(X, labels, *, weights, C, gamma, atol, **sizes):
     gram = rbf(X, gamma=gamma)
     found = []
     for i in range(3):
@@ -168,7 +168,7 @@ CASES: tuple[Case, ...] = (
         )
         for name, given, hyper in (
             ("classes", (sides, *box), {}),
-            ("tube", (y, -2 * weights, 2 * weights), {"epsilon": 0.2}),
+            ("tube", (y, -2 * weights, 2 * weights), {"epsilon": 0.2, "coefs": np.zeros(18)}),
         )
     ),
     *(
@@ -202,7 +202,7 @@ CASES: tuple[Case, ...] = (
         without_end(svm_classifier.fit),
         (X, labels),
         EXACT | {"weights": weights, "C": 2.0, "gamma": GAMMA},
-        static=WHOLE | {"num_classes": 3},
+        static=WHOLE | {"num_classes": 3, "rows_per_class": 6},
         oracle=classifier_by_libsvm,
         **SOLVED,
     ),

@@ -266,6 +266,7 @@ def test_wrong_options_are_refused():
     for wrong, said in (
         ({"num_classes": 1}, r"svm_classifier\.fit: num_classes is 1, not at least 2"),
         ({"num_classes": 3, "num_folds": 1}, "num_folds is 1, not 0 or at least 2"),
+        ({"num_classes": 3, "rows_per_class": 0}, "rows_per_class is 0, not at least 1"),
         ({"num_classes": 3, "kernel": "sigmoid"}, "kernel is 'sigmoid'"),
         ({"num_classes": 3, "kernel": "poly", "degree": 0}, "degree is 0"),
         ({"num_classes": 3, "kernel": "precomputed"}, "X is 40 x 3, not a Gram matrix"),

@@ -186,6 +186,8 @@ class Estimator(BaseEstimator):
             given["weights"] = weights
         if self._plan.kind == "classifier":
             given["num_classes"] = len(self.classes_)
+        if "rows_per_class" in self._plan.takes:
+            given["rows_per_class"] = int(np.bincount(targets[0]).max())
         try:
             found = self._call(self._plan.fit, *before, X, *targets, given=given, dtype=X.dtype)
         except ValueError as error:

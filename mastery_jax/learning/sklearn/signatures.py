@@ -20,8 +20,10 @@ from jaxtyping import AbstractArray
 
 __all__ = ["Parameter", "about", "parameters", "settle", "takes"]
 
-# Of the data, or of the machine: no constructor's business.
-_NO_PARAMETER = frozenset({"weights", "is_held_out", "num_classes", "missing", "mesh"})
+# Of the data, of an earlier fit, or of the machine: no constructor's business.
+_NO_PARAMETER = frozenset(
+    {"weights", "is_held_out", "num_classes", "rows_per_class", "missing", "coefs", "state", "mesh"}
+)
 
 
 class Parameter(NamedTuple):

@@ -92,6 +92,7 @@ def solve(
     upper: Float[Array, " n"],
     *,
     epsilon: Scalar = 0.0,
+    coefs: Float[Array, " n"] | None = None,
     atol: Scalar = 1e-3,
     max_steps: int = 1_000_000,
 ) -> tuple[State, Info]:
@@ -107,13 +108,16 @@ def solve(
         lower: L ≤ 0.
         upper: U ≥ 0. A row with L = U = 0 is as if it were absent.
         epsilon: ε ≥ 0, unit of s.
+        coefs: β to begin with, 0 where None: within its ends, with sum 0. That of a smaller C, or
+            of a search that was stopped: a scan over some steps at a time shows how it goes.
         atol: Stop when the gap is this small; scikit-learn's ``tol``. Traced.
         max_steps: Pairs at most. Static.
 
     Returns:
         The coefficients and the bias, and Info: CONVERGED; OUT_OF_STEPS; STALLED where rounding
         has hidden a gap that is still there, although F, which is kept up step by step, was summed
-        anew; BAD_INPUT, with NaN, where L > 0, U < 0 or ε < 0; NOT_FINITE.
+        anew; BAD_INPUT, with NaN, where L > 0, U < 0, ε < 0 or ``coefs`` is none to begin with;
+        NOT_FINITE.
 
     Example:
         >>> x, labels = jnp.array([-2.0, -1.0, 1.0, 3.0]), jnp.array([-1.0, -1.0, 1.0, 1.0])
@@ -125,27 +129,32 @@ def solve(
     """
     epsilon = jnp.asarray(epsilon, gram.dtype)
     is_bad = ~((lower <= 0) & (upper >= 0) & (epsilon >= 0)).all()
+    start = jnp.zeros_like(lower) if coefs is None else coefs
+    if coefs is not None:
+        slack = jnp.sqrt(jnp.finfo(coefs.dtype).eps) * jnp.abs(coefs).sum()
+        is_bad = is_bad | ~((coefs >= lower) & (coefs <= upper)).all()
+        is_bad = is_bad | ~(jnp.abs(coefs.sum()) <= slack)
     is_absent = (lower == 0) & (upper == 0)
     is_finite = jnp.isfinite(jnp.where(is_absent, 0, targets + gram.diagonal())).all()
     targets = jnp.where(is_absent, 0, targets)
     problem = _pose(gram, _pad(targets), lower, upper, epsilon)
     atol = jnp.where(is_bad | ~is_finite, jnp.inf, jnp.asarray(atol, gram.dtype))
-    start = (jnp.zeros_like(problem.lower), jnp.zeros((), jnp.int32))
-    (coefs, num_steps), end, _ = loop.until(
-        _round, start, max_steps=ROUNDS, problem=problem, atol=atol, limit=max_steps
+    begun = (_pad(start), jnp.zeros((), jnp.int32))
+    (moved, num_steps), end, _ = loop.until(
+        _round, begun, max_steps=ROUNDS, problem=problem, atol=atol, limit=max_steps
     )
-    coefs, gap = coefs[: len(targets)], jnp.maximum(end.gap, 0)
-    objective = -coefs @ (targets + end.rest[: len(targets)]) / 2
-    objective = objective + epsilon * jnp.abs(coefs).sum()
+    found, gap = moved[: len(targets)], jnp.maximum(end.gap, 0)
+    objective = -found @ (targets + end.rest[: len(targets)]) / 2
+    objective = objective + epsilon * jnp.abs(found).sum()
     bias = end.bias
     is_lost = is_bad | ~is_finite | ~jnp.isfinite(objective)
-    coefs, bias, gap = (jnp.where(is_lost, jnp.nan, x) for x in (coefs, bias, gap))
+    found, bias, gap = (jnp.where(is_lost, jnp.nan, x) for x in (found, bias, gap))
     is_done = gap <= atol
     status = jnp.where(num_steps < max_steps, Status.STALLED, Status.OUT_OF_STEPS)
     status = jnp.where(is_done, Status.CONVERGED, status)
     status = jnp.where(is_lost, Status.NOT_FINITE, status)
     status = jnp.where(is_bad, Status.BAD_INPUT, status).astype(jnp.int32)
-    return State(coefs, bias), Info(objective, gap, num_steps, is_done, status)
+    return State(found, bias), Info(objective, gap, num_steps, is_done, status)
 
 
 def _pose(gram: Array, targets: Array, lower: Array, upper: Array, epsilon: Array) -> _Problem:

@@ -68,6 +68,7 @@ def fit(
     num_classes: int,
     weights: Float[Array, " n"] | None = None,
     l2: Scalar = 1e-3,
+    state: State | None = None,
     atol: Scalar = 1e-10,
     max_steps: int = 100,
 ) -> tuple[State, Info]:
@@ -83,6 +84,7 @@ def fit(
         weights: ≥ 0, one where None. A row of weight 0 is as if it were absent.
         l2: Penalty per sample, > 0, in squared units of the features. Traced: sweep it with
             ``vmap``.
+        state: To begin with, 0 where None: of a larger l2, or of a fit that was stopped.
         atol: Stop when half the squared Newton decrement is this small, per row. In float32 it
             is not below the rounding of the objective.
         max_steps: Newton steps at most. Static.
@@ -117,17 +119,23 @@ def fit(
         A = jnp.append(X - center[None, :], jnp.ones_like(X[:, :1]), axis=1)
         penalty = jnp.append(jnp.full(X.shape[1], l2, X.dtype), 0)
 
-        def one(sides: Array) -> tuple[Array, ...]:
+        outputs = is_of[1:] if num_classes == 2 else is_of
+        if state is None:
+            state = State(
+                jnp.zeros((len(outputs), X.shape[1]), X.dtype), jnp.zeros(len(outputs), X.dtype)
+            )
+        bias = state.bias + state.weights @ center
+        starts = jnp.append(state.weights, bias[:, None], axis=1)
+
+        def one(start: Array, sides: Array) -> tuple[Array, ...]:
             problem = _Problem(A, sides, share, penalty)
-            start = jnp.zeros_like(penalty)
             u, verdict, num_steps = loop.until(
                 _step, start, max_steps=max_steps, problem=problem, atol=atol
             )
             return u, _objective(u, problem), verdict.decrement, num_steps.astype(jnp.int32)
 
-        outputs = is_of[1:] if num_classes == 2 else is_of
         u, objective, decrement, num_steps = jax.vmap(one)(
-            jnp.where(outputs, 1, -1).astype(X.dtype)
+            starts, jnp.where(outputs, 1, -1).astype(X.dtype)
         )
         state = State(weights=u[:, :-1], bias=u[:, -1] - u[:, :-1] @ center)
     is_done = decrement <= _enough(atol, objective)

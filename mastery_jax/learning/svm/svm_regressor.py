@@ -55,6 +55,7 @@ def fit(
     gamma: Scalar | None = None,
     offset: Scalar = 0.0,
     degree: int = 3,
+    coefs: Float[Array, " n"] | None = None,
     atol: Scalar = 1e-3,
     max_steps: int = 1_000_000,
 ) -> tuple[State, Info]:
@@ -73,13 +74,14 @@ def fit(
         gamma: Of rbf and poly, per squared unit of the features; None for ``similarity.scale``.
         offset: Of poly.
         degree: Of poly. Static.
+        coefs: Those of a fit to the same rows that was stopped, or had a smaller C, to go on from.
         atol: Largest violation of the optimality conditions at which it is solved, unit of y.
         max_steps: Pairs at most. Static.
 
     Returns:
         The model, and Info: CONVERGED; OUT_OF_STEPS; STALLED where rounding hides a gap;
-        BAD_INPUT, with NaN, for C ≤ 0, ε < 0, or weights that are negative or all 0; NOT_FINITE
-        for a row with weight that is not.
+        BAD_INPUT, with NaN, for C ≤ 0, ε < 0, weights that are negative or all 0, or ``coefs`` out
+        of their ends; NOT_FINITE for a row with weight that is not.
 
     Raises:
         ValueError: no such kernel, or a Gram matrix that is not square.
@@ -99,7 +101,7 @@ def fit(
     is_bad = is_bad | ~(jnp.asarray(epsilon, y.dtype) >= 0)
     costs = jnp.where(is_bad, jnp.nan, C * weights)
     found, info = dual.solve(
-        gram, y, -costs, costs, epsilon=epsilon, atol=atol, max_steps=max_steps
+        gram, y, -costs, costs, epsilon=epsilon, coefs=coefs, atol=atol, max_steps=max_steps
     )
     num_support = (found.coefs != 0).sum().astype(jnp.int32)
     status = jnp.where(is_bad, Status.BAD_INPUT, info.status).astype(jnp.int32)

@@ -91,6 +91,14 @@ DEAR = {
 }
 
 
+@pytest.fixture(autouse=True, scope="module")
+def unoptimized():
+    """Compile quickly: a program meets few numbers here, and the other tests run it optimized."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 def pair(law, case):
     """Keep the laws of a case on one worker: they share its compiled programs."""
     marks = [pytest.mark.xdist_group(case.name)]

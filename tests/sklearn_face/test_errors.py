@@ -21,6 +21,18 @@ from mastery_jax.learning.sklearn.generation import make
 
 IRIS, KINDS = load_iris(return_X_y=True)
 
+
+class Table:
+    """As much of a table as names its columns."""
+
+    def __init__(self, columns, rows):
+        self.columns, self.rows = columns, np.array(rows)
+        self.shape = self.rows.shape
+
+    def __array__(self, dtype=None, copy=None):
+        return self.rows if dtype is None else self.rows.astype(dtype)
+
+
 BAD = {
     "not a number": (lambda: Ridge(l2="x").fit(IRIS, KINDS), "Ridge: l2 is 'x', not a number"),
     "no such word": (
@@ -43,7 +55,7 @@ BAD = {
     ),
     "one class": (
         lambda: LogisticRegression().fit(IRIS, np.ones(150)),
-        "the rows with weight are of one class, .*1.0.*, not of two or more",
+        r"the rows with weight are of one class, 1\.0, not of two or more",
     ),
     "negative weights": (
         lambda: Ridge().fit(IRIS, KINDS, sample_weight=np.r_[-1, np.ones(149)]),
@@ -64,6 +76,30 @@ BAD = {
     "weights of classes": (
         lambda: GaussianNB(class_weight={0: -1.0}).fit(IRIS, KINDS),
         "GaussianNB: class_weight is .*, not weights of 0 or more",
+    ),
+    "a column of a table": (
+        lambda: Ridge().fit(Table(["a", "b"], [[1.0, 0.0], [2.0, np.nan]]), [1.0, 2.0]),
+        r"Input X contains NaN\. The first is nan in row 1, column 'b'\.",
+    ),
+    "a column of an array": (
+        lambda: GaussianNB().fit([[1.0, 2.0], [np.inf, 0.0]], [0, 1]),
+        "Input X contains infinity .* The first is inf in row 1, column 0",
+    ),
+    "another width, back": (
+        lambda: PCA(num_components=2).fit(IRIS).inverse_transform(IRIS),
+        "X has 4 features, but PCA.inverse_transform is expecting 2 components",
+    ),
+    "an unknown label": (
+        lambda: GaussianNB().fit(IRIS, KINDS).partial_fit(IRIS, KINDS + 1),
+        r"y contains previously unseen labels: \[.*3.*\]",
+    ),
+    "other classes": (
+        lambda: GaussianNB().fit(IRIS, KINDS).partial_fit(IRIS, KINDS, classes=[0, 1]),
+        "is not the same as on last call to partial_fit",
+    ),
+    "weights of two rows": (
+        lambda: Ridge().fit(IRIS, KINDS, sample_weight=np.ones((150, 2))),
+        "Sample weights must be 1D array or scalar, got 2D array",
     ),
     "negative counts": (lambda: MultinomialNB().fit(-IRIS, KINDS), "Negative values in data"),
 }

@@ -31,6 +31,7 @@ from mastery_jax.learning.sklearn.estimators import (
     GaussianNB,
     GradientBoostingRegressor,
     KernelPCA,
+    KMeans,
     KNeighborsClassifier,
     LogisticRegression,
     RandomizedSVD,
@@ -254,6 +255,15 @@ def test_a_mixture_scores_by_its_density():
     assert model.score(IRIS) == pytest.approx(model.score_samples(IRIS).mean())
     assert isinstance(model.bic(IRIS), float)
     assert model.lower_bound_ == pytest.approx(model.score(IRIS), rel=1e-4)
+
+
+def test_clusters_score_by_their_distances_and_an_empty_one_is_told():
+    model = KMeans(num_clusters=3, random_state=0).fit(IRIS)
+    assert model.score(IRIS) == pytest.approx(-model.inertia_, rel=1e-6)
+    search = GridSearchCV(KMeans(random_state=0), {"num_clusters": [2, 3]}).fit(IRIS)
+    assert search.best_params_ == {"num_clusters": 3}
+    with pytest.warns(ConvergenceWarning, match="KMeans: 1 of 3 clusters have no row"):
+        KMeans(num_clusters=3).fit(np.repeat(IRIS[:2] * [[1], [3]], 3, axis=0))
 
 
 def test_the_spread_of_a_prediction():

@@ -1,6 +1,7 @@
 """An estimator that was saved is the one that is loaded, or a sentence says why not."""
 
 import json
+import pathlib
 import pickle
 
 import numpy as np
@@ -105,9 +106,13 @@ def test_what_cannot_be_saved_is_said(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def damaged(model, **changes):
+def damaged(model, *, is_signed=True, **changes):
     path = model / "estimator.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    text = json.loads(path.read_text()) | changes
+    if is_signed:
+        packed = (model / "arrays.safetensors").read_bytes()
+        text["sha256"] = persistence._digest(text, packed)
+    path.write_text(json.dumps(text))
 
 
 BREAKAGES = {
@@ -120,6 +125,14 @@ BREAKAGES = {
     "a foreign type": (
         lambda m: damaged(m, state={"type": "subprocess.Popen", "fields": {"args": "state/bias"}}),
         "KeyError: 'subprocess.Popen'",
+    ),
+    "no number": (
+        lambda m: damaged(m, beside={"classes_": {"array": ["x"], "dtype": "<i8"}}),
+        "ValueError: invalid literal",
+    ),
+    "a text of other hands": (
+        lambda m: damaged(m, is_signed=False, beside={"n_features_in_": 7}),
+        "is not what was written",
     ),
     "no arrays": (lambda m: (m / "arrays.safetensors").unlink(), "FileNotFoundError"),
     "cut short": (
@@ -145,3 +158,19 @@ def test_a_flipped_bit_is_noticed(model):
     path.write_bytes(bits)
     with pytest.raises(SavedEstimatorError, match="is not what was written"):
         persistence.load(model)
+
+
+def test_the_old_estimator_comes_back_where_the_new_cannot_be_put(model, monkeypatch):
+    before = sorted((path.name, path.read_bytes()) for path in model.iterdir())
+    rename = pathlib.Path.rename
+
+    def full(self, target):
+        if self.name == "new":
+            raise OSError("no space left")
+        return rename(self, target)
+
+    monkeypatch.setattr(pathlib.Path, "rename", full)
+    with pytest.raises(OSError, match="no space left"):
+        save(load(model), model, overwrite=True)
+    assert sorted((path.name, path.read_bytes()) for path in model.iterdir()) == before
+    assert [path.name for path in model.parent.iterdir()] == [model.name]

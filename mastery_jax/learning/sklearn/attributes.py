@@ -27,6 +27,7 @@ _OF_STATE = {
     ("scale", ""): "scale_",
     ("centers", "k d"): "cluster_centers_",
     ("means", "k d"): "means_",
+    ("means", "classes d"): "theta_",
     ("labels", "n"): "labels_",
     ("mean", "d"): "mean_",
     ("components", "k d"): "components_",

@@ -10,7 +10,7 @@ section 2.2.
 
 import contextlib
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -19,18 +19,11 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils._encode import _encode
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    check_is_fitted,
-    check_non_negative,
-    validate_data,
-)
+from sklearn.utils.validation import check_is_fitted, check_non_negative, validate_data
 
 from mastery_jax.core.status import Status, describe
 from mastery_jax.learning import class_weights
-from mastery_jax.learning.sklearn import attributes, signatures
+from mastery_jax.learning.sklearn import attributes, signatures, validation
 
 __all__ = ["FLOATS", "Estimator", "Plan"]
 
@@ -67,14 +60,28 @@ class Estimator(BaseEstimator):
 
     def _read(self, X: Any, *, reset: bool) -> Any:
         """Return X in a floating dtype, as scikit-learn validates it."""
-        X = self._allowed(validate_data(self, X, reset=reset, **self._wanted()))
+        with self._naming(X):
+            X = self._allowed(validate_data(self, X, reset=reset, **self._wanted()))
         return X if reset else X.astype(self._dtype(), copy=False)
 
     def _read_both(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
         """Return X and y, as scikit-learn validates them."""
         is_numeric = self._plan.kind == "regressor"
-        X, y = validate_data(self, X, y, reset=reset, y_numeric=is_numeric, **self._wanted())
+        with self._naming(X):
+            X, y = validate_data(self, X, y, reset=reset, y_numeric=is_numeric, **self._wanted())
         return self._allowed(X if reset else X.astype(self._dtype(), copy=False)), y
+
+    @contextlib.contextmanager
+    def _naming(self, X: Any) -> Iterator[None]:
+        """Name the column where scikit-learn says that X has NaN or infinity in it."""
+        try:
+            yield
+        except ValueError as error:
+            if not str(error).startswith("Input X contains "):
+                raise
+            where = validation.column_of(X, is_nan_allowed="missing" in self._plan.takes)
+            first, _, rest = str(error).partition("\n")
+            raise ValueError(f"{first}{where}\n{rest}".rstrip()) from error
 
     def _wanted(self) -> dict[str, Any]:
         is_missing_read = "missing" in self._plan.takes
@@ -90,20 +97,13 @@ class Estimator(BaseEstimator):
         leaves = jax.tree.leaves(self.state_)
         return next((leaf.dtype for leaf in leaves if leaf.dtype.kind == "f"), np.dtype(FLOATS[0]))
 
-    def _codes(self, y: Any) -> np.ndarray:
-        """Return the code of every label, of the classes there are."""
-        check_classification_targets(y)
-        return _encode(y, uniques=self.classes_).astype(np.int32)
-
     def _weights(
         self, X: Any, sample_weight: Any, codes: Any = None, *, is_part: bool = False
     ) -> Any:
         """Return the weights of rows, with those of their classes; None where all are one."""
         weights = sample_weight
         if sample_weight is not None:
-            weights = _check_sample_weight(
-                sample_weight, X, dtype=X.dtype, ensure_non_negative=True
-            )
+            weights = validation.weights(sample_weight, len(X), X.dtype)
         by_class = getattr(self, "class_weight", None)
         if by_class is not None:
             weights = np.ones(len(X), X.dtype) if weights is None else weights
@@ -114,7 +114,7 @@ class Estimator(BaseEstimator):
             if (count > 0).sum() < 2:
                 raise ValueError(
                     f"{self._plan.name}: the rows with weight are of one class, "
-                    f"{self.classes_[count.argmax()]!r}, not of two or more"
+                    f"{self.classes_[count.argmax()].item()!r}, not of two or more"
                 )
         return weights
 
@@ -207,6 +207,9 @@ class Estimator(BaseEstimator):
             raise ValueError(f"{name}: the fit {said} {_sizes(X)}")
         if status != Status.CONVERGED:
             warnings.warn(f"{name}: the fit {describe(status)}", ConvergenceWarning, stacklevel=4)
+        if (sizes := getattr(info, "sizes", None)) is not None and not sizes.all():
+            said = f"{name}: {(sizes == 0).sum()} of {len(sizes)} clusters have no row"
+            warnings.warn(said, ConvergenceWarning, stacklevel=4)
         self._show(state, info)
 
     def _show(self, state: Any, info: Any) -> None:

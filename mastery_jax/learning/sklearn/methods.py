@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import _check_partial_fit_first_call, check_classification_targets
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from mastery_jax.learning.sklearn import attributes
+from mastery_jax.learning.sklearn import attributes, validation
 from mastery_jax.learning.sklearn.base import FLOATS, Plan
 
 __all__ = ["ABOUT", "ADDED", "SHOWN", "of", "tags_of"]
@@ -62,6 +62,8 @@ def of(plan: Plan) -> dict[str, Any]:
         made["fit_transform"] = _fit_transform
     if plan.kind == "mixture":
         made |= {"fit_predict": _fit_predict, "score": _score}
+    if plan.kind == "clusterer" and "transform" in plan.verbs:
+        made["score"] = _score_of_distances
     if plan.kind == "embedding" or "transform" in plan.verbs:
         made["_n_features_out"] = property(_num_features_out)
     return made
@@ -131,10 +133,10 @@ def _partial_fit(self: Any, X: Any, y: Any, classes: Any = None, sample_weight: 
             "at once, not partial_fit"
         )
     is_first = not hasattr(self, "state_")
-    if is_first or classes is not None:
-        _check_partial_fit_first_call(self, classes)
+    known = None if is_first else self.classes_
+    self.classes_ = validation.classes(classes, known)
     X, y = self._read_both(X, y, reset=is_first)
-    codes = self._codes(y)
+    codes = validation.codes(y, self.classes_)
     weights = self._weights(X, sample_weight, codes, is_part=True)
     if is_first:
         self._learn(X, [codes], weights)
@@ -175,6 +177,11 @@ def _inverse_of(function: Callable[..., Any]) -> Callable[..., Any]:
         check_is_fitted(self, "state_")
         wanted: Any = list(FLOATS)
         Z = check_array(X, dtype=wanted, estimator=self).astype(self._dtype(), copy=False)
+        if Z.shape[1] != (wide := attributes.width(self.state_, "k")):
+            raise ValueError(
+                f"X has {Z.shape[1]} features, but {type(self).__name__}.inverse_transform is "
+                f"expecting {wide} components"
+            )
         return self._call(function, self.state_, Z, dtype=Z.dtype)
 
     inverse_transform.__doc__ = function.__doc__
@@ -203,6 +210,11 @@ def _fit_predict(self: Any, X: Any, y: Any = None, sample_weight: Any = None) ->
 def _score(self: Any, X: Any, y: Any = None) -> float:
     """Return the mean log-density of rows, in nats."""
     return float(self.score_samples(X).mean())
+
+
+def _score_of_distances(self: Any, X: Any, y: Any = None) -> float:
+    """Return minus the sum of squared distances to the nearest centers; y is not read."""
+    return -float((self.transform(X).min(axis=1) ** 2).sum())
 
 
 def _num_features_out(self: Any) -> int:

@@ -85,16 +85,14 @@ def save(estimator: Estimator, folder: str | pathlib.Path, *, overwrite: bool = 
         "info": _taken_apart(estimator.info_, "info", arrays),
     }
     packed = save_arrays(arrays)
-    text["sha256"] = hashlib.sha256(packed).hexdigest()
+    text["sha256"] = _digest(text, packed)
     target.parent.mkdir(parents=True, exist_ok=True)
     made = pathlib.Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         (made / "new").mkdir()
         (made / "new" / _ARRAYS).write_bytes(packed)
         (made / "new" / _TEXT).write_text(json.dumps(text, indent=1) + "\n")
-        if target.exists():
-            target.rename(made / "old")
-        (made / "new").rename(target)
+        _put(made / "new", target, aside=made / "old")
     finally:
         shutil.rmtree(made)
 
@@ -116,8 +114,8 @@ def load(folder: str | pathlib.Path) -> Estimator:
         if made is None:
             raise SavedEstimatorError(f"load: {source} holds a {name}, which is not in the table")
         packed = (source / _ARRAYS).read_bytes()
-        if hashlib.sha256(packed).hexdigest() != text["sha256"]:
-            raise SavedEstimatorError(f"load: {source / _ARRAYS} is not what was written")
+        if _digest(text, packed) != text["sha256"]:
+            raise SavedEstimatorError(f"load: {source} is not what was written")
         arrays = load_arrays(packed)
         answer = inspect.signature(made._plan.fit).return_annotation
         types = {_name_of(kind): kind for kind in _types_of(answer)}
@@ -129,13 +127,34 @@ def load(folder: str | pathlib.Path) -> Estimator:
         for key in _BESIDE:
             if key in text["beside"]:
                 setattr(estimator, key, _meant(text["beside"][key]))
-    except (OSError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+    except SavedEstimatorError:
+        raise
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, SafetensorError) as error:
         version = text.get("version")
         raise SavedEstimatorError(
             f"load: {source} was written by version {version} and cannot be read by {__version__}: "
             f"{type(error).__name__}: {error}"
         ) from error
     return estimator
+
+
+def _put(new: pathlib.Path, target: pathlib.Path, *, aside: pathlib.Path) -> None:
+    """Move a folder to where another may be, which comes back if that fails."""
+    if not target.exists():
+        new.rename(target)
+        return
+    target.rename(aside)
+    try:
+        new.rename(target)
+    except OSError:
+        aside.rename(target)
+        raise
+
+
+def _digest(text: Mapping[str, Any], packed: bytes) -> str:
+    """Return the fingerprint of all that is written, but for itself."""
+    said = json.dumps({key: text[key] for key in sorted(text) if key != "sha256"}, sort_keys=True)
+    return hashlib.sha256(said.encode() + packed).hexdigest()
 
 
 def _text_of(source: pathlib.Path) -> dict[str, Any]:

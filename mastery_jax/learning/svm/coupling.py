@@ -26,8 +26,10 @@ def count(num_pairs: int) -> int:
     return round((1 + (1 + 8 * num_pairs) ** 0.5) / 2)
 
 
-def link(sides: Array, targets: Array, weights: Array) -> Array:
-    """Return A and B for decisions whose side is known: 1 or −1, or 0 for no say. O(n).
+def link(sides: Array, targets: Array, weights: Array) -> tuple[Array, Array]:
+    """Return A and B for decisions whose side is known, and how their fit ended. O(n).
+
+    A side is 1 or −1, or 0 for a row that has no say.
 
     The targets of probability are drawn in by one row a side, so that separated rows do not make
     A infinite.
@@ -37,8 +39,8 @@ def link(sides: Array, targets: Array, weights: Array) -> Array:
     aim = jnp.where(targets > 0, (of_one + 1) / (of_one + 2), 1 / (of_other + 2))
     # A row without a say may have no decision, and its aim is not read.
     sides = jnp.where(weights > 0, sides, 0)
-    fitted, _ = glm.fit(sides[:, None], aim, family="logit", weights=weights)
-    return -jnp.stack([fitted.coefs[0], fitted.bias])
+    fitted, info = glm.fit(sides[:, None], aim, family="logit", weights=weights)
+    return -jnp.stack([fitted.coefs[0], fitted.bias]), info.status
 
 
 def couple(pairs: Array) -> Array:

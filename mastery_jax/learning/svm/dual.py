@@ -184,7 +184,7 @@ def _round(
     with jax.default_matmul_precision("highest"):
         rest = problem.targets - problem.gram @ coefs
     search, _, taken = loop.until(
-        _step, _Search(coefs, rest), max_steps=limit, problem=problem, atol=atol
+        _step, _Search(coefs, rest), max_steps=limit - num_steps, problem=problem, atol=atol
     )
     coefs = search.coefs
     with jax.default_matmul_precision("highest"):

@@ -105,7 +105,7 @@ def fit(
     """
     if num_classes < 2:
         raise ValueError(f"linear_svm.fit: num_classes is {num_classes}, not at least 2")
-    weights = jnp.ones_like(X[:, 0]) if weights is None else weights
+    weights = jnp.ones_like(X[:, 0]) if weights is None else weights.astype(X.dtype)
     codes = jnp.arange(num_classes, dtype=labels.dtype)
     is_of = labels[None, :] == codes[:, None]
     is_seen = weights > 0

@@ -21,7 +21,7 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from mastery_jax.core.check import Scalar, checked
 
@@ -34,8 +34,10 @@ __all__ = [
     "Precomputed",
     "cross",
     "gram",
+    "is_sound",
     "make",
     "scale",
+    "without_absent",
 ]
 
 Name = Literal["linear", "rbf", "poly", "precomputed"]
@@ -131,6 +133,24 @@ def make(name: Name, gamma: Scalar, offset: Scalar, degree: int, like: Array) ->
     raise ValueError(
         f"similarity.make: kernel is {name!r}, not 'linear', 'rbf', 'poly' or 'precomputed'"
     )
+
+
+def is_sound(kernel: Kernel) -> Bool[Array, ""]:
+    """Return whether γ is not ≤ 0, where the kernel has one; NaN makes all values NaN. O(1)."""
+    gamma = getattr(kernel, "gamma", None)
+    return jnp.asarray(True) if gamma is None else ~(gamma <= 0)
+
+
+def without_absent(X: Array, weights: Array) -> Array:
+    """Return the rows, with the mean of the others in place of those of weight 0. O(n d).
+
+    What stands there has no say, but it must be a number, and ``cross`` takes its center from all.
+    """
+    is_absent = (weights == 0)[:, None]
+    mean = jnp.where(is_absent, 0, X).sum(axis=0) / jnp.maximum(
+        (weights != 0).sum(dtype=X.dtype), 1
+    )
+    return jnp.where(is_absent, mean[None, :], X)
 
 
 @jax.jit

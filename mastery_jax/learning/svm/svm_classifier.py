@@ -48,7 +48,7 @@ class Info(NamedTuple):
     num_steps: Int[Array, " pairs"]
     num_support: Int[Array, " classes"]  # rows with a coefficient in some pair
     is_done: Bool[Array, ""]  # of all pairs
-    status: Int[Array, ""]  # core.status.Status, of the worst pair
+    status: Int[Array, ""]  # core.status.Status, of the worst pair, or fold of it
 
 
 @partial(
@@ -101,7 +101,7 @@ def fit(
 
     Returns:
         The model, and Info: CONVERGED; OUT_OF_STEPS; STALLED in float32 for a C beyond some 1e5;
-        BAD_INPUT, with NaN, for C ≤ 0, weights that are negative or all 0, a label that is no
+        BAD_INPUT, with NaN, for C or γ ≤ 0, weights that are negative or all 0, a label that is no
         code, fewer than two classes with weight, a class of more than ``rows_per_class`` rows, or
         ``coefs`` out of their ends; NOT_FINITE for a row with weight that is not.
 
@@ -116,11 +116,11 @@ def fit(
         (Array([0, 0, 1, 1], dtype=int32), Array([1, 1], dtype=int32))
     """
     _insist_on_options(num_classes, num_folds, rows_per_class)
-    weights = jnp.ones_like(X[:, 0]) if weights is None else weights
-    X, raw = jnp.where((weights == 0)[:, None], 0, X), X
+    weights = jnp.ones_like(X[:, 0]) if weights is None else weights.astype(X.dtype)
+    raw, X = X, similarity.without_absent(X, weights)
     gamma = similarity.scale(X, weights=weights) if gamma is None else gamma
     form = similarity.make(kernel, gamma, offset, degree, X)
-    is_bad = _is_bad(labels, weights, C, num_classes)
+    is_bad = _is_bad(labels, weights, C, num_classes) | ~similarity.is_sound(form)
     starts, order, ordered = None, None, X
     size = len(X) if rows_per_class is None else rows_per_class
     size += -size % 8  # of both classes it is then a multiple of the dual's pieces
@@ -133,7 +133,7 @@ def fit(
         if isinstance(form, similarity.Precomputed):
             ordered = ordered.T[order]  # it is symmetric, and rows are copied fast
         # Masked last: what depends on no weights is computed once for all folds of a loop.
-        ordered = jnp.where((weights == 0)[:, None], 0, ordered)
+        ordered = similarity.without_absent(ordered, weights)
     gram = similarity.gram("svm_classifier.fit", form, ordered)
     rows = pairs.Rows(gram, labels, jnp.where(is_bad, jnp.nan, C * weights), starts)
     solution = partial(pairs.solution, size=size, atol=atol, max_steps=max_steps)
@@ -143,14 +143,15 @@ def fit(
         return None, solution(rows, *given)
 
     _, (found, info) = loop.scan(of_pair, None, (every, coefs))
-    links = jnp.full((len(every), 2), jnp.nan, X.dtype)
+    links, status = jnp.full((len(every), 2), jnp.nan, X.dtype), info.status.max()
     if num_folds:
         left_out = partial(_left_out, rows=rows, solution=solution, num_folds=num_folds)
-        _, links = loop.scan(lambda _, pair: (None, left_out(pair)), None, every)
+        _, (links, ends) = loop.scan(lambda _, pair: (None, left_out(pair)), None, every)
+        status = jnp.maximum(status, ends.max())
     is_support = (found.coefs != 0).any(axis=0)
     codes = jnp.arange(num_classes, dtype=labels.dtype)
     num_support = (is_support[None, :] & (labels[None, :] == codes[:, None])).sum(axis=1)
-    status = jnp.where(is_bad, Status.BAD_INPUT, info.status.max()).astype(jnp.int32)
+    status = jnp.where(is_bad, Status.BAD_INPUT, status).astype(jnp.int32)
     found_coefs = found.coefs
     if order is not None:
         found_coefs = jnp.zeros_like(found_coefs).at[:, order].set(found_coefs)
@@ -262,17 +263,18 @@ def _is_bad(labels: Array, weights: Array, C: Scalar, num_classes: int) -> Array
 
 def _left_out(
     pair: Array, *, rows: pairs.Rows, solution: Callable[..., Any], num_folds: int
-) -> Array:
-    """Return A and B of a pair, fitted to rows that other rows have judged."""
+) -> tuple[Array, Array]:
+    """Return A and B of a pair, fitted to rows that other rows have judged, and the worst end."""
     folds = pairs.folds(rows.labels, rows.costs, num_folds)
 
-    def judge(_: None, fold: Array) -> tuple[None, Array]:
+    def judge(_: None, fold: Array) -> tuple[None, tuple[Array, Array]]:
         trained = rows._replace(costs=jnp.where(folds == fold, 0, rows.costs))
-        state, _ = solution(trained, pair, None)
+        state, info = solution(trained, pair, None)
         with jax.default_matmul_precision("highest"):
-            return None, rows.gram @ state.coefs + state.bias
+            return None, (rows.gram @ state.coefs + state.bias, info.status)
 
-    _, judged = loop.scan(judge, None, jnp.arange(num_folds))
+    _, (judged, ends) = loop.scan(judge, None, jnp.arange(num_folds))
     decided = jnp.take_along_axis(judged, folds[None, :], axis=0)[0]
     targets = pairs.sides(rows.labels, pair, rows.costs)[0]
-    return coupling.link(decided, targets, jnp.where(rows.costs > 0, 1, 0))
+    links, end = coupling.link(decided, targets, jnp.where(rows.costs > 0, 1, 0))
+    return links, jnp.maximum(ends.max(), end)

@@ -80,8 +80,8 @@ def fit(
 
     Returns:
         The model, and Info: CONVERGED; OUT_OF_STEPS; STALLED where rounding hides a gap;
-        BAD_INPUT, with NaN, for C ≤ 0, ε < 0, weights that are negative or all 0, or ``coefs`` out
-        of their ends; NOT_FINITE for a row with weight that is not.
+        BAD_INPUT, with NaN, for C or γ ≤ 0, ε < 0, weights that are negative or all 0, or
+        ``coefs`` out of their ends; NOT_FINITE for a row with weight that is not.
 
     Raises:
         ValueError: no such kernel, or a Gram matrix that is not square.
@@ -92,20 +92,30 @@ def fit(
         >>> predict(state, X).round(2)
         Array([1.5, 3. , 4.5], dtype=float32)
     """
-    weights = jnp.ones_like(y) if weights is None else weights
-    X = jnp.where((weights == 0)[:, None], 0, X)
+    y = y.astype(X.dtype)
+    weights = jnp.ones_like(y) if weights is None else weights.astype(X.dtype)
+    X = similarity.without_absent(X, weights)
     gamma = similarity.scale(X, weights=weights) if gamma is None else gamma
     form = similarity.make(kernel, gamma, offset, degree, X)
     gram = similarity.gram("svm_regressor.fit", form, X)
     is_bad = ~(weights >= 0).all() | (weights == 0).all() | ~(jnp.asarray(C, y.dtype) > 0)
-    is_bad = is_bad | ~(jnp.asarray(epsilon, y.dtype) >= 0)
+    is_bad = is_bad | ~(jnp.asarray(epsilon, y.dtype) >= 0) | ~similarity.is_sound(form)
     costs = jnp.where(is_bad, jnp.nan, C * weights)
+    # The coefficients add up to 0: what all targets have in common is in the bias alone.
+    center = jnp.where(weights > 0, y, 0).sum() / jnp.maximum((weights > 0).sum(dtype=y.dtype), 1)
     found, info = dual.solve(
-        gram, y, -costs, costs, epsilon=epsilon, coefs=coefs, atol=atol, max_steps=max_steps
+        gram,
+        y - center,
+        -costs,
+        costs,
+        epsilon=epsilon,
+        coefs=coefs,
+        atol=atol,
+        max_steps=max_steps,
     )
     num_support = (found.coefs != 0).sum().astype(jnp.int32)
     status = jnp.where(is_bad, Status.BAD_INPUT, info.status).astype(jnp.int32)
-    return State(X, found.coefs, found.bias, form), Info(
+    return State(X, found.coefs, found.bias + center, form), Info(
         info.objective, info.gap, info.num_steps, num_support, info.is_done, status
     )
 

@@ -39,6 +39,7 @@ group = paths.Group(
 leaves = paths.Paths((group,))
 inner, outer = rng.normal(size=(3, 4)), rng.normal(size=(4, 2))
 explanation = Explanation(rng.normal(size=(4, 3, 2)), rng.normal(size=2))
+answered = rng.normal(size=(4, 2))
 
 
 def network(inner, outer, X):
@@ -69,25 +70,30 @@ def by_share(paths, x):
     return game
 
 
-def answers(paths, rows):
+def sums(paths, rows):
     (group,) = paths.groups
     return np.stack([passes(group, x).prod(axis=1) @ group.value for x in rows])
 
 
-def explained(games, n, d=3, bias=0.0):
+def explained(games, n, d=3):
     values = np.stack([exact.shapley(game, d) for game in games])
-    return Explanation(values, games[0](frozenset()) + bias), Info(np.zeros(n))
+    return Explanation(values, games[0](frozenset())), Info(np.zeros(n))
 
 
-def path_dependent(paths, X, *, bias):
-    return explained([by_share(paths, x) for x in X], len(X), bias=bias)
+def against(answered, games, n, bias):
+    """Explain with a bias, and say how far another model's answers are from the game's."""
+    found, _ = explained(games, n)
+    whole = np.stack([game(frozenset(range(3))) for game in games]) + bias
+    return found._replace(expected=found.expected + bias), Info(abs(answered - whole).max(axis=1))
 
 
-def interventional(paths, X, background, *, weights, bias):
-    games = [
-        exact.by_background(lambda rows: answers(paths, rows), x, background, weights) for x in X
-    ]
-    return explained(games, len(X), bias=bias)
+def path_dependent(paths, X, *, bias, answers):
+    return against(answers, [by_share(paths, x) for x in X], len(X), bias)
+
+
+def interventional(paths, X, background, *, weights, bias, answers):
+    games = [exact.by_background(lambda rows: sums(paths, rows), x, background, weights) for x in X]
+    return against(answers, games, len(X), bias)
 
 
 def by_model(key, X, background, *, model, weights, num_coalitions=None, num_pairs=None):
@@ -133,7 +139,7 @@ CASES: tuple[Case, ...] = (
         "tree_path_dependent.explain",
         tree_path_dependent.explain,
         (leaves, X),
-        {"bias": bias},
+        {"bias": bias, "answers": answered},
         oracle=path_dependent,
     ),
     Case(
@@ -146,7 +152,7 @@ CASES: tuple[Case, ...] = (
         "tree_interventional.explain",
         tree_interventional.explain,
         (leaves, X, background),
-        {"weights": share_of, "bias": bias},
+        {"weights": share_of, "bias": bias, "answers": answered},
         oracle=interventional,
     ),
     Case(

@@ -109,6 +109,16 @@ def test_scikit_learn_answers_alike(name):
         np.testing.assert_allclose(ours, theirs.reshape(ours.shape), rtol=10 * tight, atol=tight)
 
 
+def test_a_subclass_answers_as_its_class():
+    class Wood(forests.ExtraTreesRegressor):
+        pass
+
+    model = Wood(3, **SMALL).fit(X, y)
+    with jax.enable_x64(True):
+        ours = margin(imported.from_sklearn(model), X)
+    np.testing.assert_allclose(ours[:, 0], model.predict(X), rtol=1e-12)
+
+
 def test_categories_are_followed_known_or_not():
     sets = X.copy()
     sets[:, 2] = 3 * rng.integers(0, 30, 300)
@@ -166,8 +176,21 @@ REFUSED = {
     "init is a LinearRegression": lambda: imported.from_sklearn(
         OURS(n_estimators=2, init=LinearRegression()).fit(X, y)
     ),
-    "bagged features": lambda: imported.from_sklearn(
+    "model is a BaggingRegressor, not a fitted tree": lambda: imported.from_sklearn(
         forests.BaggingRegressor(n_estimators=2, max_features=3).fit(X, y)
+    ),
+    # Neither a mean nor a sum of its trees: a weighted median, votes, and the leaves themselves.
+    "model is a AdaBoostRegressor, not a fitted tree": lambda: imported.from_sklearn(
+        forests.AdaBoostRegressor(n_estimators=2, random_state=0).fit(X, y)
+    ),
+    "model is a AdaBoostClassifier, not a fitted tree": lambda: imported.from_sklearn(
+        forests.AdaBoostClassifier(n_estimators=2, random_state=0).fit(X, codes)
+    ),
+    "model is a RandomTreesEmbedding, not a fitted tree": lambda: imported.from_sklearn(
+        forests.RandomTreesEmbedding(2, max_depth=2, random_state=0).fit(X)
+    ),
+    "model is a RandomForestRegressor, not a fitted tree": lambda: imported.from_sklearn(
+        forests.RandomForestRegressor(2)
     ),
     "no field 'learner'": lambda: imported.from_xgboost("{}"),
     "is no JSON": lambda: imported.from_xgboost("tree"),

@@ -83,6 +83,34 @@ def test_kernel_over_drawn_sets_is_near_and_says_how_near():
     assert info.gap.max() < 1e-12
 
 
+@pytest.mark.parametrize("count", [20, 24, 40, 110])
+def test_kernel_says_how_near_where_few_sets_are_drawn(count):
+    """Of 20 only the sets of one feature are taken, and of 24 two pairs are drawn: no error.
+
+    Of 110 the sets of two features would fit, and nothing would tell of the larger ones. The errors
+    are those of leaving a pair out, a little too large; 40 keys.
+    """
+    few = np.random.default_rng(2)
+    matrix, rows = few.normal(size=(10, 5)), few.normal(size=(6, 10))
+
+    def explain(key, count):
+        model = Partial(lambda matrix, X: jnp.tanh(X @ matrix).sum(axis=1), jnp.asarray(matrix))
+        given = jnp.asarray(rows[:2]), jnp.asarray(rows[2:])
+        return kernel.explain(key, *given, model=model, num_coalitions=count)
+
+    with jax.enable_x64(True):
+        keys = jax.random.split(jax.random.key(1), 40)
+        truth = np.asarray(explain(keys[0], 1022)[0].values)
+        found, info = jax.jit(jax.vmap(lambda key: explain(key, count)))(keys)
+    assert np.isfinite(found.values).all()
+    if count < 2 * 10 + 2 * 9:
+        assert np.isnan(info.std_error).all()
+        return
+    off, error = np.asarray(found.values) - truth, np.asarray(info.std_error)
+    assert 0.6 < np.sqrt((off**2).mean() / (error**2).mean()) < 1.1
+    assert (abs(off) < 3 * error).mean() > 0.97
+
+
 def test_permutation_is_unbiased_and_says_its_error():
     truth = defined()
     found, info = double(permutation.explain, X, BACKGROUND, model=mlp, key=3, num_pairs=300)
@@ -160,8 +188,11 @@ def test_weights_are_repeated_rows_and_zero_is_absence(way):
     np.testing.assert_allclose(
         counted.values, double(explain, X, repeated, model=mlp, **given)[0].values, atol=1e-12
     )
-    none = double(explain, X, BACKGROUND, model=mlp, weights=0 * WEIGHTS, **given)[0]
-    assert np.isnan(none.values).all()
+    for bad in (0 * WEIGHTS, WEIGHTS - 0.5):
+        none, info = double(explain, X, BACKGROUND, model=mlp, weights=bad, **given)
+        assert np.isnan(none.values).all()
+        assert np.isnan(none.expected).all()
+        assert np.isnan(info.gap).all()
 
 
 def test_one_feature_gets_all():
@@ -178,6 +209,8 @@ def test_linear_is_the_definition():
     truth = defined(WEIGHTS, lambda rows: rows @ weights.T + bias)
     np.testing.assert_allclose(found.values, truth, atol=1e-12)
     assert info.gap.max() < 1e-12
+    none, _ = double(linear.explain, X, BACKGROUND, weights, bias, weights=WEIGHTS - 0.5)
+    assert np.isnan(none.values).all()
 
 
 @pytest.mark.reference
@@ -217,6 +250,14 @@ def test_bad_options_are_refused_by_name():
         permutation.explain(key, few, few, model=model, num_pairs=0)
     with pytest.raises(ValueError, match=r"gradient.explain: num_nodes is 0, not at least 1"):
         gradient.explain(few, few, model=model, num_nodes=0)
+    nothing = few[:0]
+    for explain, given in WAYS.values():
+        first = (key,) if "key" in given else ()
+        where = explain.__module__.rpartition(".")[2]
+        with pytest.raises(ValueError, match=rf"{where}.explain: background has no rows"):
+            explain(*first, few, nothing, model=model)
+    with pytest.raises(ValueError, match=r"linear.explain: background has no rows"):
+        linear.explain(few, nothing, few, jnp.zeros(2))
     explained = Explanation(np.zeros((1, 2, 1)), np.zeros(1))
     with pytest.raises(ValueError, match=r"summary.describe: names has 1 entries, not 2"):
         summary.describe(explained, names=["a"])

@@ -93,8 +93,14 @@ def test_weights_are_repeated_rows_and_zero_is_absence():
         counted[0].values, double(tree_interventional.explain, prepared, X, repeated)[0].values,
         atol=1e-14,
     )  # fmt: skip
-    none = double(tree_interventional.explain, prepared, X, BACKGROUND, weights=0 * weights)
-    assert np.isnan(none[0].values).all()
+    # The last feature is in no tree: no sum brings NaN there.
+    more, seen = (np.concatenate([rows, rows[:, :1]], axis=1) for rows in (X, BACKGROUND))
+    for bad in (0 * weights, weights - 0.5):
+        found, info = double(tree_interventional.explain, prepared, more, seen, weights=bad)
+        for part in (found.values, found.expected, info.gap):
+            assert np.isnan(part).all()
+    with pytest.raises(ValueError, match=r"tree_interventional.explain: background has no rows"):
+        double(tree_interventional.explain, prepared, X, X[:0])
 
 
 def test_paths_lead_where_the_trees_do():

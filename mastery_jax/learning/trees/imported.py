@@ -40,7 +40,7 @@ def from_sklearn(model: Any) -> Imported:
     Args:
         model: ``DecisionTree``, ``ExtraTree``, ``RandomForest``, ``ExtraTrees``,
             ``GradientBoosting`` or ``HistGradientBoosting``, each ``…Classifier`` or
-            ``…Regressor``.
+            ``…Regressor``, or of a subclass; other ensembles need not add their trees up.
 
     Returns:
         The trees, in jax's default precision. The margin of trees and forests is their answer: a

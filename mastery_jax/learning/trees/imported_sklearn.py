@@ -3,7 +3,8 @@
     forest    f(x) = Σ_t v_t(x) / T            boosting    f(x) = f₀ + ν Σ_t v_t(x)
 
 The step ν is folded into the leaves, as is 1/T. Trees and forests compare single(x) with double
-thresholds; the boosting on histograms compares double(x).
+thresholds; the boosting on histograms compares double(x). Of the latter nothing public tells the
+trees, their start, or the codes behind categories: what is private is read of it, and of no other.
 
 Source: scikit-learn (2025), 1.7, *Developer's guide* and ``sklearn/tree/_tree.pyx`` (``Tree``),
 ``sklearn/ensemble/_hist_gradient_boosting/predictor.py`` (``TreePredictor``).
@@ -19,6 +20,7 @@ __all__ = ["Link", "Read", "read"]
 
 Link = Literal["identity", "sigmoid", "softmax", "exp"]
 WHERE = "imported.from_sklearn"
+AVERAGED = ("DecisionTree", "ExtraTree", "RandomForest", "ExtraTrees")
 
 
 class Read(NamedTuple):
@@ -40,23 +42,26 @@ def read(model: Any) -> Read:
         Its trees, whose sum and the bias are the model's margin.
 
     Raises:
-        ValueError: the model is none of these, is not fitted, or has more than one target.
+        ValueError: the model is of none of these classes or their subclasses, is not fitted, or
+            has more than one target.
     """
-    kind = type(model).__name__
-    if hasattr(model, "_predictors"):
+    if _is_a(model, "HistGradientBoosting") and hasattr(model, "_predictors"):
         return _histogram_boosting(model)
-    if hasattr(model, "tree_"):
-        return _averaged([model], model)
-    if not hasattr(model, "estimators_"):
-        raise ValueError(f"{WHERE}: model is a {kind}, not a fitted tree or ensemble of trees")
-    members = np.asarray(model.estimators_, object)
-    if not all(hasattr(member, "tree_") for member in members.flat):
-        raise ValueError(f"{WHERE}: model is a {kind} whose estimators_ are not all trees")
-    if hasattr(model, "init_"):
-        return _boosting(model, members)
-    if hasattr(model, "estimators_samples_") and getattr(model, "estimators_features_", None):
-        raise ValueError(f"{WHERE}: model is a {kind}; bagged features are not followed")
-    return _averaged(list(members.flat), model)
+    if _is_a(model, "GradientBoosting") and hasattr(model, "estimators_"):
+        return _boosting(model, model.estimators_)
+    if _is_a(model, *AVERAGED) and (hasattr(model, "tree_") or hasattr(model, "estimators_")):
+        return _averaged([model] if hasattr(model, "tree_") else model.estimators_, model)
+    kind = type(model).__name__
+    raise ValueError(f"{WHERE}: model is a {kind}, not a fitted tree or ensemble of trees")
+
+
+def _is_a(model: Any, *kinds: str) -> bool:
+    """Say whether a model is of scikit-learn's class of a name or of a subclass; none is loaded."""
+    names = {kind + side for kind in kinds for side in ("Classifier", "Regressor")}
+    return any(
+        base.__name__ in names and base.__module__.startswith("sklearn.")
+        for base in type(model).__mro__
+    )
 
 
 def _averaged(members: list[Any], model: Any) -> Read:

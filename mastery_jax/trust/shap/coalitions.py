@@ -23,11 +23,18 @@ def answer(model: Partial, X: Array) -> Array:
     return found[:, None] if found.ndim == 1 else found
 
 
-def shares(background: Array, weights: Array | None) -> Array:
-    """Return weights that sum to 1; NaN where all are 0."""
+def shares(where: str, background: Array, weights: Array | None) -> Array:
+    """Return weights that sum to 1; NaN where all are 0, or one is negative. O(rows).
+
+    Raises:
+        ValueError: the background has no rows.
+    """
+    if not len(background):
+        raise ValueError(f"{where}: background has no rows")
     if weights is None:
         return jnp.full(len(background), 1 / len(background), background.dtype)
-    return weights.astype(background.dtype) / weights.sum().astype(background.dtype)
+    share = weights.astype(background.dtype) / weights.sum().astype(background.dtype)
+    return jnp.where((weights >= 0).all(), share, jnp.nan)
 
 
 def worth(model: Partial, x: Array, known: Array, background: Array, share: Array) -> Array:

@@ -4,7 +4,9 @@
 
 The gap is what is missing on one side of it. It is zero but for rounding where a method is exact
 or holds the sum by a constraint; of integrated and expected gradients it says how well the integral
-was taken.
+was taken. f(x) is what the model answers, where the model is given. Trees are given as paths: f(x)
+is then ``answers``, the model's own, and the gap sees a bias that was forgotten or a tree that was
+read wrongly; without them f(x) is the sum of the paths and of ``bias``, and it sees rounding alone.
 
 Source: Lundberg & Lee (2017), *A unified approach to interpreting model predictions*, property 1.
 """
@@ -25,7 +27,7 @@ class Explanation(NamedTuple):
 
 
 class Info(NamedTuple):
-    """How far the sums are from the answers."""
+    """How far the sums are from the model's answers; of trees, from ``answers`` where given."""
 
     gap: Float[Array, " n"]  # |f(x) − expected − Σ φ|, the greatest of the outputs; unit of f
 

@@ -51,10 +51,10 @@ def explain(
 
     Returns:
         The attributions, in the unit of the model, and the gap that the rule leaves; NaN where the
-        background has no weight, or the model has no slope.
+        background has no weight or a negative one, or the model has no slope.
 
     Raises:
-        ValueError: shapes disagree, or ``num_nodes`` is less than 1.
+        ValueError: shapes disagree, ``num_nodes`` is less than 1, or the background has no rows.
 
     Example:
         >>> model = Partial(lambda X: X[:, 0] * X[:, 1])
@@ -64,7 +64,7 @@ def explain(
     """
     if num_nodes < 1:
         raise ValueError(f"gradient.explain: num_nodes is {num_nodes}, not at least 1")
-    share = coalitions.shares(background, weights)
+    share = coalitions.shares("gradient.explain", background, weights)
     nodes, lengths = np.polynomial.legendre.leggauss(num_nodes)
     t, length = (jnp.asarray(v / 2, X.dtype) for v in (nodes + 1, lengths))
 

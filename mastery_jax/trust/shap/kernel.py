@@ -4,16 +4,18 @@
     π(s) = (d − 1) / (C(d, s) s (d − s))
 
 over all 2^d − 2 sets, the minimum is Shapley's value. Where these are too many, sizes are taken
-whole, S with its complement, from 1 and d − 1 inwards, while they fit; of the other sizes sets are
-drawn in pairs, S and its complement, which share what is left of the weight. The constraint takes
-one feature out, and all rows share one factor of the (d − 1)² matrix.
+whole, S with its complement, from 1 and d − 1 inwards; of the other sizes sets are drawn in pairs,
+S and its complement, which share what is left of the weight. Of weight μ by p pairs the variance
+goes as μ²/p: a size is taken whole where that makes μ²/p no greater, and d pairs are left. The
+constraint takes one feature out, and all rows share one factor of the (d − 1)² matrix.
 
-The errors are those of the sets drawn, as if the residuals of this regression were all there is to
-their spread (the sandwich of weighted least squares over pairs); nothing is drawn, no error.
+The errors are those of the sets drawn (the sandwich of weighted least squares over pairs), each
+residual divided by 1 − h, its pair's leverage h: what is missing when that pair is left out, since
+few pairs are followed too closely. On average they are up to a quarter larger than the true ones.
 
 Source: Lundberg & Lee (2017), *A unified approach to interpreting model predictions*, theorem 2;
 Covert & Lee (2021), *Improving KernelSHAP*, section 3 (pairs); White (1980),
-*Econometrica* 48, 817.
+*Econometrica* 48, 817; MacKinnon & White (1985), *Journal of Econometrics* 29, 305 (the leverage).
 """
 
 import itertools
@@ -39,7 +41,7 @@ class Info(NamedTuple):
     """How good the attributions are."""
 
     gap: Float[Array, " n"]  # |f(x) − expected − Σ φ|; unit of f
-    std_error: Float[Array, "n d outputs"]  # of φ, from the draw of sets; 0 where all are taken
+    std_error: Float[Array, "n d outputs"]  # of φ; 0 of all sets, NaN of fewer than d − 1 pairs
 
 
 @partial(jax.jit, static_argnames=("num_coalitions",))
@@ -65,11 +67,13 @@ def explain(
         weights: Of the background, ≥ 0; one where None. Only their ratios count.
 
     Returns:
-        The attributions, in the unit of the model; NaN where the background has no weight, or the
-        model answers with NaN.
+        The attributions, in the unit of the model, with their errors; NaN where the background has
+        no weight or a negative one, or the model answers with NaN. Of fewer than 4 d − 2 sets that
+        are not all, too few are drawn for an error, which is NaN.
 
     Raises:
-        ValueError: shapes disagree, or ``num_coalitions`` is too small for the regression.
+        ValueError: shapes disagree, ``num_coalitions`` is too small for the regression, or the
+            background has no rows.
 
     Example:
         >>> model = Partial(lambda X: X[:, 0] * X[:, 1])
@@ -83,7 +87,7 @@ def explain(
         raise ValueError(
             f"kernel.explain: num_coalitions is {num_coalitions}, not at least {2 * d}"
         )
-    share = coalitions.shares(background, weights)
+    share = coalitions.shares("kernel.explain", background, weights)
     ends = jnp.broadcast_to(jnp.array([[False], [True]]), (2, d))
     known, weight, num_fixed = _sets(key, d, num_coalitions, X.dtype)
 
@@ -106,22 +110,16 @@ def _sets(key: Array, d: int, num_coalitions: int, dtype: np.dtype) -> tuple[Arr
     sizes = np.arange(1, d)
     mass = (d - 1) / (sizes * (d - sizes))  # of all sets of a size
     mass = mass / mass.sum()
-    left, whole = num_coalitions, []
-    for size in range(1, d // 2 + 1):
-        number = math.comb(d, size) * (1 if 2 * size == d else 2)
-        if number > left:
-            break
-        whole.append(size)
-        left -= number
+    num_whole, left = _whole(d, num_coalitions, mass)
     taken, weight = [], []
-    for size in whole:
+    for size in range(1, num_whole + 1):
         rows = np.zeros((math.comb(d, size), d), bool)
         for row, members in zip(rows, itertools.combinations(range(d), size), strict=True):
             row[list(members)] = True
         both = [rows] if 2 * size == d else [rows, ~rows]
         taken += both
         weight += [np.full(len(rows), mass[size - 1] / len(rows)) for _ in both]
-    inner = np.arange(len(whole) + 1, d - len(whole))
+    inner = np.arange(num_whole + 1, d - num_whole)
     pairs = left // 2 if len(inner) else 0
     fixed = jnp.asarray(np.concatenate([*taken, np.zeros((0, d), bool)]))
     of_fixed = np.concatenate([*weight, np.zeros(0)])
@@ -132,6 +130,22 @@ def _sets(key: Array, d: int, num_coalitions: int, dtype: np.dtype) -> tuple[Arr
         jnp.asarray(np.concatenate([of_fixed, of_drawn]), dtype),
         len(of_fixed),
     )
+
+
+def _whole(d: int, num_coalitions: int, mass: np.ndarray) -> tuple[int, int]:
+    """Return up to which size sets are taken whole, and how many are left to be drawn."""
+    left, rest = num_coalitions, 1.0
+    for size in range(1, d // 2 + 1):
+        times = 1 if 2 * size == d else 2
+        spare = left - times * math.comb(d, size)
+        kept = rest - times * mass[size - 1]
+        is_all = 2 * size >= d - 1
+        is_better = spare >= 2 * d and spare / left >= (kept / rest) ** 2
+        # Without the sets of one feature, those that are drawn need not determine all values.
+        if spare < 0 or not (size == 1 or is_all or is_better):
+            return size - 1, left
+        left, rest = spare, kept
+    return d // 2, left
 
 
 def _draw(key: Array, pairs: int, d: int, mass: np.ndarray) -> Bool[Array, "sets d"]:
@@ -150,8 +164,8 @@ def _solve(
     known: Array, weight: Array, num_fixed: int, worth: Array, total: Array
 ) -> tuple[Array, Array]:
     """Return the constrained minimum (d, outputs), and its errors from the pairs drawn."""
-    z = known.astype(weight.dtype)
-    if z.shape[1] == 1:
+    z, d = known.astype(weight.dtype), known.shape[1]
+    if d == 1:
         return total[None, :], jnp.zeros_like(total)[None, :]
     with jax.default_matmul_precision("highest"):
         design = z[:, :-1] - z[:, -1:]
@@ -159,12 +173,17 @@ def _solve(
         factor = cho_factor(design.T @ (weight[:, None] * design), lower=True)
         free = cho_solve(factor, design.T @ (weight[:, None] * target))
         values = jnp.concatenate([free, (total - free.sum(axis=0))[None, :]])
-        if num_fixed == len(known):
+        num_drawn = len(known) - num_fixed
+        if num_fixed == 2**d - 2:
             return values, jnp.zeros_like(values)
+        if num_drawn < 2 * (d - 1):
+            return values, jnp.full_like(values, jnp.nan)
         # A pair is one draw: its two sets say the same of the odd part of the model.
         off = weight[num_fixed:, None] * (target - design @ free)[num_fixed:]
         score = design[num_fixed:, :, None] * off[:, None, :]
-        score = score[::2] + score[1::2]
+        odd = design[num_fixed::2]
+        leverage = 2 * weight[num_fixed] * (odd * cho_solve(factor, odd.T).T).sum(axis=1)
+        score = (score[::2] + score[1::2]) / (1 - leverage)[:, None, None]
         meat = jnp.einsum("pik,pjk->kij", score, score)
         inner = jax.vmap(lambda m: cho_solve(factor, cho_solve(factor, m).T))(meat)
     spread = jnp.concatenate(

@@ -39,10 +39,10 @@ def explain(
 
     Returns:
         The attributions, in the unit of the model (of logistic regression: of log odds); NaN where
-        the background has no weight.
+        the background has no weight or a negative one.
 
     Raises:
-        ValueError: shapes disagree.
+        ValueError: shapes disagree, or the background has no rows.
 
     Example:
         >>> import jax.numpy as jnp
@@ -52,7 +52,7 @@ def explain(
         ([4.0, 5.0], [3.0])
     """
     with jax.default_matmul_precision("highest"):
-        mean = coalitions.shares(background, weights) @ background
+        mean = coalitions.shares("linear.explain", background, weights) @ background
         values = (X - mean[None, :])[:, :, None] * coefficients.T[None, :, :]
         answers = X @ coefficients.T + bias[None, :]
         return explanation.close(values, coefficients @ mean + bias, answers)

@@ -25,6 +25,7 @@ __all__ = [
     "Group",
     "Host",
     "Paths",
+    "are_there",
     "base_value",
     "columns",
     "holds",
@@ -150,11 +151,22 @@ def base_value(paths: Paths) -> Array:
     return jnp.concatenate(means).sum(axis=0)
 
 
-def insist(where: str, paths: Paths, X: Array) -> None:
+def are_there(paths: Paths, X: Array) -> Array:
+    """Say whether rows are as wide as the trees ask. O(leaves width)."""
+    return jnp.stack([group.feature.max() for group in paths.groups]).max() < X.shape[1]
+
+
+def insist(where: str, paths: Paths, X: Array, **of_outputs: Array | None) -> None:
     """Insist on the shapes of all groups, which are too many for an annotation.
 
+    Args:
+        where: Who asks.
+        paths: Of the trees.
+        X: The rows to explain.
+        of_outputs: Arrays whose last axis is the outputs of the trees, by name.
+
     Raises:
-        ValueError: a field has another rank.
+        ValueError: a field has another rank, X has no features, or outputs are others.
     """
     ranks = (2, 2, 2, 2, 3, 2, 2, 2)
     for index, group in enumerate(paths.groups):
@@ -166,6 +178,11 @@ def insist(where: str, paths: Paths, X: Array) -> None:
                 )
     if not X.shape[1]:
         raise ValueError(f"{where}: X has no features")
+    outputs = paths.groups[0].value.shape[1]
+    for name, array in of_outputs.items():
+        if array is not None and array.shape[-1] != outputs:
+            shape = jax.typeof(array).str_short()
+            raise ValueError(f"{where}: {name} is {shape}, not of {outputs} outputs")
 
 
 def _follow(trees: Any) -> list[Host]:

@@ -56,10 +56,10 @@ def explain(
 
     Returns:
         The attributions, in the unit of the model, with their errors; NaN where the background
-        has no weight, or the model answers with NaN.
+        has no weight or a negative one, or the model answers with NaN.
 
     Raises:
-        ValueError: shapes disagree, or ``num_pairs`` is less than 1.
+        ValueError: shapes disagree, ``num_pairs`` is less than 1, or the background has no rows.
 
     Example:
         >>> model = Partial(lambda X: X[:, 0] * X[:, 1])
@@ -71,7 +71,7 @@ def explain(
     if num_pairs < 1:
         raise ValueError(f"permutation.explain: num_pairs is {num_pairs}, not at least 1")
     d = X.shape[1]
-    share = coalitions.shares(background, weights)
+    share = coalitions.shares("permutation.explain", background, weights)
     order_key = jax.random.split(key, num_pairs)
     one_way = jax.vmap(lambda key: jax.random.permutation(key, d))(order_key)
     rank = jnp.argsort(one_way, axis=1)  # when a feature becomes known

@@ -27,10 +27,10 @@ from jaxtyping import Array, Float
 
 from mastery_jax.core import loop
 from mastery_jax.core.check import checked
-from mastery_jax.trust.shap import explanation
+from mastery_jax.trust.shap import coalitions, explanation
 from mastery_jax.trust.shap.explanation import Explanation, Info
 from mastery_jax.trust.shap.lanes import add, by_block
-from mastery_jax.trust.shap.paths import Group, Paths, columns, holds, insist, split
+from mastery_jax.trust.shap.paths import Group, Paths, are_there, columns, holds, insist, split
 
 __all__ = ["explain"]
 
@@ -49,6 +49,7 @@ def explain(
     *,
     weights: Float[Array, " rows"] | None = None,
     bias: Float[Array, " outputs"] | None = None,
+    answers: Float[Array, "n outputs"] | None = None,
 ) -> tuple[Explanation, Info]:
     """Attribute the sum of the trees to the features. O(leaves (rows m + 2^m m² + n m)).
 
@@ -60,13 +61,18 @@ def explain(
         background: What unknown features are taken from, jointly.
         weights: Of the background, ≥ 0; one where None. Only their ratios count.
         bias: Added to the sum of the trees; zero where None.
+        answers: What the model itself says of the rows, in the unit of the sum, for the gap to be
+            measured against. Where None it is measured against the sum of the paths and the bias,
+            and sees rounding alone.
 
     Returns:
-        The attributions, in the unit of the sum, from the mean over the background; and the gap
-        that rounding leaves. NaN where no row of the background has weight.
+        The attributions, in the unit of the sum, from the mean over the background; and the gap.
+        NaN throughout where no row of the background has weight or one has a negative one, or the
+        trees ask for a feature that ``X`` and the background lack.
 
     Raises:
-        ValueError: shapes disagree, or ``X`` has no features.
+        ValueError: shapes disagree, ``X`` has no features, the background has no rows, or ``bias``
+            or ``answers`` are not of the trees' outputs.
 
     Example:
         >>> from sklearn.tree import DecisionTreeRegressor
@@ -78,12 +84,11 @@ def explain(
         >>> found.expected.tolist(), found.values[0, :, 0].tolist()
         ([0.0], [2.0, 2.0])
     """
-    insist("tree_interventional.explain", paths, X)
+    insist("tree_interventional.explain", paths, X, bias=bias, answers=answers)
     n, d = X.shape
     outputs = paths.groups[0].value.shape[1]
     seen = columns(paths, background)
-    share = jnp.ones(len(background), seen.dtype) if weights is None else weights.astype(seen.dtype)
-    share = share / share.sum()
+    share = coalitions.shares("tree_interventional.explain", seen.T, weights)
 
     def block(lanes: Array) -> tuple[Array, Array, Array]:
         size = lanes.shape[1]
@@ -99,11 +104,15 @@ def explain(
         values, answers, expected = sums
         return values, answers, jnp.broadcast_to(expected, answers.shape)
 
-    values, answers, expected = by_block(block, columns(paths, X), d * outputs)
+    values, sums, expected = by_block(block, columns(paths, X), d * outputs)
     start = jnp.zeros(outputs, values.dtype) if bias is None else bias.astype(values.dtype)
-    return explanation.close(
-        values.T[:n].reshape(n, d, outputs), expected[:, 0] + start, answers.T[:n] + start[None, :]
-    )
+    # Of a leaf whose table lacks a pattern, and of a feature in no leaf, NaN shares would be lost.
+    is_known = are_there(paths, X) & ~jnp.isnan(share.sum())
+    values = jnp.where(is_known, values.T[:n].reshape(n, d, outputs), jnp.nan)
+    expected = jnp.where(is_known, expected[:, 0] + start, jnp.nan)
+    if answers is None:
+        answers = sums.T[:n] + start[None, :]
+    return explanation.close(values, expected, answers.astype(values.dtype))
 
 
 def _by_table(sums: tuple, group: Group, lanes: Array, seen: Array, share: Array) -> tuple:

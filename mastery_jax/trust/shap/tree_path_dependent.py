@@ -34,7 +34,16 @@ from mastery_jax.core.check import checked
 from mastery_jax.trust.shap import explanation
 from mastery_jax.trust.shap.explanation import Explanation, Info
 from mastery_jax.trust.shap.lanes import add, by_block
-from mastery_jax.trust.shap.paths import Group, Paths, base_value, columns, holds, insist, split
+from mastery_jax.trust.shap.paths import (
+    Group,
+    Paths,
+    are_there,
+    base_value,
+    columns,
+    holds,
+    insist,
+    split,
+)
 
 __all__ = ["explain", "interactions"]
 
@@ -44,22 +53,30 @@ LEAVES = 128  # at once: XLA makes one kernel of a loop whose state is small
 @jax.jit
 @checked
 def explain(
-    paths: Paths, X: Float[Array, "n d"], *, bias: Float[Array, " outputs"] | None = None
+    paths: Paths,
+    X: Float[Array, "n d"],
+    *,
+    bias: Float[Array, " outputs"] | None = None,
+    answers: Float[Array, "n outputs"] | None = None,
 ) -> tuple[Explanation, Info]:
     """Attribute the sum of the trees to the features. O(n leaves m²), m conditions to a leaf.
 
     Args:
         paths: Of the trees, by ``paths.prepare``.
-        X: The rows to explain; NaN is a missing value. A row narrower than the features that the
-            trees ask for is not noticed.
+        X: The rows to explain; NaN is a missing value.
         bias: Added to the sum of the trees; zero where None.
+        answers: What the model itself says of the rows, in the unit of the sum, for the gap to be
+            measured against. Where None it is measured against the sum of the paths and the bias,
+            and sees rounding alone.
 
     Returns:
         The attributions, in the unit of the sum (of boosted classifiers: log odds), from the mean
-        of the trees over the rows that they were grown from; and the gap that rounding leaves.
+        of the trees over the rows that they were grown from; and the gap. Attributions and gap are
+        NaN where the trees ask for a feature that ``X`` lacks.
 
     Raises:
-        ValueError: ``paths`` or ``X`` have other ranks, or ``X`` has no features.
+        ValueError: ``paths`` or ``X`` have other ranks, ``X`` has no features, or ``bias``
+            or ``answers`` are not of the trees' outputs.
 
     Example:
         >>> from sklearn.tree import DecisionTreeRegressor
@@ -71,7 +88,7 @@ def explain(
         >>> found.expected.tolist(), found.values[0, :, 0].tolist()
         ([1.0], [1.5, 1.5])
     """
-    insist("tree_path_dependent.explain", paths, X)
+    insist("tree_path_dependent.explain", paths, X, bias=bias, answers=answers)
     n, d = X.shape
     outputs = paths.groups[0].value.shape[1]
 
@@ -84,13 +101,12 @@ def explain(
             sums = _by_leaf(_explain_leaf, sums, group, lanes)
         return sums
 
-    values, answers = by_block(block, columns(paths, X), d * outputs)
+    values, sums = by_block(block, columns(paths, X), d * outputs)
     origin = jnp.zeros(outputs, values.dtype) if bias is None else bias.astype(values.dtype)
-    return explanation.close(
-        values.T[:n].reshape(n, d, outputs),
-        origin + base_value(paths),
-        answers.T[:n] + origin[None, :],
-    )
+    values = jnp.where(are_there(paths, X), values.T[:n].reshape(n, d, outputs), jnp.nan)
+    if answers is None:
+        answers = sums.T[:n] + origin[None, :]
+    return explanation.close(values, origin + base_value(paths), answers.astype(values.dtype))
 
 
 @jax.jit
@@ -104,7 +120,8 @@ def interactions(paths: Paths, X: Float[Array, "n d"]) -> Float[Array, "n d d ou
 
     Returns:
         A symmetric matrix for each row and output: half of what features i and j add together
-        stands at (i, j) and at (j, i), what i adds alone at (i, i); line i sums to φ_i.
+        stands at (i, j) and at (j, i), what i adds alone at (i, i); line i sums to φ_i. NaN
+        throughout where the trees ask for a feature that ``X`` lacks.
 
     Raises:
         ValueError: ``paths`` or ``X`` have other ranks, or ``X`` has no features.
@@ -131,7 +148,8 @@ def interactions(paths: Paths, X: Float[Array, "n d"]) -> Float[Array, "n d d ou
     pairs = by_block(block, columns(paths, X), d * d * outputs).T[:n].reshape(n, d, d, outputs)
     values = explain(paths, X)[0].values
     alone = values - pairs.sum(axis=2)
-    return pairs + jnp.eye(d, dtype=pairs.dtype)[None, :, :, None] * alone[:, :, None, :]
+    both = pairs + jnp.eye(d, dtype=pairs.dtype)[None, :, :, None] * alone[:, :, None, :]
+    return jnp.where(are_there(paths, X), both, jnp.nan)
 
 
 def _by_leaf(step: Callable[..., tuple], sums: Any, group: Group, lanes: Array) -> Any:

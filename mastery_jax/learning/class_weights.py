@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from mastery_jax.core.check import checked
+from mastery_jax.probability.metrics import codes
 
 __all__ = ["balanced", "spread"]
 
@@ -50,9 +51,10 @@ def balanced(
     if num_classes < 2:
         raise ValueError(f"class_weights.balanced: num_classes is {num_classes}, not at least 2")
     weights = jnp.ones(len(labels)) if weights is None else weights
+    (labels,) = codes.widened(labels)
     is_code = (labels >= 0) & (labels < num_classes)
     is_weight = (weights >= 0) & (weights < jnp.inf)
-    totals = jnp.zeros(num_classes, weights.dtype).at[labels].add(jnp.where(is_code, weights, 0))
+    totals = codes.totals(jnp.where(is_code, weights, 0), labels, num_classes)
     occurs = totals > 0
     share = totals.sum() / occurs.sum().astype(totals.dtype)
     is_sound = is_weight.all() & (is_code | (weights == 0)).all() & occurs.any()
@@ -76,5 +78,6 @@ def spread(labels: Int[Array, " n"], class_weights: Float[Array, " classes"]) ->
         >>> spread(jnp.array([0, 2, 1]), jnp.array([1.0, 5.0, 9.0]))
         Array([1., 9., 5.], dtype=float32)
     """
+    (labels,) = codes.widened(labels)
     is_code = (labels >= 0) & (labels < len(class_weights))
     return jnp.where(is_code, class_weights[jnp.where(is_code, labels, 0)], jnp.nan)

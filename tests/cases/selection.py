@@ -89,10 +89,13 @@ def grid_search_by_sklearn(*_, **__):
 
 def halving_by_definition(*_, **__):
     alive, rungs = np.arange(len(l2)), []
+    parts = [[row for row in order if mask[row]] for mask in folds.test]
+    share = {row: i / len(part) for part in parts for i, row in enumerate(part)}
+    mixed = np.array(sorted(order, key=share.get))
     for num_kept, num_rows in ((3, n // 3), (1, n)):
         if rungs:
             alive = np.sort(alive[np.argsort(rungs[-1].mean, kind="stable")[:num_kept]])
-        _, test = scores_by_loop(weights, folds, l2[alive], order[:num_rows])
+        _, test = scores_by_loop(weights, folds, l2[alive], mixed[:num_rows])
         counts = np.int32(num_rows), alive.astype(np.int32)
         rungs.append(halving.Rung(*counts, test.mean(axis=1), test.std(axis=1), np.int32(0), None))
     info = halving.Info(tuple(rungs), np.int32(Status.CONVERGED))

@@ -7,6 +7,7 @@ import pytest
 from jax.tree_util import Partial
 from sklearn import datasets
 
+from mastery_jax.core.status import Status
 from mastery_jax.learning.linear import ridge
 from mastery_jax.learning.selection import (
     curves,
@@ -144,6 +145,63 @@ def test_what_is_wrong_is_said(changed, said):
     given = {**RIDGE, "hyper": {"l2": np.ones(2)}, **changed}
     with pytest.raises(ValueError, match=rf"grid_search\.search: .*{said}"):
         grid_search.search(X, y, splits.k_fold(n), **given)
+
+
+def test_halving_has_rows_of_every_fold_in_every_round():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(270, 4))
+    y = X @ rng.normal(size=4) + 0.1 * rng.normal(size=270)
+    hyper = {"l2": np.logspace(3, -5, 9)}
+    for folds in (
+        splits.k_fold(270, num_folds=3),  # in blocks, the first of which would fill two rounds
+        splits.time_series(np.arange(270), num_folds=3, test_size=20),
+    ):
+        best, info = halving.search(X, y, folds, np.arange(270), **RIDGE, hyper=hyper)
+        assert [int(rung.num_failed) for rung in info.rungs] == [0, 0, 0]
+        assert (best.hyper["l2"] < 1) & (info.status == Status.CONVERGED)
+
+
+def test_halving_chooses_none_where_a_round_chose_none():
+    X, y = drawn()
+
+    def fit(X, y, *, weights, shift):  # no model of fewer than 30 rows
+        return jnp.where(weights.sum() < 30, jnp.nan, shift)
+
+    best, info = halving.search(
+        X,
+        y,
+        splits.k_fold(n, num_folds=3),
+        np.arange(n),
+        fit=Partial(fit),
+        predict=Partial(lambda state, X: jnp.full(len(X), state)),
+        score=Partial(regression.mse),
+        hyper={"shift": np.arange(3.0)},
+    )
+    assert [int(rung.num_failed) for rung in info.rungs] == [3, 0]
+    assert (best.candidate, info.status) == (-1, Status.NOT_FINITE)
+    assert np.isnan(best.hyper["shift"])
+
+
+def test_sizes_in_a_dtype_that_does_not_count_the_rows():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(300, 2)), rng.normal(size=300)
+    folds = splits.k_fold(300, num_folds=3)
+    narrow, wide = (
+        curves.learning_curve(X, y, folds, np.array([20, 100], dtype), **RIDGE).test
+        for dtype in (np.int8, np.int32)
+    )
+    np.testing.assert_array_equal(narrow, wide)
+
+
+@pytest.mark.parametrize(
+    ("deal", "size"), [("stratified", "num_classes"), ("grouped", "num_groups")]
+)
+def test_more_codes_than_a_narrow_dtype_counts(deal, size):
+    labels = np.arange(n, dtype=np.int8) % 7
+    narrow, wide = (
+        getattr(splits, deal)(labels.astype(dtype), **{size: 200}) for dtype in (np.int8, np.int32)
+    )
+    np.testing.assert_array_equal(narrow.test, wide.test)
 
 
 @pytest.mark.parametrize(

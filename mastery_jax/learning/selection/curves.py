@@ -23,6 +23,7 @@ from mastery_jax.core.check import checked
 from mastery_jax.learning.selection import evaluation
 from mastery_jax.learning.selection.evaluation import Hyper, Method, Strategy
 from mastery_jax.learning.selection.splits import Folds
+from mastery_jax.probability.metrics import codes
 
 __all__ = ["Curve", "learning_curve", "validation_curve"]
 
@@ -92,10 +93,11 @@ def learning_curve(
     order = jnp.arange(len(X)) if order is None else order
     weights = evaluation.ones(X, weights)
     is_row = (folds.train & (weights != 0)[None, :])[:, order]
-    rank = jnp.cumsum(is_row, axis=1, dtype=sizes.dtype)
+    (wanted,) = codes.widened(sizes)
+    rank = jnp.cumsum(is_row, axis=1, dtype=wanted.dtype)
     place = jnp.zeros_like(rank).at[:, order].set(rank - 1)
-    is_there = (sizes[:, None] <= rank[None, :, -1]) & evaluation.is_order(order)
-    grown = folds.train[None] & (place[None] < sizes[:, None, None]) & is_there[:, :, None]
+    is_there = (wanted[:, None] <= rank[None, :, -1]) & evaluation.is_order(order)
+    grown = folds.train[None] & (place[None] < wanted[:, None, None]) & is_there[:, :, None]
     num_sizes, num_folds, n = grown.shape
     judged = jnp.broadcast_to(folds.test[None] & is_there[:, :, None], grown.shape)
     found = evaluation.evaluate_each(

@@ -2,10 +2,11 @@
 
     C_0 candidates, C_{i+1} = ⌈C_i / η⌉           n_i = ⌊n / η^{R−1−i}⌋ rows in round i of R
 
-In every round the candidates that are left are cross-validated on the first n_i rows of an order,
-and the best C_{i+1} by mean go on; the last round has all rows. With R = 1 + ⌊log_η C_0⌋ rounds
-every round costs about as much, C_0 n / η^{R−1} row-fits a fold in place of C_0 n. What is best on
-few rows may not be best on many: that is what it pays with.
+In every round the candidates that are left are cross-validated on n_i rows, the first of every
+fold in an order and in proportion, so that no fold is empty; the best C_{i+1} by mean go on, and
+the last round has all rows. With R = 1 + ⌊log_η C_0⌋ rounds every round costs about as much,
+C_0 n / η^{R−1} row-fits a fold in place of C_0 n. What is best on few rows may not be best on many:
+that is what it pays with.
 
 Source: Karnin, Koren & Somekh (2013), *ICML*, algorithm 1; Jamieson & Talwalkar (2016), *AISTATS*,
 figure 3 (for hyperparameters).
@@ -43,7 +44,7 @@ class Info(NamedTuple):
     """How the candidates fared."""
 
     rungs: tuple[Rung, ...]
-    status: Int[Array, ""]  # CONVERGED, or NOT_FINITE where all of the last round failed
+    status: Int[Array, ""]  # CONVERGED, or NOT_FINITE where all of one round failed
 
 
 @partials.takes("fit", "predict", "score")
@@ -73,8 +74,9 @@ def search(
         X: One row per sample.
         targets: One per sample: numbers, or codes of classes.
         folds: Masks of rows, of ``splits`` or your own; a round has its rows' part of them.
-        order: The rows in the order in which they are added: ``jax.random.permutation(key, n)``,
-            unless they stand at random already.
+        order: The rows of every fold in the order in which they are added:
+            ``jax.random.permutation(key, n)``, unless they stand at random already. It must mix
+            what a fold has: rows sorted by class or by time make the first rounds learn from few.
         fit: As in ``validation.cross_validate``.
         predict: As there.
         score: As there.
@@ -90,8 +92,8 @@ def search(
 
     Returns:
         The best of the last round, and every round. Candidates with a score that is NaN go last.
-        Candidate −1, hyperparameters and model NaN where all of the last round failed, and for an
-        ``order`` in which not every row stands once.
+        Candidate −1, hyperparameters and model NaN where all of any round failed, so that who went
+        on was not chosen, and for an ``order`` in which not every row stands once.
 
     Raises:
         ValueError: ``factor`` or ``num_rungs`` is out of range, or the first round would have fewer
@@ -114,6 +116,7 @@ def search(
     sizes = _sizes(len(X), num, len(folds.train), factor, num_rungs)
     is_sound = evaluation.is_order(order)
     folds = Folds(train=folds.train & is_sound, test=folds.test & is_sound)
+    order = _by_folds(order, folds)
     weights = evaluation.ones(X, weights)
     search_key, last_key = evaluation.two_keys(key)
     rungs: list[Rung] = []
@@ -135,17 +138,28 @@ def search(
         kept = alive.astype(jnp.int32)
         rungs.append(Rung(counts[0], kept, mean, std, counts[1], found.infos))
     first = evaluation.best(rungs[-1].mean, is_loss=is_loss)
+    is_chosen = (first >= 0) & jnp.stack([~jnp.isnan(rung.mean).all() for rung in rungs]).all()
     best, status = evaluation.conclude(
         method,
         X,
         targets,
         hyper=hyper,
-        index=jnp.where(first < 0, -1, rungs[-1].candidates[first]),
+        index=jnp.where(is_chosen, rungs[-1].candidates[first], -1),
         weights=weights,
         key=last_key,
         refit=refit,
     )
     return best, Info(tuple(rungs), status)
+
+
+def _by_folds(order: Array, folds: Folds) -> Array:
+    """Return an order that begins with the first of every fold, and goes on in proportion."""
+    # A row is of the first fold that it judges; those that judge none are a fold of their own.
+    judges = folds.test[:, order]
+    fold = jnp.where(judges.any(axis=0), judges.argmax(axis=0), len(judges))
+    is_of = fold[None, :] == jnp.arange(len(judges) + 1)[:, None]
+    share = (jnp.cumsum(is_of, axis=1) - 1) / is_of.sum(axis=1)[:, None]
+    return order[jnp.argsort(jnp.where(is_of, share, 0).sum(axis=0))]
 
 
 def _survivors(rung: Rung, num_kept: int, is_loss: bool) -> Array:

@@ -26,6 +26,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from mastery_jax.core import loop
 from mastery_jax.core.check import checked
+from mastery_jax.probability.metrics import codes
 
 __all__ = ["Folds", "grouped", "k_fold", "stratified", "time_series"]
 
@@ -111,9 +112,10 @@ def stratified(
     n = len(labels)
     _insist("stratified", num_folds, most=n)
     among = jnp.ones(n, bool) if among is None else among
+    (labels,) = codes.widened(labels)
     is_code = (labels >= 0) & (labels < num_classes)
-    # What is not dealt is a class of its own. A narrow integer could not count its rows.
-    kind = jnp.where(among & is_code, labels.astype(jnp.int32), num_classes)
+    # What is not dealt is a class of its own.
+    kind = jnp.where(among & is_code, labels, num_classes)
     rows = jnp.arange(n, dtype=kind.dtype)
     counts = jnp.zeros(num_classes + 1, kind.dtype).at[kind].add(1)
     # Classes stand in the order in which they first occur: whom the first rows of a round go to.
@@ -164,8 +166,9 @@ def grouped(
     """
     _insist("grouped", num_folds, most=num_groups)
     among = jnp.ones(len(groups), bool) if among is None else among
+    (groups,) = codes.widened(groups)
     is_code = (groups >= 0) & (groups < num_groups)
-    kind = jnp.where(among & is_code, groups.astype(jnp.int32), num_groups)
+    kind = jnp.where(among & is_code, groups, num_groups)
     sizes = jnp.zeros(num_groups + 1, kind.dtype).at[kind].add(1)[:num_groups]
     shuffled = jnp.arange(num_groups)
     shuffled = shuffled if key is None else jax.random.permutation(key, shuffled)

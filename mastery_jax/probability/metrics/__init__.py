@@ -6,4 +6,5 @@ regression      numbers beside numbers: squared, absolute and pinball errors, sh
 calibration     probabilities beside what came: Brier score, reliability, calibration error
 clustering      partitions: adjusted Rand, normalized mutual information, silhouette
 rows            weights of rows, and the means under them
+codes           codes that are wide enough, and sums by them that do not drift
 """

@@ -21,10 +21,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from mastery_jax.core.check import checked
-from mastery_jax.probability.metrics import rows
+from mastery_jax.probability.metrics import codes, rows
 
 __all__ = ["Reliability", "brier", "expected_calibration_error", "reliability_curve"]
 
@@ -59,6 +60,7 @@ def brier(
         Array(0.025, dtype=float32)
     """
     num_classes = probs.shape[1]
+    (labels,) = codes.widened(labels)
     is_code = (labels >= 0) & (labels < num_classes)
     came = labels[:, None] == jnp.arange(num_classes, dtype=labels.dtype)[None, :]
     distance = ((probs - came.astype(probs.dtype)) ** 2).sum(axis=1)
@@ -130,8 +132,9 @@ def expected_calibration_error(
         >>> expected_calibration_error(probs, labels)
         Array(0.25, dtype=float32)
     """
+    likeliest, labels = codes.widened(probs.argmax(axis=1), labels)
     is_code = (labels >= 0) & (labels < probs.shape[1])
-    came = (probs.argmax(axis=1).astype(labels.dtype) == labels).astype(probs.dtype)
+    came = (likeliest == labels).astype(probs.dtype)
     came = jnp.where(is_code, came, jnp.nan)
     found = _reliability("expected_calibration_error", probs.max(axis=1), came, num_bins, weights)
     return rows.mean(jnp.abs(found.observed - found.predicted), found.weight)
@@ -146,13 +149,13 @@ def _reliability(
     is_bad = jnp.isnan(came) | ~((probs >= 0) & (probs <= 1))
     weights = jnp.where((is_bad & (weights != 0)).any(), jnp.nan, weights)
     weights = weights / weights.sum()
-    inner = jnp.linspace(0, 1, num_bins + 1, dtype=probs.dtype)[1:-1]
-    # A comparison with every edge costs less than a search, and no tie is lost to rounding.
+    # In double, and rounded once: an edge is the number that b/B is in the dtype of probs.
+    inner = jnp.asarray(np.arange(1, num_bins) / num_bins, probs.dtype)
+    # A comparison with every edge costs less than a search.
     bins = (probs[:, None] > inner[None, :]).sum(axis=1)
 
     def add(values: Array) -> Array:
-        values = jnp.where(weights == 0, 0, values * weights)
-        return jnp.zeros(num_bins, probs.dtype).at[bins].add(values)
+        return codes.totals(jnp.where(weights == 0, 0, values * weights), bins, num_bins)
 
     weight = add(jnp.ones_like(probs))
     weight = jnp.where(jnp.isnan(weights).any(), jnp.nan, weight)

@@ -25,7 +25,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from mastery_jax.core.check import checked
-from mastery_jax.probability.metrics import rows
+from mastery_jax.probability.metrics import codes, rows
 
 __all__ = [
     "Average",
@@ -65,7 +65,8 @@ def accuracy(
         Array(0.75, dtype=float32)
     """
     weights = rows.weigh(weights, len(labels))
-    return rows.mean((predicted.astype(labels.dtype) == labels).astype(weights.dtype), weights)
+    predicted, labels = codes.widened(predicted, labels)
+    return rows.mean((predicted == labels).astype(weights.dtype), weights)
 
 
 @jax.jit
@@ -88,6 +89,7 @@ def log_loss(
         Array(0.1643, dtype=float32)
     """
     weights = rows.weigh(weights, len(labels), log_probs.dtype)
+    (labels,) = codes.widened(labels)
     is_code = (labels >= 0) & (labels < log_probs.shape[1])
     code = jnp.where(is_code, labels, 0)
     picked = jnp.take_along_axis(log_probs, code[:, None], axis=1)[:, 0]
@@ -260,11 +262,7 @@ def _table(
     if num_classes < 2:
         raise ValueError(f"classification.{where}: num_classes is {num_classes}, not at least 2")
     weights = rows.weigh(weights, len(labels))
-    is_code = (predicted >= 0) & (predicted < num_classes) & (labels >= 0) & (labels < num_classes)
-    cell = jnp.where(is_code, labels * num_classes + predicted.astype(labels.dtype), 0)
-    counts = jnp.zeros(num_classes**2, weights.dtype).at[cell].add(weights)
-    is_bad = (~is_code & (weights != 0)).any() | jnp.isnan(weights).any()
-    return jnp.where(is_bad, jnp.nan, counts).reshape(num_classes, num_classes)
+    return codes.table(weights, labels, predicted, num_classes, num_classes)
 
 
 def _averaged(where: str, table: Array, average: Average | None) -> Array:

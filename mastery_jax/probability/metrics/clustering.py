@@ -24,7 +24,7 @@ from jaxtyping import Array, Float, Int
 from mastery_jax.core import loop
 from mastery_jax.core.check import checked
 from mastery_jax.probability import information
-from mastery_jax.probability.metrics import rows
+from mastery_jax.probability.metrics import codes, rows
 
 __all__ = ["adjusted_rand", "normalized_mutual_information", "silhouette", "silhouette_of_rows"]
 
@@ -163,10 +163,11 @@ def silhouette_of_rows(
             f"clustering.silhouette_of_rows: num_clusters is {num_clusters}, not at least 2"
         )
     weights = rows.weigh(weights, len(X), X.dtype)
+    (labels,) = codes.widened(labels)
     is_bad = (labels < 0) | (labels >= num_clusters)
     weights = jnp.where((is_bad & (weights != 0)).any(), jnp.nan, weights)
-    codes = jnp.arange(num_clusters, dtype=labels.dtype)
-    members = jnp.where(labels[:, None] == codes[None, :], weights[:, None], 0)
+    known = jnp.arange(num_clusters, dtype=labels.dtype)
+    members = jnp.where(labels[:, None] == known[None, :], weights[:, None], 0)
     X = jnp.where((weights == 0)[:, None], 0, X)
     X = X - (X * weights[:, None]).sum(axis=0)[None, :] / weights.sum()
     size = max(1, min(len(X), CELLS // len(X)))
@@ -208,9 +209,6 @@ def _shares(
     one: Array, other: Array, num_one: int, num_other: int, weights: Array | None
 ) -> tuple[Array, Array]:
     """Return the shares of all pairs of codes, and the number of rows; NaN for what is no code."""
-    weights = rows.weigh(weights, len(one))
-    is_code = (one >= 0) & (one < num_one) & (other >= 0) & (other < num_other)
-    total = jnp.where((~is_code & (weights != 0)).any(), jnp.nan, weights.sum())
-    cell = jnp.where(is_code, one * num_other + other.astype(one.dtype), 0)
-    counts = jnp.zeros(num_one * num_other, weights.dtype).at[cell].add(weights)
-    return (counts / total).reshape(num_one, num_other), total
+    counts = codes.table(rows.weigh(weights, len(one)), one, other, num_one, num_other)
+    total = counts.sum()
+    return counts / total, total

@@ -27,7 +27,7 @@ from jaxtyping import Array, Float, Int
 
 from mastery_jax.core import ordering
 from mastery_jax.core.check import checked
-from mastery_jax.probability.metrics import rows
+from mastery_jax.probability.metrics import codes, rows
 
 __all__ = [
     "PrecisionRecall",
@@ -172,10 +172,11 @@ def roc_auc_one_vs_rest(
     """
     num_classes = scores.shape[1]
     weights = rows.weigh(weights, len(labels), scores.dtype)
+    (labels,) = codes.widened(labels)
     is_code = (labels >= 0) & (labels < num_classes)
     weights = jnp.where((~is_code & (weights != 0)).any(), jnp.nan, weights)
-    codes = jnp.arange(num_classes, dtype=labels.dtype)
-    targets = (labels[None, :] == codes[:, None]).astype(labels.dtype)
+    known = jnp.arange(num_classes, dtype=labels.dtype)
+    targets = (labels[None, :] == known[:, None]).astype(labels.dtype)
     areas = jax.vmap(lambda s, t: _area(_cumulate(s, t, weights)))(scores.T, targets)
     if average is None:
         return areas

@@ -59,7 +59,7 @@ def kernel_pca_by_sklearn(X, *, num_components, kernel, gamma=None, degree=3.0, 
         num_components, kernel=kernel, gamma=gamma, degree=degree, coef0=offset,
         eigen_solver="dense",
     ).fit(X)  # fmt: skip
-    K = theirs._get_kernel(X)
+    K = theirs._get_kernel(X - X.mean(axis=0) if kernel == "linear" else X)
     signs = np.sign([v[np.abs(v).argmax()] for v in theirs.eigenvectors_.T])
     vectors = theirs.eigenvectors_ * signs[None] / np.sqrt(theirs.eigenvalues_)
     gamma = 1 / X.shape[1] if gamma is None else gamma
@@ -198,7 +198,7 @@ CASES: tuple[Case, ...] = (
         kernel_pca.transform,
         (kernel_pca.State(X, X[:, :2], np.ones(2), np.ones(12), *np.array([0.1, 3.0, 1.0])), X[:5]),
         static={"kernel": "linear"},
-        oracle=lambda s, Z, **_: (Z @ X.T - 1 - (Z @ X.T).mean(axis=1)[:, None] + 1) @ X[:, :2],
+        oracle=lambda s, Z, **_: (Z - X.mean(axis=0)) @ (X - X.mean(axis=0)).T @ X[:, :2],
     ),
     Case(
         "tsne.fit",

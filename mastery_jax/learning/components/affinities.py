@@ -13,6 +13,7 @@ Source: van der Maaten & Hinton (2008), *Journal of Machine Learning Research* 9
 perplexity nearest rows).
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -22,9 +23,10 @@ from jaxtyping import Array, Bool, Float, Int
 from mastery_jax.core import loop
 from mastery_jax.core.check import Scalar
 
-__all__ = ["Edges", "Near", "attraction", "cost", "edges", "nearest", "perplexed"]
+__all__ = ["Edges", "Near", "attraction", "between", "cost", "edges", "nearest", "perplexed"]
 
 BLOCK = 256  # rows whose distances to all others are formed at a time
+MORE = 8  # candidates than would do without rounding
 
 
 class Near(NamedTuple):
@@ -53,31 +55,57 @@ class _Verdict(NamedTuple):
 
 
 def nearest(X: Array, Y: Array, num_neighbors: int, *, is_same: bool) -> Near:
-    """Find the nearest rows of ``Y`` for every row of ``X``, exactly. O(n m d).
+    """Find the nearest rows of ``Y`` for every row of ``X``, nearest first. O(n m d).
 
-    With ``is_same``, X is Y, and a row is no neighbor of itself. Squared distances of the rows
-    found are formed again from differences, so that those of duplicates are 0.
+    With ``is_same``, X is Y, and a row is no neighbor of itself. A few more candidates than are
+    asked for come from products, which round, and are measured by differences. Where a row left
+    out might, but for rounding, be nearer, as in far clusters, its block is searched again by
+    differences. No other row is nearer, then, but for the rounding of differences and their sum.
+    Centered rows are searched faster. Squares must be numbers.
     """
     n, d = X.shape
     block_size = min(BLOCK, n)
-    short = -n % block_size
-    squares = (Y**2).sum(axis=1)
-    blocks = jnp.pad(X, ((0, short), (0, 0))).reshape(-1, block_size, d)
+    blocks = jnp.pad(X, ((0, -n % block_size), (0, 0)), mode="edge").reshape(-1, block_size, d)
     starts = jnp.arange(len(blocks), dtype=jnp.int32) * block_size
-    codes = jnp.arange(block_size, dtype=jnp.int32)
+    lengths = (Y**2).sum(axis=1)
+    search = partial(_of_block, Y=Y, lengths=lengths, num_neighbors=num_neighbors, is_same=is_same)
+    with jax.default_matmul_precision("highest"):
+        found = jax.lax.map(lambda slot: search(*slot), (blocks, starts))
+    rows, squares = (a.reshape(-1, num_neighbors)[:n].T for a in found)
+    return Near(rows.astype(jnp.int32), squares)
 
-    def one(slot: tuple[Array, Array]) -> tuple[Array, Array]:
-        block, start = slot
-        scores = 2 * (block @ Y.T) - squares[None, :]
-        if is_same:
-            scores = scores.at[codes, start + codes].set(-jnp.inf, mode="drop")
-        _, found = jax.lax.top_k(scores, num_neighbors)
-        exact = ((block[:, None, :] - Y[found]) ** 2).sum(axis=2)
-        return found.T, exact.T
 
-    found, exact = jax.lax.map(one, (blocks, starts))
-    rows, exact = (a.transpose(1, 0, 2).reshape(num_neighbors, -1)[:, :n] for a in (found, exact))
-    return Near(rows.astype(jnp.int32), exact)
+def _of_block(
+    X: Array, start: Array, *, Y: Array, lengths: Array, num_neighbors: int, is_same: bool
+) -> tuple[Array, Array]:
+    """Return the nearest rows, and their squared distances, of rows that begin at ``start``."""
+    codes = jnp.arange(len(X), dtype=jnp.int32)
+    num_others = len(Y) - is_same
+    num_candidates = min(num_neighbors + MORE, num_others)
+
+    def others(scores: Array) -> Array:
+        if not is_same:
+            return scores
+        return scores.at[codes, start + codes].set(-jnp.inf, mode="drop")
+
+    def by_differences() -> tuple[Array, Array]:
+        far, found = jax.lax.top_k(others(-between(X, Y)), num_neighbors)
+        return found, -far
+
+    scores = others(2 * (X @ Y.T) - lengths[None, :])
+    _, found = jax.lax.top_k(scores, num_candidates)
+    squares = ((X[:, None, :] - Y[found]) ** 2).sum(axis=2)
+    far, at = jax.lax.top_k(-squares, num_neighbors)
+    kept = jnp.take_along_axis(found, at, axis=1), -far
+    if num_candidates == num_others:
+        return kept
+    # Read from the table: a slice of what top_k returns makes XLA's CPU sort all of it.
+    own_lengths = (X**2).sum(axis=1)
+    closed = own_lengths - jnp.take_along_axis(scores, found, axis=1).min(axis=1)
+    rounding = (X.shape[1] + 4) * jnp.finfo(X.dtype).eps * (own_lengths + lengths.max())
+    last = -far.min(axis=1)
+    is_sure = ((last == 0) | (last < closed - rounding)).all()
+    return jax.lax.cond(is_sure, lambda: kept, by_differences)
 
 
 def perplexed(squares: Array, *, perplexity: Scalar, max_steps: int = 100) -> tuple[Array, Array]:
@@ -98,6 +126,19 @@ def perplexed(squares: Array, *, perplexity: Scalar, max_steps: int = 100) -> tu
     search, _, _ = loop.until(_newton, search, max_steps=max_steps, D=D, wanted=wanted, atol=atol)
     p, entropy, _ = _spread(search.log_beta, D)
     return p, jnp.abs(jnp.expm1(entropy - wanted))
+
+
+def between(X: Array, Y: Array) -> Array:
+    """Return |x − y|² of all rows of two tables, as (n, m), by differences. O(n m d).
+
+    Products of rows are quicker but lose, of rows close together and far from the origin, all.
+    """
+
+    def add(total: Array, feature: tuple[Array, Array]) -> tuple[Array, None]:
+        x, y = feature
+        return total + (x[:, None] - y[None, :]) ** 2, None
+
+    return loop.scan(add, jnp.zeros((len(X), len(Y)), X.dtype), (X.T, Y.T))[0]
 
 
 def _spread(log_beta: Array, D: Array) -> tuple[Array, Array, Array]:

@@ -123,14 +123,14 @@ def fit(
         l2: λ of Zhou et al., > 0: penalty per rating, in the unit of the ratings. Traced: sweep it
             with ``vmap``.
         init_scale: Standard deviation of the factors to start with. Traced.
-        rtol: Stop after a step that lowers the objective by at most this part of it. Traced.
+        rtol: ≥ 0: stop after a step that lowers the objective by at most this part. Traced.
         max_steps: Steps at most. Static.
 
     Returns:
         The state, and Info: CONVERGED; OUT_OF_STEPS; NOT_FINITE for ratings that are not finite,
         and for an ``l2`` that rounding drowns (in float32 under some 1e-5, where users have fewer
         ratings than factors); BAD_INPUT, with NaN, for an ``l2`` that is not positive, weights that
-        are negative or all 0, and codes outside the table.
+        are negative or all 0, a negative or NaN ``rtol``, and codes outside the table.
 
     Raises:
         ValueError: a size is less than 1, there is no rating, or shapes disagree.
@@ -145,6 +145,8 @@ def fit(
     """
     sizes = {"num_users": num_users, "num_items": num_items, "num_factors": num_factors}
     known = rating_table.entries("als.fit", users, items, ratings, weights, **sizes)
+    rtol = jnp.asarray(rtol, ratings.dtype)
+    known = known._replace(is_sound=known.is_sound & (rtol >= 0))
     problem = _pose(known, num_users, num_items, l2)
     scale = jnp.asarray(init_scale, ratings.dtype)
     start = biased_factors.draw(key, problem.known, scale=scale, **sizes)
@@ -154,11 +156,7 @@ def fit(
         return moved, reached.objective
 
     return alternation.descend(
-        turn,
-        start,
-        is_sound=problem.known.is_sound,
-        rtol=jnp.asarray(rtol, ratings.dtype),
-        max_steps=max_steps,
+        turn, start, is_sound=problem.known.is_sound, rtol=rtol, max_steps=max_steps
     )
 
 

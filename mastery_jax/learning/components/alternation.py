@@ -52,8 +52,8 @@ def descend(
     Args:
         turn: Takes a state, returns the next and its objective.
         start: The first state.
-        is_sound: Whether the data have a meaning.
-        rtol: Also 0: then until rounding leaves nothing to gain.
+        is_sound: Whether the data, and ``rtol``, have a meaning.
+        rtol: ≥ 0; if 0 then until rounding leaves nothing to gain.
         max_steps: Turns at most.
     """
     first = _Walk(start, jnp.full((), jnp.inf, rtol.dtype))

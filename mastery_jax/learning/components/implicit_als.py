@@ -163,13 +163,13 @@ def fit(
             ``vmap``.
         l2: λ of Hu et al., > 0: of the sum over the table, not of a mean. Traced.
         init_scale: Standard deviation of the factors to start with. Traced.
-        rtol: Stop after a step that lowers the objective by at most this part of it. Traced.
+        rtol: ≥ 0: stop after a step that lowers the objective by at most this part. Traced.
         max_steps: Steps at most. Static.
 
     Returns:
         The state, and Info: CONVERGED; OUT_OF_STEPS; NOT_FINITE; BAD_INPUT, with NaN, for amounts
         that are negative or NaN, an ``l2`` that is not positive, a negative ``alpha``, weights
-        that are negative or all 0, and codes outside the table.
+        that are negative or all 0, a negative or NaN ``rtol``, and codes outside the table.
 
     Raises:
         ValueError: a size is less than 1, there is no amount, or shapes disagree.
@@ -185,6 +185,8 @@ def fit(
         "implicit_als.fit", users, items, amounts, weights,
         num_users=num_users, num_items=num_items, num_factors=num_factors,
     )  # fmt: skip
+    rtol = jnp.asarray(rtol, amounts.dtype)
+    known = known._replace(is_sound=known.is_sound & (rtol >= 0))
     problem = _pose(known, num_users, num_items, alpha, l2)
     sizes = (num_users, num_items, num_factors)
     start = _draw(key, problem.known, sizes, jnp.asarray(init_scale, amounts.dtype))
@@ -192,7 +194,7 @@ def fit(
         partial(_turn, problem=problem),
         start,
         is_sound=problem.known.is_sound,
-        rtol=jnp.asarray(rtol, amounts.dtype),
+        rtol=rtol,
         max_steps=max_steps,
     )
 

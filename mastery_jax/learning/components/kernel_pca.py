@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mastery_jax.core.check import Scalar, checked
+from mastery_jax.learning.components.affinities import between
 from mastery_jax.learning.components.singular import orient
 
 __all__ = ["Kernel", "State", "fit", "transform"]
@@ -33,7 +34,7 @@ class State(NamedTuple):
     rows: Float[Array, "n d"]  # that were fitted, unit of the features
     vectors: Float[Array, "n k"]  # V / √λ; 0 where λ is
     eigenvalues: Float[Array, " k"]  # λ, unit of the kernel
-    means: Float[Array, " n"]  # of the columns of K
+    means: Float[Array, " n"]  # of the columns of K; if linear, of rows less their mean
     gamma: Float[Array, ""]
     degree: Float[Array, ""]
     offset: Float[Array, ""]
@@ -58,13 +59,13 @@ def fit(
         X: One row per sample.
         num_components: k, at least 1 and at most n. Static.
         kernel: Static; give the same to ``transform``.
-        gamma: > 0, per squared unit of the features; 1/d where None. Traced.
-        degree: Of the polynomial. Traced.
+        gamma: > 0, per squared unit of the features; 1/d where None; not read if linear. Traced.
+        degree: Of the polynomial, ≥ 0. Traced.
         offset: Of the polynomial, ≥ 0. Traced.
 
     Returns:
-        The components; NaN for NaN in the data. A component whose eigenvalue is 0 in the precision
-        of ``X`` gives coordinates 0.
+        The components; NaN for NaN in the data, and for parameters of the kernel out of range. A
+        component whose eigenvalue is 0 in the precision of ``X`` gives coordinates 0.
 
     Raises:
         ValueError: ``num_components`` is out of range.
@@ -81,7 +82,7 @@ def fit(
             f"kernel_pca.fit: num_components is {num_components}, not from 1 to the {n} rows of X"
         )
     hyper = [jnp.asarray(a, X.dtype) for a in (1 / d if gamma is None else gamma, degree, offset)]
-    K = _kernel(X, X, kernel, hyper)
+    K = jnp.where(_is_sound(kernel, hyper), _kernel(X, X, kernel, hyper), jnp.nan)
     means = K.mean(axis=0)
     centered = K - means[None, :] - means[:, None] + means.mean()
     eigenvalues, V = jnp.linalg.eigh(centered)
@@ -97,15 +98,13 @@ def fit(
 
 @partial(jax.jit, static_argnames=("kernel",))
 @checked
-def transform(
-    state: State, X: Float[Array, "m d"], *, kernel: Kernel = "rbf"
-) -> Float[Array, "m k"]:
+def transform(state: State, X: Float[Array, "m d"], *, kernel: Kernel) -> Float[Array, "m k"]:
     """Return the coordinates of every row along the components. O(n m (d + k)).
 
     Args:
         state: Fitted with the same kernel.
         X: One row per sample.
-        kernel: Static.
+        kernel: The one of ``fit``. Static.
     """
     K = _kernel(X, state.rows, kernel, [state.gamma, state.degree, state.offset])
     centered = K - state.means[None, :] - K.mean(axis=1)[:, None] + state.means.mean()
@@ -113,14 +112,20 @@ def transform(
         return centered @ state.vectors
 
 
+def _is_sound(kernel: Kernel, hyper: list[Array]) -> Array:
+    gamma, degree, offset = hyper
+    if kernel == "linear":
+        return jnp.asarray(True)
+    return (gamma > 0) & ((kernel == "rbf") | ((degree >= 0) & (offset >= 0)))
+
+
 def _kernel(X: Array, Y: Array, kernel: Kernel, hyper: list[Array]) -> Array:
     gamma, degree, offset = hyper
+    if kernel == "rbf":
+        return jnp.exp(-gamma * between(X, Y))
     with jax.default_matmul_precision("highest"):
-        if kernel == "linear":
-            return X @ Y.T
         if kernel == "poly":
             return (gamma * (X @ Y.T) + offset) ** degree
-        center = Y.mean(axis=0)[None, :]  # far from zero the squares would cancel
-        X, Y = X - center, Y - center
-        squares = (X**2).sum(axis=1)[:, None] - 2 * (X @ Y.T) + (Y**2).sum(axis=1)[None, :]
-    return jnp.exp(-gamma * jnp.maximum(squares, 0))
+        center = Y.mean(axis=0)  # a shift changes no component, but far away digits
+        center = (center + (Y - center[None, :]).mean(axis=0))[None, :]
+        return (X - center) @ (Y - center).T

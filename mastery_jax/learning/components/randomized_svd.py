@@ -21,6 +21,7 @@ from mastery_jax.core import loop
 from mastery_jax.core.check import checked
 from mastery_jax.learning.components import truncated_svd
 from mastery_jax.learning.components.singular import leading
+from mastery_jax.numerics.linalg.scale import power_of_two
 
 __all__ = ["fit"]
 
@@ -48,7 +49,7 @@ def fit(
         num_power_steps: q ≥ 0. Static.
 
     Returns:
-        Values and directions; NaN for NaN in the data.
+        Values and directions; NaN for NaN in the data. A value that is rounding is 0.
 
     Raises:
         ValueError: a count is out of range.
@@ -69,11 +70,13 @@ def fit(
             f"{num_power_steps}, not both at least 0"
         )
     width = min(num_components + num_oversamples, *X.shape)
+    unit = power_of_two(jnp.abs(X).max())
+    X = X / unit
     with jax.default_matmul_precision("highest"):
         directions = jax.random.normal(key, (X.shape[1], width), X.dtype)
         Q, _ = loop.scan(_power_step, _orthonormal(X @ directions), num_steps=num_power_steps, X=X)
         values, components = leading(Q.T @ X, num_components, "svd")
-    return truncated_svd.State(components=components, singular_values=values)
+    return truncated_svd.State(components=components, singular_values=values * unit)
 
 
 def _power_step(Q: Array, *, X: Array) -> tuple[Array, None]:

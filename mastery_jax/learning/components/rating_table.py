@@ -15,6 +15,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from mastery_jax.probability.metrics.codes import widened
+
 __all__ = ["Entries", "Recommendation", "best", "entries", "parts", "products", "rows_of", "spoil"]
 
 
@@ -62,6 +64,7 @@ def entries(
     for name, size in {"the number of ratings": len(ratings), **sizes}.items():
         if size < 1:
             raise ValueError(f"{where}: {name} is {size}, not at least 1")
+    users, items = widened(users, items)
     weights = jnp.ones_like(ratings) if weights is None else weights.astype(ratings.dtype)
     total = weights.sum()
     is_known = _is_code(users, sizes["num_users"]) & _is_code(items, sizes["num_items"])
@@ -79,6 +82,7 @@ def entries(
 
 def rows_of(table: Array, codes: Array) -> Array:
     """Return the rows that have the codes, NaN for a code outside the table. O(n k)."""
+    (codes,) = widened(codes)
     found = table.at[codes].get(mode="clip", wrap_negative_indices=False)
     is_known = _is_code(codes, len(table)).reshape(-1, *[1] * (table.ndim - 1))
     return jnp.where(is_known, found, jnp.nan)
@@ -124,6 +128,7 @@ def best(
         missing = "known_users" if known_users is None else "known_items"
         raise ValueError(f"{where}: {missing} is None, not given as the other half is")
     if known_users is not None and known_items is not None:
+        users, known_users, known_items = widened(users, known_users, known_items)
         # Whoever is asked for twice has one row of the mask.
         asked = jnp.arange(len(users), dtype=jnp.int32)
         row_of = jnp.full(num_users, -1, jnp.int32)

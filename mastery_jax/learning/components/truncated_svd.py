@@ -20,7 +20,7 @@ __all__ = ["Solver", "State", "fit", "inverse_transform", "transform"]
 class State(NamedTuple):
     """Leading singular values and right directions."""
 
-    components: Float[Array, "k d"]  # rows of length 1, orthogonal; the largest entry positive
+    components: Float[Array, "k d"]  # orthogonal, of length 1; the largest entry positive
     singular_values: Float[Array, " k"]  # unit of the features
 
 
@@ -35,7 +35,8 @@ def fit(X: Float[Array, "n d"], *, num_components: int, solver: Solver = "svd") 
         solver: ``svd`` for all digits, ``eigh`` of the smaller side for speed. Static.
 
     Returns:
-        Values and directions; NaN for NaN in the data.
+        Values and directions; NaN for NaN in the data. A value that is rounding is 0, and by
+        ``eigh`` of fewer rows than columns its direction too.
 
     Raises:
         ValueError: ``num_components`` is out of range.

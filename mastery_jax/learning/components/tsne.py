@@ -33,6 +33,7 @@ from mastery_jax.learning.components import (
     interpolated_repulsion,
     pca,
 )
+from mastery_jax.numerics.linalg.scale import power_of_two
 
 __all__ = ["MOST_EXACT", "Info", "Repulsion", "State", "fit", "transform"]
 
@@ -40,6 +41,8 @@ Repulsion = Literal["exact", "interpolated"]
 
 MOST_EXACT = 4000
 """The most rows whose repulsion is exact if nothing is said: about there a grid is as quick."""
+
+MOST_ERROR = 1e-2  # of a perplexity: one that is reached is off by rounding, some 1e-5 in float32
 
 
 class State(NamedTuple):
@@ -57,7 +60,7 @@ class Info(NamedTuple):
     gradient_norm: Float[Array, ""]  # of ∂KL/∂Y, in the last step
     perplexity_error: Float[Array, ""]  # largest |reached − wanted| / wanted of the rows
     num_steps: Int[Array, ""]
-    is_done: Bool[Array, ""]  # the last two divergences agree to ``rtol``
+    is_done: Bool[Array, ""]  # the last divergences agree to ``rtol``, and perplexity is reached
     status: Int[Array, ""]  # core.status.Status
 
 
@@ -98,22 +101,23 @@ def fit(
     Args:
         X: One row per sample. Distances compare features as they are: standardize them.
         num_components: Of the map, at least 1 and at most min(n, d). Static.
-        perplexity: Effective number of near rows, from 1 to ``num_neighbors``. Traced.
+        perplexity: Effective number of near rows, from 1 to ``num_neighbors``. Traced, so that it
+            cannot decide their number: for one over 30, give three times of it as well.
         num_neighbors: Near rows of each, at most n − 1; 90 (three times the default perplexity)
             or n − 1 where None. Static.
         repulsion: ``exact``, or ``interpolated`` for maps of two components; where None, exact up
             to ``MOST_EXACT`` rows. Static.
-        learning_rate: Step length; n / 12, at least 12.5, where None. Traced.
-        exaggeration: Factor of P during the first ``exaggeration_steps``. Traced.
+        learning_rate: Step length, > 0; n / 12, at least 12.5, where None. Traced.
+        exaggeration: Factor of P, > 0, during the first ``exaggeration_steps``. Traced.
         exaggeration_steps: Static.
         num_steps: All steps, a multiple of ``record_every``. Static.
         record_every: Steps between two divergences. Static.
         rtol: Of the last two divergences, to call it done. Traced.
 
     Returns:
-        The map, and Info: CONVERGED, OUT_OF_STEPS; BAD_INPUT, with NaN, for a perplexity out of
-        range; NOT_FINITE for NaN in the data. ``perplexity_error`` is large where a row has more
-        duplicates than the perplexity.
+        The map, and Info: CONVERGED, OUT_OF_STEPS; STALLED for a row without the perplexity, to
+        1 %, since it has at least as many duplicates, which ``perplexity_error`` tells; BAD_INPUT,
+        with NaN, for a perplexity, a rate or a factor out of range; NOT_FINITE for NaN in the data.
 
     Raises:
         ValueError: a static option is out of range, or shapes disagree.
@@ -135,22 +139,18 @@ def fit(
             f"tsne.fit: num_steps is {num_steps}, not a multiple of record_every, {record_every}"
         )
     perplexity = jnp.asarray(perplexity, X.dtype)
-    is_bad = ~((perplexity >= 1) & (perplexity <= num_neighbors))
-    with jax.default_matmul_precision("highest"):
-        Z = X - X.mean(axis=0)[None, :]
-        near = affinities.nearest(Z, Z, num_neighbors, is_same=True)
-        p, errors = affinities.perplexed(near.squares, perplexity=perplexity)
-        edges = affinities.edges(near, p)
-        start = pca.transform(pca.fit(Z, num_components=num_components, solver="eigh"), Z).T
-    deviation = start[0].std()
-    start = jnp.where(is_bad, jnp.nan, start * 1e-4 / jnp.where(deviation > 0, deviation, 1))
     rate = max(n / 12, 12.5) if learning_rate is None else learning_rate
+    rate, exaggeration = (jnp.asarray(a, X.dtype) for a in (rate, exaggeration))
+    is_bad = ~((perplexity >= 1) & (perplexity <= num_neighbors))
+    is_bad |= ~((rate > 0) & (exaggeration > 0))
+    start, edges, error = _start(X, num_components, num_neighbors, perplexity)
+    start = jnp.where(is_bad, jnp.nan, start)
     step = partial(
         _step,
         edges=edges,
         repulsion=repulsion,
-        rate=jnp.asarray(rate, X.dtype),
-        exaggeration=jnp.asarray(exaggeration, X.dtype),
+        rate=rate,
+        exaggeration=exaggeration,
         exaggeration_steps=exaggeration_steps,
     )
 
@@ -164,12 +164,14 @@ def fit(
     walk, (divergences, norms) = loop.scan(record, walk, times)
     last = divergences[-1]
     is_still = jnp.abs(last - divergences[-2:][0]) <= jnp.asarray(rtol, X.dtype) * last
-    is_done = is_still & (len(divergences) > 1)
+    is_reached = error <= MOST_ERROR
+    is_done = is_still & is_reached & (len(divergences) > 1)
     status = jnp.where(is_done, Status.CONVERGED, Status.OUT_OF_STEPS)
+    status = jnp.where(is_reached, status, Status.STALLED)
     status = jnp.where(jnp.isfinite(last), status, Status.NOT_FINITE)
     status = jnp.where(is_bad, Status.BAD_INPUT, status).astype(jnp.int32)
     steps = jnp.full((), num_steps, jnp.int32)
-    info = Info(last, divergences, norms[-1], errors.max(), steps, is_done, status)
+    info = Info(last, divergences, norms[-1], error, steps, is_done, status)
     return State(embedding=walk.Y.T, rows=X), info
 
 
@@ -198,7 +200,8 @@ def transform(
         num_steps: Static.
 
     Returns:
-        The positions; NaN for NaN in the row, and for a perplexity over ``num_neighbors``.
+        The positions; NaN for NaN in the row, for one some 1e18 times as far as any fitted, in
+        float32, and for a perplexity that is not from 1 to ``num_neighbors``.
 
     Raises:
         ValueError: more near rows than fitted ones.
@@ -209,11 +212,13 @@ def transform(
         raise ValueError(
             f"tsne.transform: num_neighbors is {num_neighbors}, not from 1 to the {n} fitted rows"
         )
-    origin = state.rows.mean(axis=0)[None, :]
-    with jax.default_matmul_precision("highest"):
-        near = affinities.nearest(X - origin, state.rows - origin, num_neighbors, is_same=False)
+    unit = power_of_two(jnp.abs(state.rows).max())
+    rows = state.rows / unit
+    origin = rows.mean(axis=0)[None, :]
+    near = affinities.nearest(X / unit - origin, rows - origin, num_neighbors, is_same=False)
     p, _ = affinities.perplexed(near.squares, perplexity=perplexity)
-    p = jnp.where(jnp.asarray(perplexity, X.dtype) > num_neighbors, jnp.nan, p)
+    perplexity = jnp.asarray(perplexity, X.dtype)
+    p = jnp.where((perplexity >= 1) & (perplexity <= num_neighbors), p, jnp.nan)
     p = jnp.where(jnp.isfinite(X).all(axis=1)[None, :], p, jnp.nan)
     fixed = state.embedding.T
     around = fixed[:, near.rows]
@@ -244,6 +249,20 @@ def _check(X: Array, num_components: int, num_neighbors: int, repulsion: Repulsi
         raise ValueError(
             f"tsne.fit: repulsion is interpolated with num_components {num_components}, not 2"
         )
+
+
+def _start(
+    X: Array, num_components: int, num_neighbors: int, perplexity: Array
+) -> tuple[Array, affinities.Edges, Array]:
+    """Return the map to start with, (c, n), affinities, and the largest error of perplexity."""
+    scaled = X / power_of_two(jnp.abs(X).max())  # neither has a unit
+    Z = scaled - scaled.mean(axis=0)[None, :]
+    near = affinities.nearest(Z, Z, num_neighbors, is_same=True)
+    p, errors = affinities.perplexed(near.squares, perplexity=perplexity)
+    start = pca.transform(pca.fit(Z, num_components=num_components, solver="eigh"), Z).T
+    deviation = start[0].std()
+    start = start * 1e-4 / jnp.where(deviation > 0, deviation, 1)
+    return start, affinities.edges(near, p), errors.max()
 
 
 def _step(

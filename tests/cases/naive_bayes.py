@@ -21,7 +21,7 @@ def moments(X, labels, *, weights, smoothing, num_classes):
     means = np.array([np.average(X[r], axis=0, weights=weights[r]) for r in rows])
     apart = (X - means[labels]) ** 2
     squares = np.array([weights[r] @ apart[r] for r in rows])
-    return gaussian_nb.State(totals, means, squares, smoothing)
+    return gaussian_nb.State(totals, means, np.sqrt(squares / totals[:, None]), smoothing)
 
 
 def totals(X, labels, *, weights, num_classes, **hyper):
@@ -30,10 +30,10 @@ def totals(X, labels, *, weights, num_classes, **hyper):
 
 
 def there(X, labels, *, weights, num_classes, alpha, threshold):
-    return totals(
-        (threshold < X).astype(float), labels, weights=weights, num_classes=num_classes,
-        alpha=alpha, threshold=threshold,
-    )  # fmt: skip
+    is_there = threshold < X
+    given = {"weights": weights, "num_classes": num_classes}
+    _, absent = totals(1.0 - is_there, labels, **given)
+    return *totals(1.0 * is_there, labels, **given), absent, alpha, threshold
 
 
 def of_all(start, oracle, rows):

@@ -147,3 +147,62 @@ def test_a_grid_is_one_program():
     assert hits[1] > hits[0]
     assert jnp.isnan(gaussian_nb.fit(X, labels, num_classes=10, smoothing=-1.0).smoothing)
     assert jnp.isnan(multinomial_nb.fit(X, labels, num_classes=10, alpha=0.0).alpha)
+
+
+def test_a_feature_that_all_rows_have_is_never_absent():
+    rng = np.random.default_rng(0)
+    X = np.stack([np.ones(1000), rng.integers(0, 2, 1000)], axis=1)
+    labels = rng.integers(0, 2, 1000).astype(np.int32)
+    weights = np.float32(rng.random(1000))
+    state = bernoulli_nb.fit(np.float32(X), labels, num_classes=2, weights=weights, alpha=1e-6)
+    np.testing.assert_array_equal(state.absent[:, 0], 0.0)
+    theirs = naive_bayes.BernoulliNB(alpha=1e-6, force_alpha=True).fit(X, labels, weights)
+    for row in ([[1.0, 0.0]], [[0.0, 1.0]]):
+        found = bernoulli_nb.predict_proba(state, np.float32(row))
+        np.testing.assert_allclose(found, theirs.predict_proba(row), rtol=1e-4)
+
+
+def test_a_large_mean_costs_no_digits_of_the_variance():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 100_000).astype(np.int32)
+    X = np.float32(1e6 + rng.normal(size=(100_000, 3)) + labels[:, None])
+    state = gaussian_nb.fit(X, labels, num_classes=2)
+    theirs = naive_bayes.GaussianNB().fit(np.double(X), labels)
+    np.testing.assert_allclose(state.means, theirs.theta_, rtol=0, atol=2**-5)  # its half step
+    np.testing.assert_allclose(state.scales**2, theirs.var_, rtol=1e-3)
+    wanted = theirs.score(np.double(X), labels)
+    assert (gaussian_nb.predict(state, X) == labels).mean() > wanted - 1e-3
+
+
+@pytest.mark.parametrize("exponent", [-110, -66, 66, 110])
+def test_a_unit_changes_no_probability(exponent):
+    X, labels = drawn(1)
+    X, unit = np.float32(X), np.ldexp(np.float32(1), exponent)
+    plain = gaussian_nb.fit(X[:12], labels[:12], num_classes=3)
+    scaled = gaussian_nb.fit(X[:12] * unit, labels[:12], num_classes=3)
+    plain = gaussian_nb.update(plain, X[12:], labels[12:])
+    scaled = gaussian_nb.update(scaled, X[12:] * unit, labels[12:])
+    np.testing.assert_array_equal(scaled.scales, plain.scales * unit)
+    probs = gaussian_nb.predict_proba(plain, X)
+    np.testing.assert_array_equal(gaussian_nb.predict_proba(scaled, X * unit), probs)
+    assert jnp.isfinite(probs).all()
+
+
+@kinds
+def test_no_class_is_named_without_probabilities(kind):
+    X, labels = drawn(0)
+    state = kind.fit(X, labels, num_classes=3)
+    odd = X.copy()
+    odd[1] = np.nan
+    np.testing.assert_array_equal(kind.predict(state, odd) == -1, np.arange(24) == 1)
+    nothing = jax.tree.map(lambda leaf: leaf * jnp.nan, state)
+    np.testing.assert_array_equal(kind.predict(nothing, X), -1)
+
+
+@kinds
+def test_narrow_labels_are_codes_of_many_classes(kind):
+    X, labels = drawn(0)
+    narrow = kind.fit(X, labels.astype(np.int8), num_classes=200)
+    for one, other in zip(narrow, kind.fit(X, labels, num_classes=200), strict=True):
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(narrow.counts[:3], [8, 8, 8])

@@ -93,6 +93,10 @@ BAD = {
         lambda: GaussianNB().fit(IRIS, KINDS).partial_fit(IRIS, KINDS + 1),
         r"y contains previously unseen labels: \[.*3.*\]",
     ),
+    "nothing is likeliest": (
+        lambda: GaussianNB().fit(np.ones((6, 2)), [0, 0, 1, 1, 1, 1]).predict(np.ones((2, 2))),
+        "GaussianNB: row 0 of X has no class: nothing is likeliest",
+    ),
     "other classes": (
         lambda: GaussianNB().fit(IRIS, KINDS).partial_fit(IRIS, KINDS, classes=[0, 1]),
         "is not the same as on last call to partial_fit",

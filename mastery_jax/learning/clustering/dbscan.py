@@ -26,6 +26,7 @@ from jaxtyping import Array, Bool, Float, Int
 from mastery_jax.core import loop
 from mastery_jax.core.check import Scalar, checked
 from mastery_jax.core.status import Status
+from mastery_jax.numerics.linalg.scale import power_of_two
 
 __all__ = ["MOST_KEPT", "Info", "State", "fit"]
 
@@ -75,7 +76,7 @@ def fit(
     Args:
         X: One row per sample. Distances compare features as they are: standardize them.
         radius: Of a neighborhood, > 0, in the unit of the features; its edge is part of it. Traced.
-        min_samples: Least weight in the neighborhood of a core row, itself included. Traced.
+        min_samples: Least weight in the neighborhood of a core row, itself included; ≥ 0. Traced.
         weights: Of the rows, one where None. A row of weight 0 is labelled, but counts for no
             other; negative ones, as in scikit-learn, would hinder a core, and are refused.
         max_steps: Rounds at most. Static.
@@ -83,8 +84,9 @@ def fit(
 
     Returns:
         Labels and core rows, and Info: CONVERGED, OUT_OF_STEPS; BAD_INPUT, with every row noise,
-        for a radius that is not positive and weights that are negative; NOT_FINITE, likewise, for
-        NaN in the data.
+        for a radius that is not positive, ``min_samples`` that is negative and weights that are;
+        NOT_FINITE, likewise, for NaN in the data, and a row that is farther from 0 than any number
+        of radii.
 
     Raises:
         ValueError: no rows, fewer than one row in a block, or shapes that disagree.
@@ -99,11 +101,15 @@ def fit(
         raise ValueError(f"dbscan.fit: {n} rows in blocks of {block_size}, not at least 1 in 1")
     weights = jnp.ones_like(X[:, 0]) if weights is None else weights
     radius = jnp.asarray(radius, X.dtype)
-    is_bad = ~(radius > 0) | (weights < 0).any() | jnp.isnan(weights).any()
+    min_samples = jnp.asarray(min_samples, X.dtype)
+    is_bad = ~(radius > 0) | ~(min_samples >= 0) | (weights < 0).any() | jnp.isnan(weights).any()
+    # Near 1 the square of a radius is a number, and so are those that are compared with it.
+    unit = power_of_two(radius)
+    X, reach = X / unit, radius / unit
     is_finite = jnp.isfinite(X).all()
-    over = _neighbors(X, radius, block_size)
+    over = _neighbors(X, reach, block_size)
     weight = over(lambda near: jnp.where(near, weights[:, None], 0).sum(axis=0))
-    is_core = (weight >= jnp.asarray(min_samples, X.dtype)) & ~is_bad & is_finite
+    is_core = (weight >= min_samples) & ~is_bad & is_finite
 
     # A row's label is a core row of its cluster, or n where there is none.
     own = jnp.arange(n, dtype=jnp.int32)

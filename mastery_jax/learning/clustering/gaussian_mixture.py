@@ -29,6 +29,7 @@ from mastery_jax.core import loop
 from mastery_jax.core.check import Scalar, checked
 from mastery_jax.core.status import Status
 from mastery_jax.learning.clustering import kmeans
+from mastery_jax.learning.clustering.centering import center
 from mastery_jax.learning.clustering.normal_components import (
     Covariance,
     State,
@@ -36,6 +37,7 @@ from mastery_jax.learning.clustering.normal_components import (
     maximize,
     num_parameters,
 )
+from mastery_jax.numerics.linalg.scale import power_of_two
 
 __all__ = [
     "Covariance",
@@ -102,7 +104,7 @@ def fit(
         X: One row per sample.
         num_clusters: k components, at least 1 and at most n. Static.
         covariance: What the covariances may be. Static.
-        weights: ≥ 0, one where None; a row of weight 0 has no say.
+        weights: ≥ 0, one where None; a row of weight 0 is not read.
         start: One run of k-means, or k rows drawn as means under the covariance of all. Static.
         num_restarts: Starts, at least 1. Static.
         reg_covar: ≥ 0, added to every variance, in squared units of the features. Traced.
@@ -112,11 +114,12 @@ def fit(
 
     Returns:
         The model, and Info: CONVERGED, OUT_OF_STEPS; BAD_INPUT, with NaN, for weights that are
-        negative or all 0; SINGULAR where a covariance is not positive definite (``reg_covar`` too
-        small); NOT_FINITE for NaN in the data. ``is_collapsed`` marks the components of less
-        weight than one row, and those whose variance in some direction, given the features before
-        it, is at most twice ``reg_covar``: a constant feature marks them all. A restart that
-        ends so is returned only if all do, since its likelihood can be as high as one likes.
+        negative or all 0 and a negative ``reg_covar``; SINGULAR where a covariance is not positive
+        definite (``reg_covar`` too small); NOT_FINITE for NaN in the data. ``is_collapsed`` marks
+        the components of less weight than a row of theirs has on average, and those whose variance
+        in some direction, given the features before it, is at most twice ``reg_covar``: a constant
+        feature marks them all. A restart that ends so is returned only if all do, since its
+        likelihood can be as high as one likes.
 
     Raises:
         ValueError: more components than rows, fewer than one component or restart, or shapes that
@@ -136,28 +139,28 @@ def fit(
     if num_restarts < 1:
         raise ValueError(f"gaussian_mixture.fit: num_restarts is {num_restarts}, not at least 1")
     weights = jnp.ones_like(X[:, 0]) if weights is None else weights
-    is_bad = (weights < 0).any() | ~(weights.sum() > 0)
-    share = jnp.where(is_bad, jnp.nan, weights) / weights.sum()
     reg_covar = jnp.asarray(reg_covar, X.dtype)
-    update = partial(maximize, covariance=covariance, reg_covar=reg_covar)
+    is_bad = (weights < 0).any() | ~(weights.sum() > 0) | ~(reg_covar >= 0)
+    share = jnp.where(is_bad, jnp.nan, weights) / weights.sum()
     with jax.default_matmul_precision("highest"):
-        origin = share @ X
-        Z = X - origin[None, :]
+        Z, origin, unit = center(X, share)
+        unit = power_of_two(jnp.maximum(unit, jnp.sqrt(reg_covar)))
+        update = partial(maximize, covariance=covariance, reg_covar=reg_covar, unit=unit)
         begin = partial(_begin, Z=Z, share=share, k=num_clusters, start=start, update=update)
 
-        def restart(key: Array) -> tuple[State, Array, _Verdict, Array]:
+        def restart(key: Array) -> tuple[State, Array, Array, _Verdict, Array]:
             carry = _Carry(begin(key), jnp.full((), -jnp.inf, X.dtype))
             carry, verdict, num_steps = loop.until(
                 _step, carry, max_steps=max_steps, Z=Z, share=share, update=update, atol=atol
             )
-            mean = _mean_log_prob(carry.state, Z, share)
-            return carry.state, mean, verdict, jnp.asarray(num_steps, jnp.int32)
+            mean, is_light = _judge(carry.state, Z, share)
+            is_collapsed = is_light | _is_flat(carry.state, reg_covar)
+            return carry.state, mean, is_collapsed, verdict, jnp.asarray(num_steps, jnp.int32)
 
         ends = jax.lax.map(restart, jax.random.split(key, num_restarts))
     means = ends[1]
-    collapses = jax.vmap(lambda state: _is_collapsed(state, reg_covar, weights.sum()))(ends[0])
-    best = _best(means, collapses.any(axis=1))
-    state, mean, verdict, num_steps = jax.tree.map(lambda leaf: leaf[best], ends)
+    best = _best(means, ends[2].any(axis=1))
+    state, mean, is_collapsed, verdict, num_steps = jax.tree.map(lambda leaf: leaf[best], ends)
     is_finite = jnp.isfinite(mean) & ~is_bad
     is_done = verdict.is_done & is_finite
     lost = jnp.where(jnp.isfinite(Z).all(), Status.SINGULAR, Status.NOT_FINITE)
@@ -166,7 +169,7 @@ def fit(
     status = jnp.where(is_bad, Status.BAD_INPUT, status).astype(jnp.int32)
     state = state._replace(means=state.means + origin[None, :])
     state = jax.tree.map(lambda leaf: jnp.where(is_finite, leaf, jnp.nan), state)
-    info = Info(mean, means, verdict.change, collapses[best], num_steps, is_done, status)
+    info = Info(mean, means, verdict.change, is_collapsed, num_steps, is_done, status)
     return state, info
 
 
@@ -187,8 +190,13 @@ def predict_proba(state: State, X: Float[Array, "n d"]) -> Float[Array, "n k"]:
 @jax.jit
 @checked
 def predict(state: State, X: Float[Array, "n d"]) -> Int[Array, " n"]:
-    """Return the likeliest component of every row. O(n d² k)."""
-    return log_densities(state, X).argmax(axis=0).astype(jnp.int32)
+    """Return the likeliest component of every row, −1 where no density is above 0. O(n d² k).
+
+    That is so for a row that is not finite, or too far off, and for all if the state is NaN.
+    """
+    parts = log_densities(state, X)
+    is_known = jnp.isfinite(parts.max(axis=0))
+    return jnp.where(is_known, parts.argmax(axis=0), -1).astype(jnp.int32)
 
 
 @partial(jax.jit, static_argnames=("shape",))
@@ -223,7 +231,7 @@ def bic(
 ) -> Float[Array, ""]:
     """Return Schwarz's criterion, p log n − 2 log L, in nats; less is better. O(n d² k)."""
     weights = jnp.ones_like(X[:, 0]) if weights is None else weights
-    return num_parameters(state) * jnp.log(weights.sum()) - 2 * weights @ log_prob(state, X)
+    return num_parameters(state) * jnp.log(weights.sum()) - 2 * _total(state, X, weights)
 
 
 @jax.jit
@@ -233,7 +241,11 @@ def aic(
 ) -> Float[Array, ""]:
     """Return Akaike's criterion, 2 p − 2 log L, in nats; less is better. O(n d² k)."""
     weights = jnp.ones_like(X[:, 0]) if weights is None else weights
-    return 2 * num_parameters(state) - 2 * weights @ log_prob(state, X)
+    return 2 * num_parameters(state) - 2 * _total(state, X, weights)
+
+
+def _total(state: State, X: Array, weights: Array) -> Array:
+    return weights @ jnp.where(weights == 0, 0, log_prob(state, X))
 
 
 def _begin(key: Array, *, Z: Array, share: Array, k: int, start: Start, update: partial) -> State:
@@ -258,9 +270,14 @@ def _step(
     return _Carry(state, mean), _Verdict(is_done, change)
 
 
-def _mean_log_prob(state: State, Z: Array, share: Array) -> Array:
-    log_probs = jax.nn.logsumexp(log_densities(state, Z), axis=0)
-    return jnp.where(share > 0, share * log_probs, 0).sum()
+def _judge(state: State, Z: Array, share: Array) -> tuple[Array, Array]:
+    """Return the mean log density, and which components weigh less than a row of theirs."""
+    parts = log_densities(state, Z)
+    log_probs = jax.nn.logsumexp(parts, axis=0)
+    own = jnp.exp(parts - log_probs[None, :])
+    weight, squares = own @ share, own @ share**2
+    mean = jnp.where(share > 0, share * log_probs, 0).sum()
+    return mean, (weight**2 < squares) | (weight == 0)
 
 
 def _best(log_likelihoods: Array, is_collapsed: Array) -> Array:
@@ -270,9 +287,8 @@ def _best(log_likelihoods: Array, is_collapsed: Array) -> Array:
     return jnp.where((sound > -jnp.inf).any(), jnp.argmax(sound), jnp.argmax(known))
 
 
-def _is_collapsed(state: State, reg_covar: Array, total: Array) -> Array:
+def _is_flat(state: State, reg_covar: Array) -> Array:
     diagonal = state.factors
     if state.factors.shape[1] > 1:
         diagonal = jnp.diagonal(state.factors, axis1=1, axis2=2)[:, None, :]
-    is_flat = (diagonal**2 <= 2 * reg_covar).any(axis=(1, 2))
-    return is_flat | (state.weights * total < 1)
+    return (diagonal <= jnp.sqrt(2 * reg_covar)).any(axis=(1, 2))

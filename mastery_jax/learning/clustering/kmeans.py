@@ -5,7 +5,8 @@
 One step of Lloyd's gives every row to its nearest center (the first of several) and moves every
 center to the weighted mean of its rows. J falls until nothing moves. A center without rows moves
 to the row that is farthest from its own center, one center in a step; it stays where it is only if
-no row is away from its center, which is so when there are fewer distinct rows than centers.
+no row is away from its center, which is so when there are fewer distinct rows than centers. At the
+end the mean of the rows about every center is added to it: it holds what sums of rows have rounded.
 
 The start is greedy k-means++, in ``seeding``.
 
@@ -22,7 +23,9 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from mastery_jax.core import loop
 from mastery_jax.core.check import Scalar, checked
 from mastery_jax.core.status import Status
-from mastery_jax.learning.clustering import seeding
+from mastery_jax.learning.clustering import lloyd, seeding
+from mastery_jax.learning.clustering.centering import center
+from mastery_jax.numerics.linalg.scale import power_of_two
 
 __all__ = ["Info", "State", "StepInfo", "fit", "init", "predict", "step", "transform"]
 
@@ -45,16 +48,10 @@ class Info(NamedTuple):
 
     inertia: Float[Array, ""]  # J, squared unit of the features
     inertias: Float[Array, " restarts"]  # of every restart
-    sizes: Float[Array, " k"]  # weight of the rows of every cluster; 0 if it is empty
+    sizes: Float[Array, " k"]  # weight of the rows of every cluster; 0 of an empty one
     num_steps: Int[Array, ""]
     is_done: Bool[Array, ""]  # the last step moved the centers by no more than the tolerance
     status: Int[Array, ""]  # core.status.Status
-
-
-class _Problem(NamedTuple):
-    rows: Float[Array, "n d1"]  # w x and w: to be summed over a cluster
-    columns: Float[Array, "d1 n"]  # x and 1, turned round: to be multiplied with centers
-    weights: Float[Array, " n"]
 
 
 @partial(jax.jit, static_argnames=("num_clusters", "num_restarts", "max_steps"))
@@ -79,16 +76,17 @@ def fit(
         key: Draws the starts.
         X: One row per sample. Distances compare features as they are: standardize them.
         num_clusters: k, at least 1 and at most n. Static.
-        weights: ≥ 0, one where None; a row of weight 0 has no say.
+        weights: ≥ 0, one where None; a row of weight 0 is not read.
         num_restarts: Starts, at least 1. Static.
         rtol: Stop after a step whose shift is at most this part of the mean variance of the
-            features; 0 stops when nothing moves. Traced.
+            features; 0 stops when nothing moves. ≥ 0. Traced.
         max_steps: Steps at most, in each restart. Static.
 
     Returns:
         The centers of the least inertia, and Info: CONVERGED, OUT_OF_STEPS; BAD_INPUT, with NaN,
-        for weights that are negative or all 0; NOT_FINITE for NaN in the data. ``sizes`` tells
-        which clusters are empty.
+        for weights that are negative or all 0 and a negative ``rtol``; NOT_FINITE for NaN in the
+        data, and, with good centers, where the inertia is larger than any number. ``sizes`` tells
+        which clusters are empty: fewer distinct rows than clusters are no fault.
 
     Raises:
         ValueError: more clusters than rows, fewer than one cluster or restart, or shapes that
@@ -103,20 +101,21 @@ def fit(
     _check("fit", X, num_clusters)
     if num_restarts < 1:
         raise ValueError(f"kmeans.fit: num_restarts is {num_restarts}, not at least 1")
-    weights, is_bad = _weights(X, weights)
+    rtol = jnp.asarray(rtol, X.dtype)
+    weights, is_bad = _weights(X, weights, ~(rtol >= 0))
     with jax.default_matmul_precision("highest"):
-        share = weights / weights.sum()
-        origin = share @ X
-        Z = X - origin[None, :]
-        atol = jnp.asarray(rtol, X.dtype) * (share @ Z**2).mean()
-        problem = _pose(Z, weights)
+        rows, origin, unit = center(X, weights)
+        Z = rows / unit
+        atol = rtol * (weights / weights.sum() @ Z**2).mean()
+        problem = lloyd.pose(Z, weights)
 
         def restart(key: Array) -> tuple[Array, StepInfo, Array, Array, Array]:
             start = seeding.draw(key, problem.columns[:-1], weights, num_clusters)
             centers, info, num_steps = loop.until(
                 _step, start, max_steps=max_steps, problem=problem, atol=atol
             )
-            labels = _labels(centers, problem.columns)
+            centers = lloyd.refine(centers, lloyd.labels_of(centers, problem.columns), problem)
+            labels = lloyd.labels_of(centers, problem.columns)
             inertia = weights @ ((Z - centers[labels]) ** 2).sum(axis=1)
             return centers, info, num_steps, labels, inertia
 
@@ -125,11 +124,12 @@ def fit(
     best = jnp.argmin(jnp.where(jnp.isnan(inertias), jnp.inf, inertias))
     centers, info, num_steps, labels, inertia = jax.tree.map(lambda leaf: leaf[best], ends)
     sizes = jnp.zeros(num_clusters, X.dtype).at[labels].add(weights)
+    state = State(jnp.where(jnp.isfinite(inertia), centers * unit + origin[None, :], jnp.nan))
+    inertia, inertias = (x * unit * unit for x in (inertia, inertias))
     is_finite = jnp.isfinite(inertia)
     is_done = info.is_done & is_finite
     status = _status(is_done, is_finite, is_bad)
     num_steps = jnp.asarray(num_steps, jnp.int32)
-    state = State(centers=jnp.where(is_finite, centers + origin[None, :], jnp.nan))
     return state, Info(inertia, inertias, sizes, num_steps, is_done, status)
 
 
@@ -148,7 +148,7 @@ def init(
         key: Draws the rows.
         X: One row per sample.
         num_clusters: k, at least 1 and at most n. Static.
-        weights: ≥ 0, one where None; a row of weight 0 is never drawn.
+        weights: ≥ 0, one where None; a row of weight 0 is neither drawn nor read.
 
     Returns:
         The centers, all rows of ``X``; NaN for weights that are negative or all 0. A row is drawn
@@ -160,9 +160,9 @@ def init(
     _check("init", X, num_clusters)
     weights, _ = _weights(X, weights)
     with jax.default_matmul_precision("highest"):
-        origin = weights @ X / weights.sum()
-        centers = seeding.draw(key, (X - origin[None, :]).T, weights, num_clusters)
-        return State(centers=centers + origin[None, :])
+        rows, origin, unit = center(X, weights)
+        centers = seeding.draw(key, (rows / unit).T, weights, num_clusters)
+        return State(centers=centers * unit + origin[None, :])
 
 
 @jax.jit
@@ -175,30 +175,41 @@ def step(
     Args:
         state: The centers, drawn by ``init`` or one's own.
         X: One row per sample.
-        weights: ≥ 0, one where None.
+        weights: ≥ 0, one where None; a row of weight 0 is not read.
 
     Returns:
         The new centers, and how far they moved; NaN for weights that are negative or all 0.
     """
     weights, _ = _weights(X, weights)
     with jax.default_matmul_precision("highest"):
-        origin = weights @ X / weights.sum()
-        problem = _pose(X - origin[None, :], weights)
-        centers, info = _step(
-            state.centers - origin[None, :], problem=problem, atol=jnp.zeros((), X.dtype)
-        )
-        return State(centers=centers + origin[None, :]), info
+        rows, origin, unit = center(X, weights)
+        centers = state.centers - origin[None, :]
+        unit = power_of_two(jnp.maximum(unit, jnp.abs(centers).max()))
+        centers, problem = centers / unit, lloyd.pose(rows / unit, weights)
+        scores = lloyd.scores_of(centers, problem.columns)
+        labels = scores.argmin(axis=0).astype(jnp.int32)
+        moved = lloyd.refine(lloyd.move(centers, scores, labels, problem), labels, problem)
+        info = _verdict(moved, centers, jnp.zeros((), X.dtype))
+        info = info._replace(shift=info.shift * unit * unit)
+        return State(centers=moved * unit + origin[None, :]), info
 
 
 @jax.jit
 @checked
 def predict(state: State, X: Float[Array, "n d"]) -> Int[Array, " n"]:
-    """Return the nearest center of every row, the first of several. O(n d k)."""
+    """Return the nearest center of every row, the first of several. O(n d k).
+
+    It is −1 for a row that is not finite, and for all if a center is not.
+    """
     origin = state.centers.mean(axis=0)
-    Z = X - origin[None, :]
+    centers = state.centers - origin[None, :]
+    unit = power_of_two(jnp.abs(centers).max())
+    Z = (X - origin[None, :]) / unit
     columns = jnp.append(Z.T, jnp.ones_like(Z[:, :1].T), axis=0)
     with jax.default_matmul_precision("highest"):
-        return _labels(state.centers - origin[None, :], columns)
+        scores = lloyd.scores_of(centers / unit, columns)
+    is_known = jnp.isfinite(scores.min(axis=0))
+    return jnp.where(is_known, scores.argmin(axis=0), -1).astype(jnp.int32)
 
 
 @jax.jit
@@ -207,8 +218,11 @@ def transform(state: State, X: Float[Array, "n d"]) -> Float[Array, "n k"]:
     """Return the distance from every row to every center. O(n d k)."""
 
     def distance(center: Array) -> Array:
-        squares = ((X - center[None, :]) ** 2).sum(axis=1)
-        return jnp.where(squares > 0, jnp.sqrt(jnp.where(squares > 0, squares, 1)), 0)
+        off = X - center[None, :]
+        unit = power_of_two(jnp.abs(off).max(axis=1))
+        squares = ((off / unit[:, None]) ** 2).sum(axis=1)
+        is_there = squares == 0
+        return jnp.where(is_there, 0, jnp.sqrt(jnp.where(is_there, 1, squares))) * unit
 
     return jax.lax.map(distance, state.centers).T
 
@@ -220,11 +234,10 @@ def _check(verb: str, X: Array, num_clusters: int) -> None:
         )
 
 
-def _weights(X: Array, weights: Array | None) -> tuple[Array, Array]:
-    """Return the weights, NaN if they make no sense, and whether they make none."""
-    if weights is None:
-        return jnp.ones_like(X[:, 0]), jnp.zeros((), bool)
-    is_bad = (weights < 0).any() | ~(weights.sum() > 0)
+def _weights(X: Array, weights: Array | None, is_bad: Array | bool = False) -> tuple[Array, Array]:
+    """Return the weights, NaN if what was given makes no sense, and whether it makes none."""
+    weights = jnp.ones_like(X[:, 0]) if weights is None else weights
+    is_bad |= (weights < 0).any() | ~(weights.sum() > 0)
     return jnp.where(is_bad, jnp.nan, weights), is_bad
 
 
@@ -234,45 +247,14 @@ def _status(is_done: Array, is_finite: Array, is_bad: Array) -> Array:
     return jnp.where(is_bad, Status.BAD_INPUT, status).astype(jnp.int32)
 
 
-def _pose(Z: Array, weights: Array) -> _Problem:
-    ones = jnp.ones_like(weights)[:, None]
-    columns = jnp.append(Z, ones, axis=1)
-    return _Problem(weights[:, None] * columns, columns.T, weights)
+def _step(centers: Array, *, problem: lloyd.Problem, atol: Array) -> tuple[Array, StepInfo]:
+    scores = lloyd.scores_of(centers, problem.columns)
+    moved = lloyd.move(centers, scores, scores.argmin(axis=0).astype(jnp.int32), problem)
+    return moved, _verdict(moved, centers, atol)
 
 
-def _scores(centers: Array, columns: Array) -> Array:
-    """Return |c_j|²/2 − c_j·x_i, half a squared distance but for |x_i|²/2, as (k, n)."""
-    return jnp.append(-centers, (centers**2).sum(axis=1)[:, None] / 2, axis=1) @ columns
-
-
-def _labels(centers: Array, columns: Array) -> Array:
-    return _scores(centers, columns).argmin(axis=0).astype(jnp.int32)
-
-
-def _step(centers: Array, *, problem: _Problem, atol: Array) -> tuple[Array, StepInfo]:
-    scores = _scores(centers, problem.columns)
-    codes = jnp.arange(len(centers), dtype=jnp.int32)
-    is_own = codes[:, None] == scores.argmin(axis=0).astype(jnp.int32)[None, :]
-    sums = is_own.astype(scores.dtype) @ problem.rows  # of rows and of weights by one product
-    total = sums[:, -1:]
-    is_empty = total[:, 0] == 0
-    moved = jnp.where(total > 0, sums[:, :-1] / jnp.where(total > 0, total, 1), centers)
-    moved = jax.lax.cond(
-        is_empty.any(), lambda: _settle(moved, is_empty, scores, problem), lambda: moved
-    )
+def _verdict(moved: Array, centers: Array, atol: Array) -> StepInfo:
     shift = ((moved - centers) ** 2).sum()
     # A program may divide the same sums in two ways: this much is no move.
-    rounding = (4 * jnp.finfo(scores.dtype).eps) ** 2 * (moved**2).sum()
-    return moved, StepInfo(shift, ~(shift > jnp.maximum(atol, rounding)))
-
-
-def _settle(centers: Array, is_empty: Array, scores: Array, problem: _Problem) -> Array:
-    """Put the first center without rows on the row that is farthest from its center."""
-    points = problem.columns[:-1]
-    squares = (points**2).sum(axis=0) / 2
-    half = jnp.where(problem.weights > 0, scores.min(axis=0) + squares, -jnp.inf)
-    farthest = half.argmax()
-    # What is nearer than this is rounding of a row that lies on its center.
-    rounding = 8 * jnp.finfo(scores.dtype).eps * squares.max()
-    is_moved = is_empty & (is_empty.cumsum() == 1) & (half[farthest] > rounding)
-    return jnp.where(is_moved[:, None], points[:, farthest][None, :], centers)
+    rounding = (4 * jnp.finfo(moved.dtype).eps) ** 2 * (moved**2).sum()
+    return StepInfo(shift, ~(shift > jnp.maximum(atol, rounding)))

@@ -67,37 +67,41 @@ def _diagonal_squares(X: Array, means: Array, scales: Array) -> Array:
     return jax.lax.map(one, (means, scales))
 
 
-def maximize(shares: Array, X: Array, *, covariance: Covariance, reg_covar: Scalar) -> State:
+def maximize(
+    shares: Array, X: Array, *, covariance: Covariance, reg_covar: Scalar, unit: Array
+) -> State:
     """Return the likeliest components where row i belongs to j by the part ``shares[j, i]``.
 
-    O(n d² k + d³ k). A component without any share stays at the origin of ``X``.
+    O(n d² k + d³ k). A component without any share stays at the origin of ``X``. Squares are formed
+    in the unit, a power of two. The mean of many rows far from the origin is rounded by more than
+    they differ: it is taken once more of what it leaves.
     """
     total = shares.sum(axis=1)
-    safe = jnp.where(total > 0, total, 1)[:, None]
-    means = shares @ X / safe
-    if covariance in ("diag", "spherical"):
+    safe = jnp.where(total > 0, total, 1)
+    is_diagonal = covariance in ("diag", "spherical")
 
-        def variance(component: tuple[Array, Array]) -> Array:
-            share, mean = component
-            return share @ (X - mean[None, :]) ** 2
+    def moments(component: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+        share, rough, total = component
+        D = (X - rough[None, :]) / unit
+        rest = share @ D / total
+        D = D - rest[None, :]
+        return rough + rest * unit, share @ D**2 if is_diagonal else (D * share[:, None]).T @ D
 
-        variances = jax.lax.map(variance, (shares, means)) / safe
+    means, sums = jax.lax.map(moments, (shares, shares @ X / safe[:, None], safe))
+    weights = total / total.sum()
+    # XLA would divide twice by one product, which may be 0.
+    added = reg_covar * (1 / unit) * (1 / unit)
+    if is_diagonal:
+        variances = sums / safe[:, None]
         if covariance == "spherical":
             variances = variances.mean(axis=1)[:, None]
-        return State(total / total.sum(), means, jnp.sqrt(variances + reg_covar)[:, None, :])
-
-    def scatter(component: tuple[Array, Array]) -> Array:
-        share, mean = component
-        D = X - mean[None, :]
-        return (D * share[:, None]).T @ D
-
+        return State(weights, means, jnp.sqrt(variances + added)[:, None, :] * unit)
     if covariance == "tied":
-        # Σ_j Σ_i r (x − μ_j)(x − μ_j)ᵀ, added up so that no k matrices are kept.
-        sums = jax.lax.map(scatter, (shares, means)).sum(axis=0)[None] / total.sum()
+        sums = sums.sum(axis=0)[None] / total.sum()
     else:
-        sums = jax.lax.map(scatter, (shares, means)) / safe[:, :, None]
+        sums = sums / safe[:, None, None]
     eye = jnp.eye(X.shape[1], dtype=X.dtype)
-    return State(total / total.sum(), means, jnp.linalg.cholesky(sums + reg_covar * eye[None]))
+    return State(weights, means, jnp.linalg.cholesky(sums + added * eye[None]) * unit)
 
 
 def num_parameters(state: State) -> int:

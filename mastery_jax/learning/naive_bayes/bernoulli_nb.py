@@ -1,9 +1,10 @@
 """Naive Bayes with features that are there or not.
 
     log p(x | k) = Σ_j log (θ_kj if x_j > threshold else 1 − θ_kj)
-    θ_kj = (T_kj + α) / (N_k + 2α)
+    θ_kj = (T_kj + α) / (N_k + 2α),    1 − θ_kj = (A_kj + α) / (N_k + 2α)
 
-with N_k the weight of the rows of class k and T_kj that of those which have feature j. Unlike with
+with N_k the weight of the rows of class k, T_kj that of those which have feature j and A_kj that of
+those which do not: N_k − T_kj would be rounding where hardly any row is without it. Unlike with
 counts, what is not there speaks too.
 
 Source: McCallum & Nigam (1998), *AAAI workshop on learning for text categorization*, eq. 2 and 4;
@@ -28,6 +29,7 @@ class State(NamedTuple):
 
     counts: Float[Array, " classes"]  # N
     totals: Float[Array, "classes d"]  # T
+    absent: Float[Array, "classes d"]  # A
     alpha: Float[Array, ""]  # α, rows
     threshold: Float[Array, ""]  # unit of the features
 
@@ -68,8 +70,8 @@ def fit(
     """
     weights = jnp.ones_like(X[:, 0]) if weights is None else weights
     alpha, threshold = jnp.asarray(alpha, X.dtype), jnp.asarray(threshold, X.dtype)
-    counts, totals = _sums("bernoulli_nb.fit", X, labels, weights, num_classes, threshold)
-    return State(counts, totals, jnp.where(alpha > 0, alpha, jnp.nan), threshold)
+    sums = _sums("bernoulli_nb.fit", X, labels, weights, num_classes, threshold)
+    return State(*sums, jnp.where(alpha > 0, alpha, jnp.nan), threshold)
 
 
 @jax.jit
@@ -83,10 +85,12 @@ def update(
 ) -> State:
     """Take in more rows: the state is that of a fit of all rows, up to rounding. O(n d K)."""
     weights = jnp.ones_like(X[:, 0]) if weights is None else weights
-    counts, totals = _sums(
+    counts, totals, absent = _sums(
         "bernoulli_nb.update", X, labels, weights, len(state.counts), state.threshold
     )
-    return state._replace(counts=state.counts + counts, totals=state.totals + totals)
+    return state._replace(
+        counts=state.counts + counts, totals=state.totals + totals, absent=state.absent + absent
+    )
 
 
 @jax.jit
@@ -95,7 +99,7 @@ def predict_log_proba(state: State, X: Float[Array, "n d"]) -> Float[Array, "n c
     """Return the logarithm of every class's probability for every row, in nats. O(n d K)."""
     N = jnp.log(state.counts + 2 * state.alpha)[:, None]
     there = jnp.log(state.totals + state.alpha) - N
-    absent = jnp.log(state.counts[:, None] - state.totals + state.alpha) - N
+    absent = jnp.log(state.absent + state.alpha) - N
     with jax.default_matmul_precision("highest"):
         spoken = _is_there(X, state.threshold) @ (there - absent).T + absent.sum(axis=1)[None, :]
     return by_class.posterior(spoken, state.counts)
@@ -111,16 +115,20 @@ def predict_proba(state: State, X: Float[Array, "n d"]) -> Float[Array, "n class
 @jax.jit
 @checked
 def predict(state: State, X: Float[Array, "n d"]) -> Int[Array, " n"]:
-    """Return the code of the likeliest class of every row. O(n d K)."""
-    return predict_log_proba(state, X).argmax(axis=1).astype(jnp.int32)
+    """Return the code of the likeliest class of every row, −1 where it has none. O(n d K).
+
+    A row has none if its probabilities are NaN, because the state is or the row.
+    """
+    return by_class.likeliest(predict_log_proba(state, X))
 
 
 def _sums(
     where: str, X: Array, labels: Array, weights: Array, num_classes: int, threshold: Array
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Array]:
     of_class = by_class.indicator(where, labels, weights, num_classes)
+    there = _is_there(by_class.read(X, weights), threshold)
     with jax.default_matmul_precision("highest"):
-        return of_class.sum(axis=1), of_class @ _is_there(by_class.read(X, weights), threshold)
+        return of_class.sum(axis=1), of_class @ there, of_class @ (1 - there)
 
 
 def _is_there(X: Array, threshold: Array) -> Array:

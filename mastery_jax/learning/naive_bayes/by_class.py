@@ -9,8 +9,9 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from mastery_jax.numerics.activations import log_softmax
+from mastery_jax.probability.metrics import codes
 
-__all__ = ["indicator", "posterior", "read"]
+__all__ = ["indicator", "likeliest", "posterior", "read"]
 
 
 def indicator(where: str, labels: Array, weights: Array, num_classes: int) -> Array:
@@ -24,8 +25,8 @@ def indicator(where: str, labels: Array, weights: Array, num_classes: int) -> Ar
     """
     if num_classes < 2:
         raise ValueError(f"{where}: num_classes is {num_classes}, not at least 2")
-    codes = jnp.arange(num_classes, dtype=labels.dtype)
-    is_of = labels[None, :] == codes[:, None]
+    (labels,) = codes.widened(labels)
+    is_of = labels[None, :] == jnp.arange(num_classes, dtype=labels.dtype)[:, None]
     is_bad = ~(weights >= 0).all() | (~is_of.any(axis=0) & (weights != 0)).any()
     return jnp.where(is_bad, jnp.nan, jnp.where(is_of, weights[None, :], 0))
 
@@ -43,3 +44,9 @@ def posterior(log_likelihood: Array, counts: Array) -> Array:
     prior = jnp.log(counts / counts.sum())
     is_absent = (counts == 0)[None, :]
     return log_softmax(jnp.where(is_absent, -jnp.inf, log_likelihood + prior[None, :]), axis=1)
+
+
+def likeliest(log_probs: Array) -> Array:
+    """Return the class of the highest score in every row, −1 where one is NaN. O(n K)."""
+    is_known = ~jnp.isnan(log_probs).any(axis=1)
+    return jnp.where(is_known, log_probs.argmax(axis=1), -1).astype(jnp.int32)

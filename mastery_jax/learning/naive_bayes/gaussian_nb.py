@@ -2,13 +2,19 @@
 
     log p(x | k) = −½ Σ_j (log 2π v_kj + (x_j − m_kj)² / v_kj)
 
-    v_kj = S_kj / N_k + smoothing · max_j (variance of feature j over all rows)
+    v_kj = s_kj² + smoothing · max_j (variance of feature j over all rows)
 
-with weights N_k, means m_k and sums S_k of squared deviations of class k, which can be updated:
-for two parts with N, N', m, m' the sum is S + S' + (m' − m)² N N' / (N + N').
+with weights N_k, means m_k and standard deviations s_k of class k, which can be updated: for two
+parts, of which the second has the share f of the weight,
 
-Source: Chan, Golub & LeVeque (1983), *American Statistician* 37(3), eq. 2.1 (the update); Hastie,
-Tibshirani & Friedman (2009), *The Elements of Statistical Learning*, section 6.6.3.
+    m ← m + f (m' − m)        s² ← (1 − f) s² + f s'² + f (1 − f) (m' − m)²
+
+A mean is taken once more of what the first one leaves, so that a large one costs no digits of the
+deviations; squares are formed in a unit of their size, and kept as roots.
+
+Source: Chan, Golub & LeVeque (1983), *American Statistician* 37(3), section 1 (the corrected
+two-pass algorithm) and eq. 2.1 (the update); Hastie, Tibshirani & Friedman (2009), *The Elements of
+Statistical Learning*, section 6.6.3.
 """
 
 from functools import partial
@@ -20,6 +26,7 @@ from jaxtyping import Array, Float, Int
 
 from mastery_jax.core.check import Scalar, checked
 from mastery_jax.learning.naive_bayes import by_class
+from mastery_jax.numerics.linalg.scale import power_of_two
 
 __all__ = ["State", "fit", "predict", "predict_log_proba", "predict_proba", "update"]
 
@@ -29,7 +36,7 @@ class State(NamedTuple):
 
     counts: Float[Array, " classes"]  # N: weight of the rows of each class
     means: Float[Array, "classes d"]  # m, unit of the feature; 0 for an absent class
-    squares: Float[Array, "classes d"]  # S, squared unit
+    scales: Float[Array, "classes d"]  # s, likewise
     smoothing: Float[Array, ""]  # share of the largest variance that is added to all
 
 
@@ -55,7 +62,9 @@ def fit(
 
     Returns:
         The sums; NaN for weights that are negative, a label that is no code, or a row with weight
-        that is not finite. A class without weight is never predicted.
+        that is not finite. A class without weight is never predicted. Where a class has a constant
+        feature and nothing is added to its variance, as with rows that are all equal,
+        probabilities are NaN.
 
     Raises:
         ValueError: fewer than two classes.
@@ -82,14 +91,16 @@ def update(
 ) -> State:
     """Take in more rows: the state is that of a fit of all rows, up to rounding. O(n d K)."""
     weights = jnp.ones_like(X[:, 0]) if weights is None else weights
-    more, means, squares = _sums("gaussian_nb.update", X, labels, weights, len(state.counts))
+    more, means, scales = _sums("gaussian_nb.update", X, labels, weights, len(state.counts))
     counts = state.counts + more
-    share = (more / jnp.where(counts == 0, 1, counts))[:, None]
+    f = (more / jnp.where(counts == 0, 1, counts))[:, None]
     apart = means - state.means
+    unit = _unit(apart, state.scales, scales)
+    before, then, between = ((x / unit) ** 2 for x in (state.scales, scales, apart))
     return State(
         counts=counts,
-        means=state.means + share * apart,
-        squares=state.squares + squares + state.counts[:, None] * share * apart**2,
+        means=state.means + f * apart,
+        scales=_root((1 - f) * before + f * then + f * (1 - f) * between) * unit,
         smoothing=state.smoothing,
     )
 
@@ -98,14 +109,15 @@ def update(
 @checked
 def predict_log_proba(state: State, X: Float[Array, "n d"]) -> Float[Array, "n classes"]:
     """Return the logarithm of every class's probability for every row, in nats. O(n d K)."""
-    counts = jnp.where(state.counts == 0, 1, state.counts)[:, None]
     share = (state.counts / state.counts.sum())[:, None]
-    between = share * (state.means - (share * state.means).sum(axis=0)[None, :]) ** 2
-    total = (state.squares.sum(axis=0) / state.counts.sum()) + between.sum(axis=0)
-    variances = state.squares / counts + state.smoothing * total.max()
+    off = state.means - (share * state.means).sum(axis=0)[None, :]
+    unit = _unit(off, state.scales)  # densities in any unit have the same shares
+    within = (state.scales / unit) ** 2
+    total = (share * (within + (off / unit) ** 2)).sum(axis=0)
+    variances = within + state.smoothing * total.max()
 
     def of_class(mean: Array, variance: Array) -> Array:
-        distance = ((X - mean[None, :]) ** 2 / variance[None, :]).sum(axis=1)
+        distance = (((X - mean[None, :]) / unit) ** 2 / variance[None, :]).sum(axis=1)
         return -(distance + jnp.log(2 * jnp.pi * variance).sum()) / 2
 
     log_likelihood = jax.vmap(of_class)(state.means, variances).T
@@ -122,8 +134,11 @@ def predict_proba(state: State, X: Float[Array, "n d"]) -> Float[Array, "n class
 @jax.jit
 @checked
 def predict(state: State, X: Float[Array, "n d"]) -> Int[Array, " n"]:
-    """Return the code of the likeliest class of every row. O(n d K)."""
-    return predict_log_proba(state, X).argmax(axis=1).astype(jnp.int32)
+    """Return the code of the likeliest class of every row, −1 where it has none. O(n d K).
+
+    A row has none if its probabilities are NaN: the state is, or the row, or it is too far off.
+    """
+    return by_class.likeliest(predict_log_proba(state, X))
 
 
 def _sums(
@@ -131,8 +146,24 @@ def _sums(
 ) -> tuple[Array, Array, Array]:
     of_class = by_class.indicator(where, labels, weights, num_classes)
     X = by_class.read(X, weights)
+    unit = _unit(X)
+    X = X / unit
     counts = of_class.sum(axis=1)
+    safe = jnp.where(counts == 0, 1, counts)[:, None]
+    labels = labels.astype(jnp.int32).clip(0, num_classes - 1)
     with jax.default_matmul_precision("highest"):
-        means = of_class @ X / jnp.where(counts == 0, 1, counts)[:, None]
-        apart = X - means[jnp.clip(labels, 0, num_classes - 1)]
-        return counts, means, of_class @ apart**2
+        rough = of_class @ X / safe
+        apart = X - rough[labels]
+        rest = of_class @ apart / safe
+        variances = of_class @ (apart - rest[labels]) ** 2 / safe
+        return counts, (rough + rest) * unit, _root(variances) * unit
+
+
+def _unit(*sizes: Array) -> Array:
+    """Return a power of two near the largest number; divided by it, all have a square."""
+    return power_of_two(jnp.stack([jnp.abs(x).max(initial=0) for x in sizes]).max())
+
+
+def _root(squares: Array) -> Array:
+    """Return the square root, whose slope is 0 at 0."""
+    return jnp.where(squares == 0, 0, jnp.sqrt(jnp.where(squares == 0, 1, squares)))

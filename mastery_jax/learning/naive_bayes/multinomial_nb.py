@@ -102,8 +102,11 @@ def predict_proba(state: State, X: Float[Array, "n d"]) -> Float[Array, "n class
 @jax.jit
 @checked
 def predict(state: State, X: Float[Array, "n d"]) -> Int[Array, " n"]:
-    """Return the code of the likeliest class of every row. O(n d K)."""
-    return predict_log_proba(state, X).argmax(axis=1).astype(jnp.int32)
+    """Return the code of the likeliest class of every row, −1 where it has none. O(n d K).
+
+    A row has none if its probabilities are NaN, because the state is or the row.
+    """
+    return by_class.likeliest(predict_log_proba(state, X))
 
 
 def _sums(

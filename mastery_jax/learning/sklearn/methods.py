@@ -152,6 +152,9 @@ def _asking(method: str, function: Callable[..., Any], plan: Plan) -> Any:
     def ask(self: Any, X: Any) -> Any:
         answer = self._ask(function, X)
         if plan.kind == "classifier" and method == "predict":
+            if (answer < 0).any():
+                row = int((answer < 0).argmax())
+                raise ValueError(f"{plan.name}: row {row} of X has no class: nothing is likeliest")
             return self.classes_[answer]
         if method == "decision_function" and len(self.classes_) == 2 and answer.ndim == 2:
             return answer[:, -1] - (answer[:, 0] if answer.shape[1] == 2 else 0)

@@ -93,6 +93,12 @@ def test_a_matrix_that_is_not_positive_definite_says_so():
     assert jnp.isnan(ridge.fit(X, y, l2=-1e3).weights).all()
 
 
+@pytest.mark.parametrize("shape", [(30, 4), (6, 9)])
+def test_a_penalty_below_zero_has_no_answer(shape):
+    X, y = problem(1, shape)
+    assert jnp.isnan(ridge.fit(X, y, l2=-1e-3).weights).all()
+
+
 def test_rows_must_agree():
     X, y = problem(1, (30, 4))
     with pytest.raises(ValueError, match=r"ridge\.fit: y is float64\[29\].*X: float64\[30,4\]"):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from sklearn.datasets import load_diabetes
+from sklearn.linear_model import BayesianRidge
 
 from mastery_jax.core.status import Status
 from mastery_jax.learning.linear import bayesian_ridge, ridge
@@ -79,6 +80,32 @@ def test_more_features_than_rows_and_collinear_ones():
     assert info.status in (Status.CONVERGED, Status.OUT_OF_STEPS)
     assert jnp.isfinite(state.weights).all()
     np.testing.assert_allclose(state.weights[:2], state.weights[4:], rtol=1e-6)
+
+
+@pytest.mark.parametrize("num_features", [60, 200])
+def test_single_precision_finds_what_double_does_with_more_features_than_rows(num_features):
+    draw = np.random.default_rng(0)
+    wide = draw.normal(size=(40, num_features))
+    targets = wide[:, :5].sum(axis=1) + draw.normal(size=40)
+    theirs = BayesianRidge(tol=1e-8, max_iter=5000).fit(wide, targets)
+    state, info = bayesian_ridge.fit(wide.astype(np.float32), targets.astype(np.float32))
+    assert info.status == Status.CONVERGED
+    np.testing.assert_allclose(state.weights, theirs.coef_, atol=1e-4)
+    np.testing.assert_allclose(state.noise_precision, theirs.alpha_, rtol=1e-3)
+    np.testing.assert_allclose(state.weight_precision, theirs.lambda_, rtol=1e-3)
+    np.testing.assert_allclose(state.cov, theirs.sigma_, atol=1e-4)
+
+
+def test_slopes_of_an_exact_fit_are_those_of_differences():
+    draw = np.random.default_rng(0)
+    wide, targets = draw.normal(size=(10, 30)), draw.normal(size=10)
+
+    def found(rate):
+        state, info = bayesian_ridge.fit(wide, targets, prior_rate=rate, rtol=1e-12)
+        return jnp.stack([state.weights[0], info.log_evidence])
+
+    wanted = (found(1.001e-6) - found(0.999e-6)) / 2e-9
+    np.testing.assert_allclose(jax.jacrev(found)(1e-6), wanted, rtol=0.05)
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,23 @@ def test_hardly_any_l1_is_ridge():
 
 
 @pytest.mark.parametrize(
+    ("dtype", "x_unit", "y_unit", "rtol", "atol"),
+    [("float32", 1e-5, 1e6, 1e-6, 2e-3), ("float64", 1e-8, 1e8, 1e-12, 1e-6)],
+)
+def test_the_units_of_the_data_are_free(dtype, x_unit, y_unit, rtol, atol):
+    """In them l2 is 1e-10 of l1 and less, and decides as much as in units of size 1."""
+    X, y = problem(5)
+    wanted, best = elastic_net.fit(X, y, l1=0.3, l2=10.0, rtol=1e-13)
+    features, targets = (X * x_unit).astype(dtype), (y * y_unit).astype(dtype)
+    penalties = {"l1": 0.3 * x_unit * y_unit, "l2": 10.0 * x_unit**2}
+    state, info = elastic_net.fit(features, targets, **penalties, rtol=rtol)
+    assert info.status == Status.CONVERGED
+    weights = np.float64(state.weights) * x_unit / y_unit
+    np.testing.assert_allclose(weights, wanted.weights, atol=atol)
+    np.testing.assert_allclose(np.float64(info.objective) / y_unit**2, best.objective, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
     ("fault", "status"),
     [
         ({"l1": 0.0}, Status.BAD_INPUT),

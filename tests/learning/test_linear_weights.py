@@ -99,3 +99,5 @@ def test_single_precision_keeps_its_dtype_whatever_the_weights_have(name):
     for a, b in zip(found[:2], fit(X, y, **hyper)[:2], strict=True):
         assert a.dtype == np.float32
         np.testing.assert_allclose(a, b, rtol=5e-3, atol=5e-3)
+    # Targets of more digits are of the dtype of X as well.
+    close(fit(X.astype(np.float32), narrow.astype(y.dtype), **{**hyper, **loose}), found)

@@ -152,7 +152,7 @@ def test_the_curvature_is_the_slopes_slope_however_it_is_added_up(block, monkeyp
     shares = rng.dirichlet(np.ones(150), size=2)
 
     def problem_of(share):
-        return log_loss.Problem(jnp.asarray(A), jnp.eye(3)[:, codes], share, penalty)
+        return log_loss.Problem(jnp.asarray(A), jnp.eye(3)[:, codes], share, penalty, jnp.ones(4))
 
     def curvature(share):
         return log_loss.hessian(log_loss.link(U @ A)[1], problem_of(share))

@@ -4,8 +4,9 @@
     Σ = (α ZᵀSZ + λ I)⁻¹,    w = α Σ ZᵀSv,    γ = Σ_j α e_j / (λ + α e_j)
     λ ← (γ + 2 shape) / (|w|² + 2 rate),    α ← (N − γ + 2 shape) / (vᵀSv residual + 2 rate)
 
-with centered Z and v, weights S of the rows, N = Σ s, and the eigenvalues e of ZᵀSZ. γ counts the
-directions of w that the data determine. A fixed point of the updates is a stationary point of
+with centered Z and v, weights S of the rows, N = Σ s, and the eigenvalues e of ZᵀSZ, of which those
+below d rounding units of the largest are 0. γ counts the directions of w that the data determine,
+and all inverses come from the one spectrum. A fixed point of the updates is a stationary point of
 
     log evidence = ½ (d log λ + N log α − α |v − Zw|²_S − λ |w|² + log det Σ − N log 2π)
                    + shape log(α λ) − rate (α + λ)
@@ -19,11 +20,10 @@ Machine Learning*, eq. 3.59 (prediction).
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import solve
 from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Int
 
@@ -57,13 +57,22 @@ class Info(NamedTuple):
     status: Int[Array, ""]  # core.status.Status
 
 
-class _Spectrum(NamedTuple):
-    e: Float[Array, " d"]  # of ZᵀSZ
-    c: Float[Array, " d"]  # ZᵀSv along the eigenvectors
-    square: Float[Array, ""]  # vᵀSv
+class _Data(NamedTuple):
+    Z: Float[Array, "n d"]
+    v: Float[Array, " n"]
+    gram: Float[Array, "d d"]  # ZᵀSZ
+    cross: Float[Array, " d"]  # ZᵀSv
+    counts: Float[Array, " n"]  # the diagonal of S
     total: Float[Array, ""]  # N
     shape: Float[Array, ""]
     rate: Float[Array, ""]
+
+
+class _Spectrum(NamedTuple):
+    e: Float[Array, " d"]  # of ZᵀSZ
+    V: Float[Array, "d d"]  # its eigenvectors
+    c: Float[Array, " d"]  # ZᵀSv along them, 0 where e is
+    outside: Float[Array, ""]  # |v|² in S, less what the eigenvectors can explain
 
 
 class _Verdict(NamedTuple):
@@ -116,23 +125,31 @@ def fit(
     shape, rate = (jnp.asarray(number, X.dtype) for number in (prior_shape, prior_rate))
     moments = lasso.moments(X, rows.seen(y, share), share)
     is_allowed = (total > 0) & (shape >= 0) & (rate >= 0)
-    spectrum = _spectrum(moments, total, shape, rate)
-    variance = jnp.where(moments.square == 0, 1, moments.square)
-    start = jnp.log(jnp.stack([1 / variance, jnp.ones_like(total)]))
-    fixed, tolerance = implicit.stop((spectrum, jnp.asarray(rtol, X.dtype)))
-    found, verdict, num_steps = loop.until(
-        partial(_step, spectrum=fixed, rtol=tolerance), implicit.stop(start), max_steps=max_steps
+    data = _Data(
+        Z=X - moments.x_mean[None, :],
+        v=rows.seen(y, share) - moments.y_mean,
+        gram=total * moments.gram,
+        cross=total * moments.cross,
+        counts=total * share,
+        total=total,
+        shape=shape,
+        rate=rate,
     )
-    logs = implicit.attach(Partial(_imbalance, moments, total, shape, rate), found)
+    fixed, variance, tolerance = implicit.stop((data, moments.square, jnp.asarray(rtol, X.dtype)))
+    spectrum = _spectrum(fixed)
+    start = jnp.log(jnp.stack([1 / jnp.where(variance == 0, 1, variance), jnp.ones_like(total)]))
+    found, verdict, num_steps = loop.until(
+        partial(_step, data=fixed, spectrum=spectrum, rtol=tolerance),
+        implicit.stop(start),
+        max_steps=max_steps,
+    )
+    logs = implicit.attach(Partial(_imbalance, spectrum, data), found)
     logs = jnp.where(is_allowed, logs, jnp.nan)
     alpha, lam = jnp.exp(logs[0]), jnp.exp(logs[1])
+    w, cov, _, known = _posterior(logs, data, spectrum)
     with jax.default_matmul_precision("highest"):
-        identity = jnp.eye(X.shape[1], dtype=X.dtype)
-        matrix = alpha * total * moments.gram + lam * identity
-        cov = solve(matrix, identity, assume_a="pos")
-        w = alpha * total * solve(matrix, moments.cross, assume_a="pos")
         bias = moments.y_mean - moments.x_mean @ w
-    evidence, known = _evidence(logs, moments, matrix, w, (total, shape, rate))
+    evidence = _evidence(logs, data, spectrum)
     status = jnp.where(verdict.is_done, Status.CONVERGED, Status.OUT_OF_STEPS)
     is_finite = jnp.isfinite(w).all() & jnp.isfinite(evidence)
     status = jnp.where(is_finite, status, Status.NOT_FINITE)
@@ -162,65 +179,88 @@ def predict_std(state: State, X: Float[Array, "n d"]) -> Float[Array, " n"]:
         return jnp.sqrt(1 / state.noise_precision + ((Z @ state.cov) * Z).sum(axis=1))
 
 
-def _spectrum(moments: lasso.Moments, total: Array, shape: Array, rate: Array) -> _Spectrum:
-    moments = implicit.stop(moments)
+def _spectrum(data: _Data) -> _Spectrum:
     with jax.default_matmul_precision("highest"):
-        e, V = jnp.linalg.eigh(total * moments.gram)
-        c = total * moments.cross @ V
-    return _Spectrum(jnp.maximum(e, 0), c, total * moments.square, total, shape, rate)
+        e, V = jnp.linalg.eigh(data.gram)
+        is_seen = e > len(e) * jnp.finfo(e.dtype).eps * e[-1:]
+        e = jnp.where(is_seen, e, 0)
+        c = jnp.where(is_seen, data.cross @ V, 0)
+        # From the rows: as a difference of squares it would be nothing but rounding where it is 0.
+        residual = data.v - data.Z @ (V @ (c / jnp.where(is_seen, e, 1)))
+        return _Spectrum(e, V, c, (data.counts * residual**2).sum())
 
 
-def _step(logs: Array, *, spectrum: _Spectrum, rtol: Array) -> tuple[Array, _Verdict]:
-    e, c, square, total, shape, rate = spectrum
+def _step(logs: Array, *, data: _Data, spectrum: _Spectrum, rtol: Array) -> tuple[Array, _Verdict]:
+    e, _, c, outside = spectrum
     alpha, lam = jnp.exp(logs[0]), jnp.exp(logs[1])
     precision = lam + alpha * e
     w = alpha * c / precision
     known = (alpha * e / precision).sum()
-    error = jnp.maximum(square - 2 * (c * w).sum() + (e * w**2).sum(), 0)
-    moved = jnp.log(
-        jnp.stack(
-            [
-                (total - known + 2 * shape) / (error + 2 * rate),
-                (known + 2 * shape) / ((w**2).sum() + 2 * rate),
-            ]
-        )
-    )
+    left = jnp.where(e > 0, c * lam / precision, 0)  # of c
+    error = outside + (left**2 / jnp.where(e > 0, e, 1)).sum()
+    moved = _update(known, error, (w**2).sum(), data)
     change = jnp.abs(moved - logs).max()
     return moved, _Verdict((change <= rtol) | jnp.isnan(change))
 
 
-def _imbalance(
-    moments: lasso.Moments, total: Array, shape: Array, rate: Array, logs: Array
-) -> Array:
+def _update(known: Array, error: Array, square: Array, data: _Data) -> Array:
+    """Return log α and log λ after an update."""
+    more, rate = 2 * data.shape, 2 * data.rate
+    free = jnp.log(data.total - known + more) - jnp.log(error + rate)
+    return jnp.stack([free, jnp.log(known + more) - jnp.log(square + rate)])
+
+
+def _imbalance(spectrum: _Spectrum, data: _Data, logs: Array) -> Array:
     """Return what an update would change, without eigenvectors, whose derivative may not exist."""
+    w, _, error, known = _posterior(logs, data, spectrum)
+    return _update(known, error, (w**2).sum(), data) - logs
+
+
+def _posterior(logs: Array, data: _Data, spectrum: _Spectrum) -> tuple[Array, Array, Array, Array]:
+    """Return w, Σ, the sum of squares that w leaves, and γ; the spectrum has no derivative."""
     alpha, lam = jnp.exp(logs[0]), jnp.exp(logs[1])
-    identity = jnp.eye(len(moments.cross), dtype=logs.dtype)
-    matrix = alpha * total * moments.gram + lam * identity
-    w = alpha * total * solve(matrix, moments.cross, assume_a="pos")
-    known = len(w) - lam * jnp.trace(solve(matrix, identity, assume_a="pos"))
-    error = total * _mean_square(w, moments)
-    noise = jnp.log(total - known + 2 * shape) - jnp.log(error + 2 * rate)
-    return jnp.stack([noise, jnp.log(known + 2 * shape) - jnp.log((w**2).sum() + 2 * rate)]) - logs
+    cov = _solve(data, spectrum, logs, jnp.eye(len(data.cross), dtype=logs.dtype))
+    with jax.default_matmul_precision("highest"):
+        # The product Σ ZᵀSv has rounding in it where e is 0, and Σ is large.
+        w = spectrum.V @ (alpha * spectrum.c / (lam + alpha * spectrum.e))
+        w = implicit.evaluate(Partial(_mean, data, spectrum), logs, w)
+        error = (data.counts * (data.v - data.Z @ w) ** 2).sum()
+    return w, cov, error, len(w) - lam * jnp.trace(cov)
 
 
-def _mean_square(w: Array, moments: lasso.Moments) -> Array:
-    return moments.square - 2 * moments.cross @ w + w @ moments.gram @ w
+def _mean(data: _Data, spectrum: _Spectrum, logs: Array) -> Array:
+    return _solve(data, spectrum, logs, jnp.exp(logs[0]) * data.cross[:, None])[:, 0]
 
 
-def _evidence(
-    logs: Array,
-    moments: lasso.Moments,
-    matrix: Array,
-    w: Array,
-    given: tuple[Array, Array, Array],
-) -> tuple[Array, Array]:
-    total, shape, rate = given
+def _solve(data: _Data, spectrum: _Spectrum, logs: Array, target: Array) -> Array:
+    """Return Σ times columns."""
+    matrix, precision = _precision(data, spectrum, logs)
+
+    def solve(_: Any, target: Array) -> Array:
+        return spectrum.V @ ((spectrum.V.T @ target) / precision[:, None])
+
+    with jax.default_matmul_precision("highest"):
+        return jax.lax.custom_linear_solve(matrix.__matmul__, target, solve, symmetric=True)
+
+
+def _precision(data: _Data, spectrum: _Spectrum, logs: Array) -> tuple[Array, Array]:
+    """Return Σ⁻¹, and its eigenvalues, which have no derivative."""
     alpha, lam = jnp.exp(logs[0]), jnp.exp(logs[1])
-    factor = jnp.linalg.cholesky(matrix)
-    log_det = 2 * jnp.log(jnp.diagonal(factor)).sum()
-    error = total * _mean_square(w, moments)
-    fit = len(w) * logs[1] + total * (logs[0] - jnp.log(2 * jnp.pi))
-    fit = (fit - alpha * error - lam * (w**2).sum() - log_det) / 2
-    identity = jnp.eye(len(w), dtype=w.dtype)
-    known = len(w) - lam * jnp.trace(solve(matrix, identity, assume_a="pos"))
-    return fit + shape * logs.sum() - rate * (alpha + lam), known
+    matrix = alpha * data.gram + lam * jnp.eye(len(data.gram), dtype=logs.dtype)
+    return matrix, jax.lax.stop_gradient(lam + alpha * spectrum.e)
+
+
+def _log_det(data: _Data, spectrum: _Spectrum, logs: Array) -> Array:
+    """Return log det Σ⁻¹, whose derivative is that of tr(Σ Σ⁻¹) with Σ held."""
+    matrix, precision = _precision(data, spectrum, logs)
+    cov = _solve(data, spectrum, logs, jnp.eye(len(matrix), dtype=matrix.dtype))
+    slope = jnp.vdot(jax.lax.stop_gradient(cov), matrix)
+    return jnp.log(precision).sum() + slope - jax.lax.stop_gradient(slope)
+
+
+def _evidence(logs: Array, data: _Data, spectrum: _Spectrum) -> Array:
+    alpha, lam = jnp.exp(logs[0]), jnp.exp(logs[1])
+    w, _, error, _ = _posterior(logs, data, spectrum)
+    fit = len(w) * logs[1] + data.total * (logs[0] - jnp.log(2 * jnp.pi))
+    fit = (fit - alpha * error - lam * (w**2).sum() - _log_det(data, spectrum, logs)) / 2
+    return fit + data.shape * logs.sum() - data.rate * (alpha + lam)

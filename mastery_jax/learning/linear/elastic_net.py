@@ -69,13 +69,9 @@ def fit(
     """
     moments = _moments(X, y, weights)
     l1, l2 = jnp.asarray(l1, X.dtype), jnp.asarray(l2, X.dtype)
-    alpha = l1 + jnp.where(l2 >= 0, l2, jnp.nan)
-    state, info = coordinate_descent.fit(
-        moments,
-        alpha=alpha,
-        l1_ratio=l1 / jnp.where(alpha > 0, alpha, 1),
-        rtol=jnp.asarray(rtol, X.dtype) / 2,
-        max_steps=max_steps,
+    l2 = jnp.where(l2 >= 0, l2, jnp.nan)  # so that no search begins
+    state, info = coordinate_descent.descend(
+        moments, (l1, l2), rtol=jnp.asarray(rtol, X.dtype) / 2, max_steps=max_steps
     )
     return _honest(state, info), info
 

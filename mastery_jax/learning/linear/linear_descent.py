@@ -99,13 +99,14 @@ def step(
     """
     share, _ = rows.shares(X, weights)
     m, rate = jnp.asarray(momentum, X.dtype), jnp.asarray(step_size, X.dtype)
+    y = rows.seen(y, share)
     with jax.default_matmul_precision("highest"):
         error = rows.seen(X @ state.weights - y, share)
         error = error - share @ error  # the bias that is best here
         slope, x_mean = jnp.stack([share * error, share]) @ X
         velocity = m * state.velocity - rate * slope
         w = state.weights + velocity
-        bias = share @ rows.seen(y, share) - x_mean @ w
+        bias = share @ y - x_mean @ w
     info = StepInfo((share * error**2).sum() / 2, jnp.abs(slope).max())
     return State(weights=w, bias=bias, velocity=velocity), info
 

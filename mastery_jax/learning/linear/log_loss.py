@@ -5,7 +5,8 @@
     ∇²f V = (P ∘ (T − Σ_k P_k T_k) ∘ w) Aᵀ + V ∘ l,   T = V A
 
 with probabilities P and targets Y (outputs, n). Two classes have one output, whose rival has score
-0. A holds one feature a row and ends with a row of ones: with features in rows, both products read
+0. A class that no row has is best predicted nowhere: its score is −∞, whatever its row of U. A
+holds one feature a row and ends with a row of ones: with features in rows, both products read
 memory in order. Its matrix is wanted for one or many rows of weights s: A diag(s) Aᵀ. One is a
 product with A; many are one product with the pairs of rows of A, in blocks of columns, which is how
 ``vmap`` over penalties and folds runs as well.
@@ -19,7 +20,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from mastery_jax.core import loop
 from mastery_jax.numerics.activations import sigmoid, softmax
@@ -37,6 +38,8 @@ class Problem(NamedTuple):
     targets: Float[Array, "outputs n"]  # 1 at the label
     shares: Float[Array, " n"]  # weights of the samples, of sum 1
     penalty: Float[Array, " m"]  # l2, and 0 for the bias
+    spread: Float[Array, " m"]  # mean square of a row of A; 0 where that is nothing but rounding
+    is_present: Bool[Array, " outputs"] | None = None  # some row has the class; None: all are
 
 
 def scores(U: Array, A: Array) -> Array:
@@ -44,16 +47,18 @@ def scores(U: Array, A: Array) -> Array:
     return (U[0] @ A)[None, :] if len(U) == 1 else U @ A
 
 
-def link(logits: Array) -> tuple[Array, Array]:
+def link(logits: Array, is_present: Array | None = None) -> tuple[Array, Array]:
     """Return the log-normalizer (n) and the probabilities (outputs, n) of logits (outputs, n)."""
     if len(logits) == 1:
         return jax.nn.softplus(logits[0]), sigmoid(logits)
+    if is_present is not None:
+        logits = jnp.where(is_present[:, None], logits, -jnp.inf)
     return jax.nn.logsumexp(logits, axis=0), softmax(logits, axis=0)
 
 
 def objective(U: Array, logits: Array, problem: Problem) -> Array:
     """Return f at U, whose scores are ``logits``."""
-    losses = link(logits)[0] - (problem.targets * logits).sum(axis=0)
+    losses = link(logits, problem.is_present)[0] - (problem.targets * logits).sum(axis=0)
     return (problem.shares * losses).sum() + (problem.penalty[None, :] * U**2).sum() / 2
 
 
@@ -73,8 +78,9 @@ def hessian_product(V: Array, P: Array, problem: Problem) -> Array:
 def hessian(P: Array, problem: Problem) -> Array:
     """Return ∇²f as a matrix (outputs m, outputs m), where the probabilities are P.
 
-    With more than one output it has no say in a shift that they share; an addition keeps it
-    positive definite in the biases, without moving a step whose shift is 0.
+    With more than one output it has no say in a shift that they share, nor in the bias of a class
+    that is absent; an addition keeps it positive definite in the biases, without moving a step
+    whose shift is 0.
     """
     outputs, m = len(P), len(problem.A)
     first, second = np.triu_indices(outputs)
@@ -85,7 +91,11 @@ def hessian(P: Array, problem: Problem) -> Array:
     place[first, second] = place[second, first] = np.arange(len(first))
     blocks = parts[place]
     if outputs > 1:
-        blocks = blocks.at[:, :, -1, -1].add(1 / outputs)
+        there = jnp.ones(outputs, P.dtype)
+        if problem.is_present is not None:
+            there = problem.is_present.astype(P.dtype)
+        shift = there[:, None] * there[None, :] / there.sum() + jnp.diag(1 - there)
+        blocks = blocks.at[:, :, -1, -1].add(shift)
     matrix = blocks.transpose(0, 2, 1, 3).reshape(outputs * m, outputs * m)
     return matrix + jnp.diag(jnp.tile(problem.penalty, outputs))
 

@@ -38,6 +38,9 @@ __all__ = [
     "predict_proba",
 ]
 
+ROUNDING = 16
+"""Units of rounding that a sum of features which is constant may vary by."""
+
 
 class State(NamedTuple):
     """A fitted logistic regression; two classes have one output, the log-odds of the second."""
@@ -82,18 +85,23 @@ def fit(
         weights: Of the rows, ≥ 0, one where None. A row of weight 0 has no say, and its label is
             not read; its features must be finite.
         l2: Penalty per sample, ≥ 0, in squared units of the features. At 0, and without l1, there
-            is a minimum only if classes overlap and no feature depends on others. Traced: sweep it
-            with ``vmap``.
+            is a minimum only if classes overlap; where features depend on others there are many,
+            and with n ≥ d it is the one of the shortest weights. Traced: sweep it with ``vmap``.
         l1: Penalty per sample, > 0, in units of the features; it makes weights exactly 0. It comes
             beside l2: say ``l2=0.0`` for l1 alone. Traced; None costs nothing. Its Newton steps
             hold a matrix of (d K)² numbers. Sweep it with ``lax.map`` on a CPU.
         atol: Stop one step after half the squared Newton decrement, which estimates how far the
-            objective is above its minimum, is this small; nats per sample. Float32 reaches 1e-8
-            except for separable classes with l2 below some 1e-11 of the largest variance.
+            objective is above its minimum, is this small; nats per sample. Where the penalty
+            l2/2 |W|² is below 1e-4, it is the same share of that: with 1e-8, W is then within 1 %
+            of its length before the last step. Rounding of the objective is always small enough.
+            Float32 reaches 1e-8 except for separable classes with l2 below some 1e-11 of the
+            largest variance.
         max_steps: Newton steps at most. Static.
 
     Returns:
-        The model, and ``Info``: CONVERGED; OUT_OF_STEPS; NOT_FINITE for a NaN in the data or a
+        The model, and ``Info``. A class of three or more that no row has is best predicted nowhere:
+        its bias is −∞, its weights and its probability 0, and the others are fitted without it.
+        CONVERGED; OUT_OF_STEPS; NOT_FINITE for a NaN in the data or a
         label that is no code; BAD_INPUT, with NaN, for weights that are negative, infinite or all
         0 and penalties that are negative (l1: not positive), and with a model on its way to
         infinity for rows of one class alone.
@@ -116,34 +124,40 @@ def fit(
         is_allowed, is_seen = (total > 0) & (l2 >= 0), shares > 0
         is_code = (labels >= 0) & (labels < num_classes) | ~is_seen
         targets = jax.nn.one_hot(labels + outputs - num_classes, outputs, dtype=X.dtype, axis=0)
-        center = X.mean(axis=0)
-        A, turn_back = _coordinates(X - center[None, :], is_turned=l1 is None)
+        is_present = None
+        if outputs > 1:
+            is_present = ((targets > 0) & is_seen[None, :]).any(axis=1) | ~is_allowed
+        A, spread, center, turn_back = _coordinates(
+            X, weights if weights is None else shares, is_turned=l1 is None
+        )
         problem = log_loss.Problem(
             A=A,
             targets=jnp.where(is_code[None, :], targets, jnp.nan),
             shares=jnp.where(is_allowed, shares, jnp.nan),
             penalty=jnp.append(jnp.full(X.shape[1], l2), 0),
+            spread=spread,
+            is_present=is_present,
         )
+        hyper = {"atol": atol, "max_steps": max_steps}
         if l1 is None:
-            U, excess, num_steps = softmax_newton.search(problem, atol=atol, max_steps=max_steps)
+            U, excess, is_close, num_steps = softmax_newton.search(problem, **hyper)
         else:
             l1 = jnp.asarray(l1, X.dtype)
             is_allowed = is_allowed & (l1 > 0)
-            U, excess, num_steps = softmax_lasso.search(
-                problem, jnp.where(l1 > 0, l1, jnp.nan), atol=atol, max_steps=max_steps
+            U, excess, is_close, num_steps = softmax_lasso.search(
+                problem, jnp.where(l1 > 0, l1, jnp.nan), **hyper
             )
             U = jnp.where(is_allowed & jnp.isfinite(A).all(), U, jnp.nan)
         W = turn_back(U[:, :-1])
         objective = log_loss.objective(U, log_loss.scores(U, A), problem)
         objective = objective if l1 is None else objective + l1 * jnp.abs(W).sum()
+        bias = _bias(U[:, -1] - W @ center, is_present)
     first = jnp.where(is_seen, labels, num_classes).min()
     has_two = (is_seen & (labels != first)).any()
-    status = jnp.where(excess <= jnp.asarray(atol, X.dtype), Status.CONVERGED, Status.OUT_OF_STEPS)
+    status = jnp.where(is_close, Status.CONVERGED, Status.OUT_OF_STEPS)
     status = jnp.where(jnp.isfinite(objective), status, Status.NOT_FINITE)
     status = jnp.where(is_allowed & has_two, status, Status.BAD_INPUT).astype(jnp.int32)
     is_done = status == Status.CONVERGED
-    bias = U[:, -1] - W @ center
-    bias = bias if outputs == 1 else bias - bias.mean()  # with l1, W @ center has a shift
     return State(W, bias), Info(objective, excess, num_steps, is_done, status)
 
 
@@ -179,16 +193,45 @@ def decision_function(state: State, X: Float[Array, "n d"]) -> Float[Array, "n o
         return X @ state.weights.T + state.bias[None, :]
 
 
-def _coordinates(Z: Array, *, is_turned: bool) -> tuple[Array, Callable[[Array], Array]]:
-    """Return centered features in rows, then ones, and how to turn weights back.
+def _bias(bias: Array, is_present: Array | None) -> Array:
+    """Return biases that sum to 0, save those of classes that are absent."""
+    if is_present is None:
+        return bias
+    shift = jnp.where(is_present, bias, 0).sum() / is_present.sum().astype(bias.dtype)
+    return jnp.where(is_present, bias - shift, -jnp.inf)
+
+
+def _coordinates(
+    X: Array, shares: Array | None, *, is_turned: bool
+) -> tuple[Array, Array, Array, Callable[[Array], Array]]:
+    """Return centered features in rows, then ones; mean squares; the center; and a way back.
 
     They are turned so that they are uncorrelated: a quadratic penalty is blind to a rotation, an
-    absolute one is not. With d > n the axes would cost more than they save.
+    absolute one is not. With d > n the axes would cost more than they save. A mean square that is
+    no more than what rounding leaves of a sum that is 0 is 0.
     """
-    n, d = Z.shape
-    ones = jnp.ones((1, n), Z.dtype)
-    if d > n or not is_turned:
-        return jnp.concatenate([Z.T, ones]), lambda weights: weights
+    n, d = X.shape
+    center = X.mean(axis=0) if shares is None else (shares[:, None] * X).sum(axis=0)
+    Z = X - center[None, :]
     # Every rotation gives the same model, so that this one needs no derivative.
-    _, axes = jnp.linalg.eigh(jax.lax.stop_gradient(Z.T @ Z))
-    return jnp.concatenate([axes.T @ Z.T, ones]), lambda weights: weights @ axes.T
+    fixed, middle = jax.lax.stop_gradient((Z, center))
+
+    def mean_square(rows: Array) -> Array:
+        return (rows**2).mean(axis=1) if shares is None else (shares[None, :] * rows * rows).sum(1)
+
+    if d > n or not is_turned:
+        turned, turn_back, spread = Z.T, lambda weights: weights, mean_square(fixed.T)
+        size = d * spread + middle**2
+    else:
+        gram = fixed.T @ fixed / n if shares is None else (shares[:, None] * fixed).T @ fixed
+        e, axes = jnp.linalg.eigh(gram)
+        turned, turn_back = axes.T @ Z.T, lambda weights: weights @ axes.T
+        spread = mean_square(jax.lax.stop_gradient(turned))
+        # An axis of the null space leans on the next by so much that the spreads grow by a ratio.
+        is_seen = e > 8 * d * jnp.finfo(Z.dtype).eps * e[-1:]
+        ratio = e[-1:] / jnp.where(is_seen, e, e[-1:]).min(initial=jnp.inf)
+        size = ratio * ((d * jnp.diagonal(gram) + middle**2) @ axes**2)
+    is_rounding = spread <= (ROUNDING * jnp.finfo(Z.dtype).eps) ** 2 * size
+    spread = jnp.append(jnp.where(is_rounding, 0, spread), 1)
+    A = jnp.concatenate([turned, jnp.ones((1, n), Z.dtype)])
+    return A, spread, center, turn_back

@@ -48,12 +48,13 @@ def fit(
         y: One target per sample.
         weights: Of the rows, ≥ 0, one where None. A row of weight 0 has no say, and its y is not
             read; its features must be finite.
-        l2: Penalty per sample, > 0, in squared units of the features. Traced: sweep it with
-            ``vmap``.
+        l2: Penalty per sample, ≥ 0, in squared units of the features; > 0 where features are
+            dependent. Traced: sweep it with ``vmap``.
 
     Returns:
         The weights and the bias; NaN where the penalized matrix is not positive definite in the
-        precision of ``X``, and for weights that are negative, infinite or all 0.
+        precision of ``X``, for a penalty that is negative, and for weights that are negative,
+        infinite or all 0.
 
     Raises:
         ValueError: ``X``, ``y`` and ``weights`` disagree on the number of samples.
@@ -65,6 +66,7 @@ def fit(
     """
     num_samples, num_features = X.shape
     l2 = jnp.asarray(l2, X.dtype)
+    l2 = jnp.where(l2 >= 0, l2, jnp.nan)
     share, _ = rows.shares(X, weights)
     y = rows.seen(y, share)
     with jax.default_matmul_precision("highest"):

@@ -30,8 +30,8 @@ def shares(X: Array, weights: Array | None) -> tuple[Array, Array]:
 
 
 def seen(y: Array, share: Array) -> Array:
-    """Return targets whose row has no share as 0. O(n)."""
-    return jnp.where(share == 0, 0, y)
+    """Return targets in the dtype of the shares, and as 0 where a row has no share. O(n)."""
+    return jnp.where(share == 0, 0, y.astype(share.dtype))
 
 
 def centered(X: Array, share: Array) -> tuple[Array, Array]:

@@ -31,6 +31,9 @@ from mastery_jax.numerics.optimize import coordinate_descent, lasso
 
 __all__ = ["search"]
 
+MAX_CHANGES = 100_000
+"""Of one weight, in one step."""
+
 
 class _Verdict(NamedTuple):
     is_done: Bool[Array, ""]
@@ -39,27 +42,31 @@ class _Verdict(NamedTuple):
 
 def search(
     problem: Problem, l1: Array, *, atol: Scalar, max_steps: int
-) -> tuple[Array, Array, Array]:
+) -> tuple[Array, Array, Array, Array]:
     """Descend from weights of 0. O(n (outputs m)²) a step.
 
     Returns:
         The minimum, differentiable where no weight is about to leave 0; the excess of the objective
-        before the last step; and the number of steps.
+        before the last step, and whether it is small enough; and the number of steps.
     """
     fixed = jax.lax.stop_gradient((problem, l1))
     zeros = jnp.zeros((len(problem.targets), len(problem.penalty)), problem.A.dtype)
     step = partial(_step, problem=fixed[0], l1=fixed[1], atol=jax.lax.stop_gradient(atol))
     U, verdict, num_steps = loop.until(step, zeros, max_steps=max_steps)
-    return _differentiable(U, problem, l1), verdict.excess, num_steps.astype(jnp.int32)
+    is_close = verdict.excess <= jnp.asarray(atol, U.dtype)
+    U = _differentiable(U, problem, l1)
+    return U, verdict.excess, is_close, num_steps.astype(jnp.int32)
 
 
 def _step(U: Array, *, problem: Problem, l1: Array, atol: Scalar) -> tuple[Array, _Verdict]:
     logits = log_loss.scores(U, problem.A)
-    normalizer, P = log_loss.link(logits)
+    normalizer, P = log_loss.link(logits, problem.is_present)
     gradient = log_loss.gradient(U, P, problem)
     H = log_loss.hessian(P, problem)
     losses = normalizer - (problem.targets * logits).sum(axis=0)
-    odds = (problem.shares * jnp.expm1(losses)).sum()  # what working residuals square to
+    odds = jnp.where(problem.shares == 0, 0, problem.shares * jnp.expm1(losses)).sum()
+    here = (problem.shares * losses).sum() + (problem.penalty[None, :] * U**2).sum() / 2
+    # Odds are what working residuals square to; those of a row without weight may be infinite.
     V = _minimize_model(U, gradient, H, odds, problem, l1, atol)
     direction = V - U
     drop = (gradient * direction).sum() + l1 * (_norm(V) - _norm(U))
@@ -70,7 +77,8 @@ def _step(U: Array, *, problem: Problem, l1: Array, atol: Scalar) -> tuple[Array
         there = U + t * direction
         return log_loss.objective(there, logits + t * toward, problem) + l1 * _norm(there)
 
-    t = softmax_newton.backtrack(objective, log_loss.scores(direction, problem.A), drop)
+    here = here + l1 * _norm(U)
+    t = softmax_newton.backtrack(objective, log_loss.scores(direction, problem.A), here, drop)
     is_done = (excess <= jnp.asarray(atol, U.dtype)) | jnp.isnan(excess)
     return U + t * direction, _Verdict(is_done, excess)
 
@@ -101,7 +109,9 @@ def _minimize_model(
         square=square - c[biases] @ inner,
     )
     enough = jnp.asarray(atol, U.dtype) / 8 / moments.square
-    found, _ = coordinate_descent.fit(moments, alpha=l1, rtol=enough)
+    found, _ = coordinate_descent.descend(
+        moments, (l1, jnp.zeros_like(l1)), rtol=enough, max_steps=MAX_CHANGES
+    )
     w = found.weights
     b = inner - cho_solve(factor, across.T @ w)
     rough = jnp.zeros_like(u).at[weights].set(w).at[biases].set(b)
@@ -132,12 +142,15 @@ def _derivative(primals: Any, tangents: Any) -> tuple[Array, Array]:
     U, problem, _ = primals
     _, moved, l1_dot = tangents
 
+    def probs(problem: Problem) -> Array:
+        return log_loss.link(log_loss.scores(U, problem.A), problem.is_present)[1]
+
     def gradient(problem: Problem) -> Array:
-        return log_loss.gradient(U, log_loss.link(log_loss.scores(U, problem.A))[1], problem)
+        return log_loss.gradient(U, probs(problem), problem)
 
     _, change = jax.jvp(gradient, (problem,), (moved,))
     is_weight, u = _is_weight(U), U.reshape(-1)
-    H = log_loss.hessian(log_loss.link(log_loss.scores(U, problem.A))[1], problem)
+    H = log_loss.hessian(probs(problem), problem)
     target = -change.reshape(-1) - l1_dot * jnp.where(is_weight, jnp.sign(u), 0)
     return U, _solve(H, target, ~is_weight | (u != 0)).reshape(U.shape)
 

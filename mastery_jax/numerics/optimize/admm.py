@@ -76,7 +76,8 @@ def solve(
     zeros = jnp.zeros_like(data.cross)
     # The mean eigenvalue is the scale on which G and ρI weigh alike.
     start = _State(z=zeros, u=zeros, rho=eigenvalues.mean() + jnp.finfo(zeros.dtype).tiny)
-    hyper = jax.lax.stop_gradient((lasso.split(alpha, l1_ratio, data), rtol))
+    penalty = lasso.split(alpha, l1_ratio, data)
+    hyper = jax.lax.stop_gradient((penalty, rtol))
     with jax.default_matmul_precision("highest"):
         state, _, num_steps = loop.until(
             _step,
@@ -88,7 +89,7 @@ def solve(
             rtol=jnp.asarray(hyper[1], zeros.dtype),
         )
     num_steps = num_steps.astype(jnp.int32)
-    return lasso.conclude(state.z, moments, alpha, l1_ratio, rtol, num_steps, max_steps)
+    return lasso.conclude(state.z, moments, penalty, rtol, num_steps, max_steps)
 
 
 def _step(

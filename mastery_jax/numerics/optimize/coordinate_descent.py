@@ -23,7 +23,7 @@ from mastery_jax.core import loop
 from mastery_jax.core.check import Scalar, checked
 from mastery_jax.numerics.optimize import lasso
 
-__all__ = ["cross_validate", "fit", "path"]
+__all__ = ["cross_validate", "descend", "fit", "path"]
 
 MAX_ROUNDS = 5
 """Times that the running sums, which gather rounding, are computed anew."""
@@ -81,10 +81,21 @@ def fit(
         >>> state.weights, bool(info.is_done)  # 2 - 0.5 / 1.25
         (Array([1.6], dtype=float32), True)
     """
+    penalty = lasso.split(alpha, l1_ratio, moments)
+    return descend(moments, penalty, rtol=rtol, max_steps=max_steps)
+
+
+def descend(
+    moments: lasso.Moments, penalty: tuple[Any, Any], *, rtol: Any, max_steps: int
+) -> tuple[lasso.State, lasso.Info]:
+    """Return what :func:`fit` does, for l1 = α r and l2 = α (1 − r).
+
+    They differ in unit: α and r, made of an l2 that is small beside l1, have lost it.
+    """
     moments = lasso.symmetric(moments)
     start = jnp.zeros_like(moments.cross)
-    weights, num_steps = _descend(start, moments, alpha, l1_ratio, rtol, max_steps)
-    return lasso.conclude(weights, moments, alpha, l1_ratio, rtol, num_steps, max_steps)
+    weights, num_steps = _descend(start, moments, penalty, rtol, max_steps)
+    return lasso.conclude(weights, moments, penalty, rtol, num_steps, max_steps)
 
 
 @partial(jax.jit, static_argnames=("max_steps",))
@@ -113,7 +124,8 @@ def path(
     found, num_steps = _follow(moments, alphas, l1_ratio, rtol, max_steps)
 
     def conclude(weights: Array, alpha: Array, num_steps: Array) -> tuple[lasso.State, lasso.Info]:
-        return lasso.conclude(weights, moments, alpha, l1_ratio, rtol, num_steps, max_steps)
+        penalty = lasso.split(alpha, l1_ratio, moments)
+        return lasso.conclude(weights, moments, penalty, rtol, num_steps, max_steps)
 
     return jax.vmap(conclude)(found, alphas, num_steps)
 
@@ -172,7 +184,8 @@ def _follow(
     moments: lasso.Moments, alphas: Array, l1_ratio: Scalar, rtol: Scalar, max_steps: int
 ) -> tuple[Array, Array]:
     def step(weights: Array, alpha: Array) -> tuple[Array, tuple[Array, Array]]:
-        weights, num_steps = _descend(weights, moments, alpha, l1_ratio, rtol, max_steps)
+        penalty = lasso.split(alpha, l1_ratio, moments)
+        weights, num_steps = _descend(weights, moments, penalty, rtol, max_steps)
         return weights, (weights, num_steps)
 
     return loop.scan(step, jnp.zeros_like(moments.cross), alphas)[1]
@@ -181,15 +194,12 @@ def _follow(
 def _descend(
     weights: Array,
     moments: lasso.Moments,
-    alpha: Scalar,
-    l1_ratio: Scalar,
+    penalty: tuple[Any, Any],
     rtol: Scalar,
     max_steps: int,
 ) -> tuple[Array, Array]:
     """Return the weights, without derivative, and the number of steps."""
-    weights, moments, penalty, rtol = jax.lax.stop_gradient(
-        (weights, moments, lasso.split(alpha, l1_ratio, moments), rtol)
-    )
+    weights, moments, penalty, rtol = jax.lax.stop_gradient((weights, moments, penalty, rtol))
     enough = jnp.asarray(rtol, weights.dtype) * moments.square
     hyper = {"moments": moments, "penalty": penalty, "enough": enough, "max_steps": max_steps}
     start = _Round(weights, jnp.zeros((), jnp.int32))

@@ -157,8 +157,11 @@ def duality_gap(
         alpha: α > 0. Traced.
         l1_ratio: r in (0, 1]. Traced.
     """
+    return _gap(weights, moments, split(alpha, l1_ratio, moments))
+
+
+def _gap(weights: Array, moments: Moments, penalty: tuple[Array, Array]) -> tuple[Array, Array]:
     moments = symmetric(moments)
-    l1, l2 = split(alpha, l1_ratio, moments)
     with jax.default_matmul_precision("highest"):
         product = moments.gram @ weights
     return gap_of(
@@ -167,8 +170,8 @@ def duality_gap(
         (weights * product).sum(),
         jnp.abs(weights).sum(),
         (weights**2).sum(),
-        jnp.abs(moments.cross - product - l2 * weights).max(),
-        (l1, l2),
+        jnp.abs(moments.cross - product - penalty[1] * weights).max(),
+        penalty,
     )
 
 
@@ -208,21 +211,28 @@ def gap_of(
 def conclude(
     weights: Array,
     moments: Moments,
-    alpha: Any,
-    l1_ratio: Any,
+    penalty: tuple[Array, Array],
     rtol: Any,
     num_steps: Array,
     max_steps: int,
 ) -> tuple[State, Info]:
-    """Return the model, differentiable, and how far it is from the best."""
-    weights = differentiable(weights, moments, *split(alpha, l1_ratio, moments))
-    objective, gap = duality_gap(weights, moments, alpha=alpha, l1_ratio=l1_ratio)
-    alpha, ratio = (jnp.asarray(number, gap.dtype) for number in (alpha, l1_ratio))
+    """Return the model, differentiable, and how far it is from the best.
+
+    Args:
+        weights: w, from a search that no derivative passes.
+        moments: Of the data.
+        penalty: α r and α (1 − r), of which either may be small beside the other.
+        rtol: Share of the mean square of the targets that the gap may be.
+        num_steps: Of the search.
+        max_steps: How many there might have been.
+    """
+    weights = differentiable(weights, moments, *penalty)
+    objective, gap = _gap(weights, moments, penalty)
     is_close = gap <= jnp.asarray(rtol, gap.dtype) * moments.square
     status = jnp.where(num_steps < max_steps, Status.STALLED, Status.OUT_OF_STEPS)
     status = jnp.where(is_close, Status.CONVERGED, status)
     status = jnp.where(jnp.isfinite(gap), status, Status.NOT_FINITE)
-    is_allowed = (alpha > 0) & (ratio > 0) & (ratio <= 1) & (moments.total > 0)
+    is_allowed = (penalty[0] > 0) & (penalty[1] >= 0) & (moments.total > 0)
     status = jnp.where(is_allowed, status, Status.BAD_INPUT).astype(jnp.int32)
     state = State(weights=weights, bias=moments.y_mean - (moments.x_mean * weights).sum())
     gap = jax.lax.stop_gradient(gap)

@@ -26,7 +26,7 @@ def weights(given: Any, num_rows: int, dtype: np.dtype) -> np.ndarray:
     """
     if isinstance(given, numbers.Number):
         given = np.full(num_rows, given)
-    found = check_array(given, ensure_2d=False, dtype=dtype, input_name="sample_weight")
+    found = check_array(given, ensure_2d=False, dtype=dtype.name, input_name="sample_weight")
     if found.ndim != 1:
         raise ValueError(f"Sample weights must be 1D array or scalar, got {found.ndim}D array")
     if len(found) != num_rows:

@@ -110,9 +110,8 @@ def explain(
     is_known = are_there(paths, X) & ~jnp.isnan(share.sum())
     values = jnp.where(is_known, values.T[:n].reshape(n, d, outputs), jnp.nan)
     expected = jnp.where(is_known, expected[:, 0] + start, jnp.nan)
-    if answers is None:
-        answers = sums.T[:n] + start[None, :]
-    return explanation.close(values, expected, answers.astype(values.dtype))
+    said = sums.T[:n] + start[None, :] if answers is None else answers.astype(values.dtype)
+    return explanation.close(values, expected, said)
 
 
 def _by_table(sums: tuple, group: Group, lanes: Array, seen: Array, share: Array) -> tuple:

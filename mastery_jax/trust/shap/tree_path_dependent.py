@@ -104,9 +104,8 @@ def explain(
     values, sums = by_block(block, columns(paths, X), d * outputs)
     origin = jnp.zeros(outputs, values.dtype) if bias is None else bias.astype(values.dtype)
     values = jnp.where(are_there(paths, X), values.T[:n].reshape(n, d, outputs), jnp.nan)
-    if answers is None:
-        answers = sums.T[:n] + origin[None, :]
-    return explanation.close(values, origin + base_value(paths), answers.astype(values.dtype))
+    said = sums.T[:n] + origin[None, :] if answers is None else answers.astype(values.dtype)
+    return explanation.close(values, origin + base_value(paths), said)
 
 
 @jax.jit

@@ -131,6 +131,8 @@ def by_active_sets(P, q, A, lower, upper, *, atol, rtol, max_steps):
     return *best, 0.0, 0.0, np.zeros(len(lower)), np.zeros(n), max_steps, 2, False
 
 
+GAP = {"atol": 1e-5, "because": "the gap is what rounding leaves of a difference of squares"}
+
 CASES = (
     Case("lasso.moments", lasso.moments, (X, y, sample_weights), oracle=moments_by_hand),
     Case(

@@ -141,7 +141,7 @@ CASES: tuple[Case, ...] = (
             (
                 "decision_function",
                 logistic.decision_function,
-                lambda s, X: X @ s.weights.T + s.bias,
+                lambda s, X: (X @ s.weights.T + s.bias).squeeze(axis=1 if len(s.bias) == 1 else ()),
             ),
         )
     ),

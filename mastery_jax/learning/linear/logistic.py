@@ -101,10 +101,10 @@ def fit(
     Returns:
         The model, and ``Info``. A class of three or more that no row has is best predicted nowhere:
         its bias is −∞, its weights and its probability 0, and the others are fitted without it.
-        CONVERGED; OUT_OF_STEPS; NOT_FINITE for a NaN in the data or a
-        label that is no code; BAD_INPUT, with NaN, for weights that are negative, infinite or all
-        0 and penalties that are negative (l1: not positive), and with a model on its way to
-        infinity for rows of one class alone.
+        CONVERGED; OUT_OF_STEPS; NOT_FINITE for a NaN in the data or a label that is no code;
+        BAD_INPUT, with NaN, for weights that are negative, infinite or all 0 and penalties that
+        are negative (l1: not positive), and with a model on its way to infinity for rows of one
+        class alone.
 
     Raises:
         ValueError: fewer than two classes, or shapes that disagree.
@@ -179,7 +179,7 @@ def predict_proba(state: State, X: Float[Array, "n d"]) -> Float[Array, "n class
 @checked
 def predict_log_proba(state: State, X: Float[Array, "n d"]) -> Float[Array, "n classes"]:
     """Return the logarithm of every class's probability for every row, in nats. O(n d K)."""
-    logits = decision_function(state, X)
+    logits = _logits(state, X)
     if len(state.bias) == 1:
         logits = jnp.append(jnp.zeros_like(logits), logits, axis=1)
     return log_softmax(logits, axis=1)
@@ -187,8 +187,16 @@ def predict_log_proba(state: State, X: Float[Array, "n d"]) -> Float[Array, "n c
 
 @jax.jit
 @checked
-def decision_function(state: State, X: Float[Array, "n d"]) -> Float[Array, "n outputs"]:
-    """Return the scores W x + b of every row, in nats; two classes have one. O(n d K)."""
+def decision_function(state: State, X: Float[Array, "n d"]) -> Float[Array, "n *columns"]:
+    """Return the scores W x + b in nats: one number a row for two classes, else one per class.
+
+    O(n d K).
+    """
+    logits = _logits(state, X)
+    return logits[:, 0] if logits.shape[1] == 1 else logits
+
+
+def _logits(state: State, X: Array) -> Array:
     with jax.default_matmul_precision("highest"):
         return X @ state.weights.T + state.bias[None, :]
 

@@ -65,6 +65,14 @@ def reference() -> pathlib.Path:
     return pathlib.Path(REFERENCE or "")
 
 
+@pytest.fixture(scope="module")
+def quick_compilation():
+    """Have programs compiled in two thirds of the time, to slower code with the same answers."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 def pytest_runtest_teardown(item):
     """Give compiled programs back before they have taken all memory maps of the process."""
     item.config.stash[RUN] = count = item.config.stash.get(RUN, 0) + 1

@@ -91,12 +91,8 @@ DEAR = {
 }
 
 
-@pytest.fixture(autouse=True, scope="module")
-def unoptimized():
-    """Compile quickly: a program meets few numbers here, and the other tests run it optimized."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+# A program meets few numbers here; the other tests run what users run.
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 def pair(law, case):

@@ -61,8 +61,10 @@ def solve(
 
     multiplier, _ = loop.scan(newton, start, num_steps=NUM_STEPS)
     z = _step(eigenvalues, gradient, multiplier)
-    missing = jnp.sqrt(jnp.maximum(radius**2 - jnp.sum(z * z), 0))
     is_hard = (multiplier <= lower) & ~is_convex
+    left = radius**2 - jnp.sum(z * z)
+    # Only of the hard case: the root has no slope at 0, where every other step ends.
+    missing = jnp.where(is_hard & (left > 0), jnp.sqrt(jnp.where(is_hard & (left > 0), left, 1)), 0)
     along = jnp.arange(len(z)) == jnp.argmin(eigenvalues)
     z = jnp.where(is_hard & along, z + jnp.where(gradient > 0, -missing, missing), z)
     return jnp.where(is_inside, inside, z), jnp.where(is_inside, 0, multiplier)

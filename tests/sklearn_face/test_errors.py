@@ -11,6 +11,7 @@ from mastery_jax.learning.sklearn.estimators import (
     PCA,
     SVC,
     GaussianNB,
+    GradientBoostingRegressor,
     KernelPCA,
     KMeans,
     LogisticRegression,
@@ -96,6 +97,10 @@ BAD = {
     "nothing is likeliest": (
         lambda: GaussianNB().fit(np.ones((6, 2)), [0, 0, 1, 1, 1, 1]).predict(np.ones((2, 2))),
         "GaussianNB: row 0 of X has no class: nothing is likeliest",
+    ),
+    "backwards": (
+        lambda: GradientBoostingRegressor(learning_rate=-1.0, num_rounds=2).fit(IRIS, KINDS),
+        "GradientBoostingRegressor: the fit has no finite answer",
     ),
     "other classes": (
         lambda: GaussianNB().fit(IRIS, KINDS).partial_fit(IRIS, KINDS, classes=[0, 1]),

@@ -93,7 +93,8 @@ def fit(
             and any other number is a missing value. A split is a set of codes. Static.
 
     Returns:
-        The trees, and how it went. NaN throughout where labels or weights have no meaning.
+        The trees, and how it went. NaN throughout where labels or weights have no meaning,
+        or the learning rate is not positive.
 
     Raises:
         ValueError: fewer than two classes; a static number outside its range; shapes that disagree.
@@ -149,6 +150,7 @@ def fit(
     state = State(trees, (says[:, None] * shares).sum(axis=0) / total)
     info = Info(errors, is_kept.sum(dtype=jnp.int32))
     is_sound = soundness.are_codes(labels, weights, num_classes=num_classes)
+    is_sound &= soundness.are_positive(learning_rate)
     return soundness.spoil((state, info), is_sound)
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from mastery_jax.core import loop
 from mastery_jax.learning.trees import (
@@ -31,7 +31,7 @@ from mastery_jax.learning.trees import (
 )
 from mastery_jax.learning.trees.ensemble import Trees
 
-__all__ = ["Boosted", "Pace", "boost", "pace", "plan"]
+__all__ = ["Boosted", "Pace", "boost", "is_sound", "pace", "plan"]
 
 
 class Pace(NamedTuple):
@@ -100,6 +100,15 @@ def pace(
         min_gain=jnp.asarray(min_gain, dtype),
         subsample=None if subsample is None else jnp.asarray(subsample, dtype),
     )
+
+
+def is_sound(pace: Pace) -> Bool[Array, ""]:
+    """Say whether every tree goes forward, by the rows that there are."""
+    are_there = soundness.are_positive(pace.learning_rate)
+    are_there &= soundness.are_amounts(pace.l2, pace.min_child_weight, pace.min_gain)
+    if pace.subsample is not None:
+        are_there &= (pace.subsample > 0) & (pace.subsample <= 1)
+    return are_there
 
 
 class _Carry(NamedTuple):

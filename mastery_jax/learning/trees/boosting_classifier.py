@@ -111,7 +111,7 @@ def fit(
 
     Returns:
         The trees up to the best round, and how it went. NaN throughout where labels or weights have
-        no meaning.
+        no meaning, or a number is out of range.
 
     Raises:
         ValueError: fewer than two classes; a static number outside its range; shapes that disagree.
@@ -130,12 +130,13 @@ def fit(
         max_leaves=max_leaves, max_features=max_features, missing=missing,
             categorical=categorical,
     )  # fmt: skip
+    pace = boosting.pace(X.dtype, learning_rate, l2, min_child_weight, min_gain, subsample)
     found = boosting.boost(
         key,
         X,
         jnp.clip(labels, 0, num_classes - 1),
         weights,
-        boosting.pace(X.dtype, learning_rate, l2, min_child_weight, min_gain, subsample),
+        pace,
         loss=losses.log_loss(num_classes),
         plan=plan,
         num_rounds=num_rounds,
@@ -147,6 +148,7 @@ def fit(
     info = Info(found.loss, found.held_out_loss, found.num_rounds, found.num_cut)
     is_sound = soundness.are_codes(labels, weights, num_classes=num_classes)
     is_sound &= soundness.are_signs(monotone, categorical)
+    is_sound &= boosting.is_sound(pace)
     return soundness.spoil((state, info), is_sound)
 
 

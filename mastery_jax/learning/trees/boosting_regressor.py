@@ -103,7 +103,7 @@ def fit(
 
     Returns:
         The trees up to the best round, and how it went. NaN throughout where targets or weights
-        have no meaning.
+        have no meaning, or a number is out of range.
 
     Raises:
         ValueError: a static number outside its range; shapes that disagree.
@@ -121,12 +121,13 @@ def fit(
     if loss == "quantile":
         descended = losses.quantile_loss(jnp.asarray(quantile, X.dtype))
     is_known = True if weights is None else weights != 0
+    pace = boosting.pace(X.dtype, learning_rate, l2, min_child_weight, min_gain, subsample)
     found = boosting.boost(
         key,
         X,
         jnp.where(is_known, y, 0),
         weights,
-        boosting.pace(X.dtype, learning_rate, l2, min_child_weight, min_gain, subsample),
+        pace,
         loss=descended,
         plan=boosting.plan(
             where, X, num_rounds=num_rounds, patience=patience, num_bins=num_bins,
@@ -141,6 +142,9 @@ def fit(
     state = State(found.trees, found.bias[0], forest.importances(found.trees, X.shape[1]))
     info = Info(found.loss, found.held_out_loss, found.num_rounds, found.num_cut)
     is_sound = soundness.are_targets(y, weights) & soundness.are_signs(monotone, categorical)
+    is_sound &= boosting.is_sound(pace)
+    if loss == "quantile":
+        is_sound &= soundness.are_positive(quantile, 1 - jnp.asarray(quantile))
     return soundness.spoil((state, info), is_sound)
 
 

@@ -102,7 +102,8 @@ def fit(
         mesh: Devices that share the trees, whatever their number; none: where the caller runs.
 
     Returns:
-        The forest, and what was left out. NaN throughout where labels or weights have no meaning.
+        The forest, and what was left out. NaN throughout where labels or weights have no meaning,
+        or a number is negative.
 
     Raises:
         ValueError: fewer than two classes; a static number outside its range; shapes that disagree.
@@ -139,6 +140,7 @@ def fit(
     )
     is_sound = soundness.are_codes(labels, weights, num_classes=num_classes)
     is_sound &= soundness.are_signs(monotone, categorical)
+    is_sound &= soundness.are_amounts(min_samples_split, min_samples_leaf, min_gain)
     left_out = None if drawn is None else forest.out_of_bag(trees, drawn)
     state = State(trees, forest.importances(trees, d))
     return soundness.spoil((state, Info(num_cut, left_out)), is_sound)

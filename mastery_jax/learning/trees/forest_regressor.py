@@ -96,7 +96,8 @@ def fit(
         mesh: Devices that share the trees, whatever their number; none: where the caller runs.
 
     Returns:
-        The forest, and what was left out. NaN throughout where targets or weights have no meaning.
+        The forest, and what was left out. NaN throughout where targets or weights have no meaning,
+        or a number is negative.
 
     Raises:
         ValueError: a static number outside its range; shapes that disagree.
@@ -140,6 +141,7 @@ def fit(
     left_out = None if drawn is None else bias + forest.out_of_bag(trees, drawn)[:, 0]
     state = State(trees, bias, forest.importances(trees, d))
     is_sound = soundness.are_targets(y, weights) & soundness.are_signs(monotone, categorical)
+    is_sound &= soundness.are_amounts(min_samples_split, min_samples_leaf, min_gain)
     return soundness.spoil((state, Info(num_cut, left_out)), is_sound)
 
 

@@ -87,7 +87,8 @@ def fit(
             and any other number is a missing value. A split is a set of codes. Static.
 
     Returns:
-        The tree, and what was left out. NaN throughout where labels or weights have no meaning.
+        The tree, and what was left out. NaN throughout where labels or weights have no meaning,
+        or a number is negative.
 
     Raises:
         ValueError: fewer than two classes; a static number outside its range; shapes that disagree.
@@ -117,6 +118,7 @@ def fit(
     state = State(trees, forest.importances(trees, X.shape[1]))
     is_sound = soundness.are_codes(labels, weights, num_classes=num_classes)
     is_sound &= soundness.are_signs(monotone, categorical)
+    is_sound &= soundness.are_amounts(min_samples_split, min_samples_leaf, min_gain)
     return soundness.spoil((state, Info(num_cut)), is_sound)
 
 

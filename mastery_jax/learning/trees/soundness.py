@@ -9,8 +9,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
-from mastery_jax.core.check import Scalar
-
 __all__ = [
     "are_amounts",
     "are_codes",
@@ -68,12 +66,12 @@ def insist_on_two(where: str, signs: Array | None, num_classes: int) -> None:
         raise ValueError(f"{where}: monotone is given for {num_classes} classes, not for 2")
 
 
-def are_amounts(*numbers: Scalar) -> Bool[Array, ""]:
+def are_amounts(*numbers: Array | float) -> Bool[Array, ""]:
     """Say whether traced numbers are at least 0, and none is NaN."""
     return jnp.stack([jnp.asarray(number) >= 0 for number in numbers]).all()
 
 
-def are_positive(*numbers: Scalar) -> Bool[Array, ""]:
+def are_positive(*numbers: Array | float) -> Bool[Array, ""]:
     """Say whether traced numbers are more than 0."""
     return jnp.stack([jnp.asarray(number) > 0 for number in numbers]).all()
 

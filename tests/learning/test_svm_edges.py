@@ -37,6 +37,7 @@ def test_a_width_that_is_not_positive_has_no_answer():
         for kernel in ("rbf", "poly"):
             _, info = svm_classifier.fit(X, labels, num_classes=2, kernel=kernel, gamma=gamma)
             assert info.status == Status.BAD_INPUT
+            assert (info.num_support == 0).all()
         assert svm_regressor.fit(X, X[:, 0], gamma=gamma)[1].status == Status.BAD_INPUT
 
 

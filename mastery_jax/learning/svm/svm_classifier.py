@@ -148,7 +148,7 @@ def fit(
         left_out = partial(_left_out, rows=rows, solution=solution, num_folds=num_folds)
         _, (links, ends) = loop.scan(lambda _, pair: (None, left_out(pair)), None, every)
         status = jnp.maximum(status, ends.max())
-    is_support = (found.coefs != 0).any(axis=0)
+    is_support = (jnp.abs(found.coefs) > 0).any(axis=0)  # NaN is none
     codes = jnp.arange(num_classes, dtype=labels.dtype)
     num_support = (is_support[None, :] & (labels[None, :] == codes[:, None])).sum(axis=1)
     status = jnp.where(is_bad, Status.BAD_INPUT, status).astype(jnp.int32)

@@ -113,7 +113,7 @@ def fit(
         atol=atol,
         max_steps=max_steps,
     )
-    num_support = (found.coefs != 0).sum().astype(jnp.int32)
+    num_support = (jnp.abs(found.coefs) > 0).sum().astype(jnp.int32)  # NaN is none
     status = jnp.where(is_bad, Status.BAD_INPUT, info.status).astype(jnp.int32)
     return State(X, found.coefs, found.bias + center, form), Info(
         info.objective, info.gap, info.num_steps, num_support, info.is_done, status

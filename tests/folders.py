@@ -55,7 +55,8 @@ def write_sweep(runs, id, swept, measure, *, name="digits", **status):
         state, last = ("nan", {}) if last is None else ("done", last)
         table.append({"lane": number, "state": state} | fields | {"step": 100} | last)
         rows = [{"step": 0} | dict.fromkeys(last, 0.0), {"step": 100} | last]
-        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        head = {"lane": number, "fields": fields}
+        lines = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in [head, *rows])
         (folder / "lanes" / f"{number:04d}.jsonl").write_text(lines)
     count = len(table)
     ended = {"state": "finished", "lanes_done": count, "num_lanes": count, "seconds": 3.5}

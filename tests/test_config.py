@@ -229,7 +229,7 @@ def test_required_field(write, tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match=r"^demanding's config needs rate$"):
         config.load("digits")
     assert config.load("digits", ["rate=2"]).value.rate == 2.0
-    loaded, swept = config.load_sweep("digits", ["rate=2,3"])
+    loaded, swept, *_ = config.load_sweep("digits", ["rate=2,3"])
     assert loaded.value.rate == 2.0
     assert swept == {"rate": (2.0, 3.0)}
 

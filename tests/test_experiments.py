@@ -5,8 +5,9 @@ import pathlib
 import numpy as np
 import pytest
 
-from mastery_jax.workflow import artifact, config, export, records, run, sweep
+from mastery_jax.workflow import artifact, config, export, records, run
 from mastery_jax.workflow.progress import Progress
+from mastery_jax.workflow.sweep import driver, store
 
 pytestmark = pytest.mark.engine
 
@@ -60,9 +61,9 @@ def lane_rows(folder, number):
 def swept(request, tmp_path_factory):
     """Return a config's name, and the folder of its small sweep."""
     field = SMALL[request.param][1]
-    loaded, values = config.load_sweep(request.param, arguments(request.param, field))
+    swept = config.load_sweep(request.param, arguments(request.param, field))
     runs = tmp_path_factory.mktemp(request.param)
-    return request.param, sweep.sweep(loaded, values, runs=runs, strategy="loop", progress=QUIET)
+    return request.param, driver.sweep(swept, runs=runs, strategy="loop", progress=QUIET)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,7 @@ def test_there_is_a_small_size_of_every_config():
 
 
 def test_every_lane_finishes(swept):
-    lanes = records.lanes(swept[1])
+    lanes = store.lanes(swept[1])
     assert [lane["state"] for lane in lanes] == ["done", "done"]
     path = SMALL[swept[0]][1].partition("=")[0]
     metrics = [{k: v for k, v in lane.items() if k not in ("lane", path)} for lane in lanes]
@@ -94,8 +95,8 @@ def test_a_wider_sweep_gives_equal_lanes(swept, tmp_path):
     path, _, value = another.partition("=")
     default = config.flatten(config.load(name).value)[path]
     wider = arguments(name, field, f"{path}={default},{value}")
-    loaded, values = config.load_sweep(name, wider)
-    other = sweep.sweep(loaded, values, runs=tmp_path, strategy="loop", progress=QUIET)
+    swept = config.load_sweep(name, wider)
+    other = driver.sweep(swept, runs=tmp_path, strategy="loop", progress=QUIET)
     for number in range(2):
         assert lane_rows(other, 2 * number) == lane_rows(folder, number)
 

@@ -183,26 +183,3 @@ def test_a_damaged_line_inside_is_an_error(tmp_path, line):
     path.write_bytes(b'{"step": 1}\n' + line + b'\n{"step": 2}\n')
     with pytest.raises(RunError, match=r"metrics.jsonl, line 2 is damaged: no object with a step"):
         records.metrics(tmp_path)
-
-
-def test_lanes_have_numbers_and_text(tmp_path):
-    (tmp_path / "lanes.csv").write_text(
-        'lane,state,model.kind,widths,loss\n0,done,mlp,"[64,64]",1e-05\n1,nan,cnn,-,\n'
-    )
-    first, second = records.lanes(tmp_path)
-    assert first == {
-        "lane": 0, "state": "done", "model.kind": "mlp", "widths": "[64,64]", "loss": 1e-5,
-    }  # fmt: skip
-    assert second["state"] == "nan"
-    assert math.isnan(second["loss"])
-
-
-def test_damaged_lanes(tmp_path):
-    with pytest.raises(RunError, match=r"has no lanes\.csv: the sweep has not ended"):
-        records.lanes(tmp_path)
-    (tmp_path / "lanes.csv").write_text("lane,state\n0,done\n1\n")
-    with pytest.raises(RunError, match="line 3 has 1 columns, not 2"):
-        records.lanes(tmp_path)
-    (tmp_path / "lanes.csv").write_text("")
-    with pytest.raises(RunError, match=r"lanes\.csv cannot be read"):
-        records.lanes(tmp_path)

@@ -31,8 +31,9 @@ def compare(
     runs: pathlib.Path,
 ) -> int:
     """Compare runs and the lanes of sweeps: means, 95 % intervals, paired differences."""
-    from mastery_jax.workflow import compare as comparing
-    from mastery_jax.workflow import members, pictures, records, tables
+    from mastery_jax.workflow import records, tables
+    from mastery_jax.workflow.compare import members, pictures
+    from mastery_jax.workflow.compare import table as comparing
 
     compared = [m for source in sources for m in members.members(records.find(source, runs))]
     made = comparing.table(compared, by=by, over=over, metrics=metric)

@@ -79,19 +79,19 @@ def sweep(
     `mastery sweep digits_mlp optimizer.learning_rate=0.001,0.01,0.1 seed=0,1,2`
     """
     from mastery_jax.workflow import config as configs
-    from mastery_jax.workflow import plan as plans
-    from mastery_jax.workflow import sweep as sweeps
+    from mastery_jax.workflow.sweep import driver as sweeps
+    from mastery_jax.workflow.sweep import plan as plans
 
     if exact and strategy not in ("auto", "loop"):
         raise click.UsageError(f"--exact is --strategy loop, so --strategy {strategy} cannot be.")
     strategy = "loop" if exact else strategy
     _prepare(strategy)
-    loaded, fields = configs.load_sweep(config, changes)
+    swept = configs.load_sweep(config, changes)
     if only_plan:
-        made = plans.plan(loaded, fields, strategy=strategy)
+        made = plans.plan(swept, strategy=strategy)
         return output.show(made.to_json() if as_json else made.describe())
     folder = sweeps.sweep(
-        loaded, fields, runs=runs, strategy=strategy, width=width, progress=_progress(quiet)
+        swept, runs=runs, strategy=strategy, width=width, progress=_progress(quiet)
     )
     return _finish(folder, quiet, as_json)
 
@@ -107,7 +107,7 @@ def resume(source: str, runs: pathlib.Path, quiet: bool, as_json: bool) -> int:
 
     found = records.find(source, runs)
     if found.kind == "sweep":
-        from mastery_jax.workflow import sweep as runner
+        from mastery_jax.workflow.sweep import driver as runner
 
         _prepare(files.read_json(found.folder / "plan.json")["strategy"])
     else:
@@ -180,6 +180,7 @@ def _progress(quiet: bool) -> Any:
 def _finish(folder: pathlib.Path, quiet: bool, as_json: bool) -> int:
     """Say how a run or a sweep ended, and return the exit code of that."""
     from mastery_jax.workflow import records, tables
+    from mastery_jax.workflow.sweep import store
 
     found = records.read(folder)
     if as_json:
@@ -193,5 +194,5 @@ def _finish(folder: pathlib.Path, quiet: bool, as_json: bool) -> int:
     if found.state != "finished":
         return FAILED
     is_sweep = found.kind == "sweep"
-    broken = is_sweep and any(lane["state"] != "done" for lane in records.lanes(folder))
+    broken = is_sweep and any(lane["state"] != "done" for lane in store.lanes(folder))
     return LANES_FAILED if broken else 0

@@ -4,7 +4,6 @@ A config becomes a struct:
 config      a YAML file and ``a.b=c`` overrides become one frozen, checked struct
 fields      a struct as leaves by dotted path, and back; which leaves are lanes
 overrides   the spelling of ``a.b=c``, of ``+``, ``++`` and ``~``, and of several values
-lanes       the values that a sweep gives to fields, checked
 convert     plain values into typed ones, with the sentence that names what is wrong
 yaml12      YAML as version 1.2 has it: 1e-3 is a number
 spelling    did you mean ...?
@@ -23,9 +22,8 @@ trace       one trace of the whole: which fields act, what is measured
 
 Programs are run:
 run         one config, one folder, resumable bit for bit
-plan        what a sweep would do: programs, lanes, bytes
-sweep       many lanes, few programs
-strategies  loop, vmap, map
+sweep       a room: many lanes, few programs, their space, search and records
+track       a room: trackers of others, fed from here
 log         what one run or lane has measured, as lines
 checkpoint  training states on disk, through Orbax, atomic
 environment what a run was made with
@@ -35,10 +33,8 @@ errors      what a user can mend
 
 Runs are read:
 records     the folders of runs and sweeps, without jax
-members     what is compared: runs, and the lanes of sweeps
-compare     means, intervals and paired differences over seeds
+compare     a room: runs and lanes side by side, over seeds
 tables      text, CSV and JSON
-pictures    curves and sweeps as PNGs
 
 Runs become models:
 export      from a run, or the best lane of a sweep, to an artefact

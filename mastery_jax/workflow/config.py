@@ -17,15 +17,18 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from mastery_jax.workflow import lanes, spelling, yaml12
+from mastery_jax.workflow import spelling, yaml12
 from mastery_jax.workflow.convert import convert, show
 from mastery_jax.workflow.errors import ConfigError
 from mastery_jax.workflow.experiment import RunConfig
 from mastery_jax.workflow.fields import flatten, lane_paths, replace, static_paths
 from mastery_jax.workflow.overrides import Override, apply, parse, sweep_values, value_of
+from mastery_jax.workflow.sweep import space as lanes
+from mastery_jax.workflow.sweep.search import Search
 
 __all__ = [
     "Loaded",
+    "Sweep",
     "digest",
     "flatten",
     "lane_paths",
@@ -47,6 +50,20 @@ class Loaded(NamedTuple):
     value: Any  # the module's Config
 
 
+class Sweep(NamedTuple):
+    """A config, and what is varied in it."""
+
+    loaded: Loaded  # of the first lane, which every lane starts from
+    space: dict[str, tuple[Any, ...]]
+    search: Search
+    points: tuple[dict[str, Any], ...]  # the fields of each lane, by path; of none for a sampler
+
+    @property
+    def swept(self) -> tuple[str, ...]:
+        """Return the paths that are varied."""
+        return tuple(self.space)
+
+
 def load(config: str | pathlib.Path, overrides: Sequence[str] = ()) -> Loaded:
     """Read one config.
 
@@ -66,9 +83,7 @@ def load(config: str | pathlib.Path, overrides: Sequence[str] = ()) -> Loaded:
     return loaded
 
 
-def load_sweep(
-    config: str | pathlib.Path, arguments: Sequence[str] = ()
-) -> tuple[Loaded, dict[str, tuple[Any, ...]]]:
+def load_sweep(config: str | pathlib.Path, arguments: Sequence[str] = ()) -> Sweep:
     """Read one config and the values of the fields that a sweep varies.
 
     The lanes are the product of the values, the last field varying fastest.
@@ -78,8 +93,7 @@ def load_sweep(
         arguments: Overrides; those that list several values are swept.
 
     Returns:
-        The config of the first lane, which every lane starts from, and the values by field path,
-        converted.
+        The config of the first lane, which every lane starts from, and the points, converted.
 
     Raises:
         ConfigError: As in :func:`load`, for every value; or no lane, a value or a field given
@@ -104,7 +118,7 @@ def load_sweep(
         for lane in lanes.product(values):
             where = "".join(f", {key}={show(value)}" for key, value in lane.items())
             _check(rules, replace(loaded.value, lane), f"{loaded.name}{where}")
-    return loaded, values
+    return Sweep(loaded, values, Search(), tuple(lanes.product(values)))
 
 
 def to_yaml(loaded: Loaded, **extra: Any) -> str:

@@ -13,10 +13,10 @@ from mastery_jax.workflow import (
     records,
     run,
     spelling,
-    sweep,
 )
 from mastery_jax.workflow.errors import RunError
 from mastery_jax.workflow.progress import Progress
+from mastery_jax.workflow.sweep import driver, store
 
 __all__ = ["export", "materialize"]
 
@@ -104,7 +104,7 @@ def _best_step(
 def _best_lane(source: pathlib.Path, best: str) -> int:
     """Return the number of the finished lane whose final metric is best; ties: the first."""
     metric, sign = run.direction(best)
-    lanes = [lane for lane in records.lanes(source) if lane["state"] == "done"]
+    lanes = [lane for lane in store.lanes(source) if lane["state"] == "done"]
     if not lanes:
         raise RunError(f"{source} has no finished lane")
     _, swept = records.config(records.read(source))
@@ -132,13 +132,13 @@ def materialize(source: pathlib.Path, number: int, *, progress: Progress) -> pat
         folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "config.yaml").exists():
         progress.say(f"lane {number} of {source.name} is run on its own")
-        run.start_in(folder, run.ready(sweep.lane_config(source, number)), progress=progress)
+        run.start_in(folder, run.ready(driver.lane_config(source, number)), progress=progress)
     elif records.status(folder, missing={}).get("state") != "finished":
         run.resume(folder, progress=progress)
     status = records.status(folder)
     if status["state"] != "finished":
         raise RunError(f"{folder} is {status['state']}: mastery resume {folder}")
-    lane = next(row for row in records.lanes(source) if int(row["lane"]) == number)
+    lane = next(row for row in store.lanes(source) if int(row["lane"]) == number)
     for metric, value in status["metrics"].items():
         before = float(lane[metric])
         if before != value and not (math.isnan(before) and math.isnan(value)):

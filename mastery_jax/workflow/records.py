@@ -5,7 +5,6 @@ process may have been killed while it wrote: a last line that is cut off is left
 else that cannot be read is a ``RunError``.
 """
 
-import csv
 import fcntl
 import math
 import pathlib
@@ -22,7 +21,6 @@ __all__ = [
     "config",
     "find",
     "head",
-    "lanes",
     "ls",
     "metrics",
     "read",
@@ -186,7 +184,7 @@ def config(run: Run) -> tuple[dict[str, Any], dict[str, list[Any]]]:
 def metrics(path: pathlib.Path) -> list[dict[str, Any]]:
     """Read ``metrics.jsonl`` of a run's folder, or a lane's own file; absent means no lines.
 
-    ``null`` is read as NaN.
+    ``null`` is read as NaN. The first line of a lane's file, which names it, is left out.
 
     Raises:
         RunError: A line other than the last is damaged.
@@ -197,6 +195,8 @@ def metrics(path: pathlib.Path) -> list[dict[str, Any]]:
     *lines, rest = path.read_bytes().split(b"\n")
     rows = []
     for number, line in enumerate([*lines, rest] if rest else lines, 1):
+        if number == 1 and line.startswith(b'{"lane":'):
+            continue
         try:
             row = _LINE.decode(line)
             row["step"]
@@ -213,40 +213,8 @@ def series(rows: Sequence[Mapping[str, Any]]) -> dict[str, tuple[list[int], list
     found: dict[str, tuple[list[int], list[float]]] = {}
     for row in rows:
         for name, value in row.items():
-            if name not in ("step", "reason"):
+            if name not in ("step", "reason", "stopped"):
                 steps, values = found.setdefault(name, ([], []))
                 steps.append(row["step"])
                 values.append(value)
     return found
-
-
-def lanes(folder: pathlib.Path) -> list[dict[str, Any]]:
-    """Read ``lanes.csv``, one dict a lane; a number is a number, an empty cell is NaN.
-
-    Raises:
-        RunError: The file is damaged, or missing because the sweep has not ended.
-    """
-    path = folder / "lanes.csv"
-    try:
-        with path.open(newline="") as file:
-            head, *rows = csv.reader(file)
-    except FileNotFoundError:
-        raise RunError(f"{folder} has no lanes.csv: the sweep has not ended") from None
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read: {error}") from None
-    for number, row in enumerate(rows, 2):
-        if len(row) != len(head):
-            raise RunError(f"{path}, line {number} has {len(row)} columns, not {len(head)}")
-    return [{k: _cell(k, text) for k, text in zip(head, row, strict=True)} for row in rows]
-
-
-def _cell(column: str, text: str) -> Any:
-    """Read a cell: a whole number, a number or text, as a state is always (``nan`` is one)."""
-    if column == "state":
-        return text
-    for number in (int, float):
-        try:
-            return number(text or "nan")
-        except ValueError:
-            continue
-    return text

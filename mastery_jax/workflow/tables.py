@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from mastery_jax.workflow import files, records
-from mastery_jax.workflow.compare import Estimate, Table
+from mastery_jax.workflow.compare.table import Estimate, Table
 from mastery_jax.workflow.convert import show
 from mastery_jax.workflow.errors import RunError
 from mastery_jax.workflow.progress import duration, number
 from mastery_jax.workflow.records import Run
+from mastery_jax.workflow.sweep import store
 
 __all__ = ["comparison", "details", "grid", "headline", "listing", "to_csv", "to_json"]
 
@@ -162,7 +163,7 @@ def _lanes(run: Run) -> list[str]:
     """Count how the lanes of a sweep ended."""
     if run.state in ("running", "killed"):
         return ["lanes.csv is written when the sweep ends"]
-    states = collections.Counter(lane["state"] for lane in records.lanes(run.folder))
+    states = collections.Counter(lane["state"] for lane in store.lanes(run.folder))
     counts = ", ".join(f"{count} {state}" for state, count in states.items())
     return [f"lanes: {counts or 'none'}"]
 

@@ -2,7 +2,8 @@ import pathlib
 
 import pytest
 
-from mastery_jax.workflow import config, export, launch, run, sweep
+from mastery_jax.workflow import config, export, launch, run
+from mastery_jax.workflow.sweep import driver, search
 from tests.cli.calls import FIRST, SECOND, SWEEP
 from tests.folders import write_run, write_sweep
 
@@ -40,12 +41,17 @@ def engines(monkeypatch, runs):
     replace(
         config,
         "load_sweep",
-        (config.Loaded("digits", "experiments.classify", None), {"seed": (0, 1)}),
+        config.Sweep(
+            config.Loaded("digits", "experiments.classify", None),
+            {"seed": (0, 1)},
+            search.Search(),
+            ({"seed": 0}, {"seed": 1}),
+        ),
     )
     replace(run, "run", runs / "digits" / FIRST)
     replace(run, "resume", runs / "digits" / FIRST)
-    replace(sweep, "sweep", runs / "digits" / SWEEP)
-    replace(sweep, "resume", runs / "digits" / SWEEP)
+    replace(driver, "sweep", runs / "digits" / SWEEP)
+    replace(driver, "resume", runs / "digits" / SWEEP)
     replace(export, "export", pathlib.Path("models/digits/1"))
     called["replace"] = replace
     return called

@@ -9,8 +9,9 @@ import sys
 import pytest
 
 from mastery_jax.commands import work
-from mastery_jax.workflow import config, plan, run, sweep
+from mastery_jax.workflow import config, run
 from mastery_jax.workflow.errors import ConfigError, RunError
+from mastery_jax.workflow.sweep import driver, plan
 from tests.cli.calls import FIRST, SWEEP, call
 from tests.folders import write_run, write_sweep
 
@@ -47,7 +48,7 @@ def test_how_a_run_ended_is_the_exit_code(engines, runs, state, code, flag):
 
 def test_lanes_that_failed_are_exit_3(engines, runs):
     measure = lambda seed: None if seed else {"test_accuracy": 0.5}  # noqa: E731
-    engines["replace"](sweep, "sweep", write_sweep(runs, "x", {"seed": [0, 1]}, measure))
+    engines["replace"](driver, "sweep", write_sweep(runs, "x", {"seed": [0, 1]}, measure))
     assert call("sweep", "digits", "seed=0,1")[0] == work.LANES_FAILED == 3
 
 
@@ -64,7 +65,7 @@ def test_sweep_strategies(engines, options, strategy, splits):
     code, out, _ = call("sweep", "digits", "seed=0,1", *options)
     assert code == 0
     assert f"to compare its lanes: mastery compare {pathlib.Path.cwd()}/runs/digits/{SWEEP}" in out
-    found = engines["mastery_jax.workflow.sweep.sweep"][1]
+    found = engines["mastery_jax.workflow.sweep.driver.sweep"][1]
     assert found["strategy"] == strategy
     assert found["width"] == (8 if "8" in options else None)
     devices = engines["mastery_jax.workflow.launch.prepare"][1]["host_devices"]
@@ -79,10 +80,10 @@ def test_plan_is_printed_and_nothing_run(engines, monkeypatch):
         def to_json(self):
             return {"lanes": 2}
 
-    monkeypatch.setattr(plan, "plan", lambda loaded, fields, *, strategy: Plan())
+    monkeypatch.setattr(plan, "plan", lambda swept, *, strategy: Plan())
     assert call("sweep", "digits", "--plan")[1] == "digits: 2 lanes in 1 program\n"
     assert json.loads(call("sweep", "digits", "--plan", "--json")[1]) == {"lanes": 2}
-    assert "mastery_jax.workflow.sweep.sweep" not in engines
+    assert "mastery_jax.workflow.sweep.driver.sweep" not in engines
 
 
 def test_print_config_and_schema(engines, monkeypatch):
@@ -96,10 +97,12 @@ def test_print_config_and_schema(engines, monkeypatch):
 def test_resume_finds_out_what_it_is(engines, runs):
     assert call("resume", "a1b2")[0] == 0
     assert engines["mastery_jax.workflow.run.resume"][0] == (pathlib.Path("runs/digits") / FIRST,)
-    assert "mastery_jax.workflow.sweep.resume" not in engines
+    assert "mastery_jax.workflow.sweep.driver.resume" not in engines
     (runs / "digits" / SWEEP / "plan.json").write_text('{"strategy": "vmap", "width": 8}')
     assert call("resume", "sweep")[0] == 0
-    assert engines["mastery_jax.workflow.sweep.resume"][0] == (pathlib.Path("runs/digits") / SWEEP,)
+    assert engines["mastery_jax.workflow.sweep.driver.resume"][0] == (
+        pathlib.Path("runs/digits") / SWEEP,
+    )
     assert engines["mastery_jax.workflow.launch.prepare"][1]["host_devices"]
 
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from mastery_jax.workflow import members, records
+from mastery_jax.workflow import records
+from mastery_jax.workflow.compare import members
 
 RATES, SEEDS = [1e-3, 1e-2, 1e-1], [0, 1, 2, 3]
 SWEEP = {"optimizer.learning_rate": RATES, "seed": SEEDS}

@@ -7,7 +7,9 @@ import msgspec
 import pytest
 import scipy.stats
 
-from mastery_jax.workflow import compare, pictures, tables
+from mastery_jax.workflow import tables
+from mastery_jax.workflow.compare import pictures
+from mastery_jax.workflow.compare import table as compare
 from tests.compare.known import RATES, VALUES, gather
 from tests.folders import write_run, write_sweep
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from mastery_jax.workflow import compare, tables
+from mastery_jax.workflow import tables
+from mastery_jax.workflow.compare import table as compare
 from mastery_jax.workflow.errors import RunError
 from tests.compare.known import RATES, SEEDS, SWEEP, VALUES, close, gather
 from tests.folders import write_run, write_sweep

@@ -16,8 +16,8 @@ from typing import Any
 
 from mastery_jax.workflow import launch, program
 from mastery_jax.workflow.log import Log
-from mastery_jax.workflow.plan import Group, Lane, Plan
 from mastery_jax.workflow.run import Interrupt
+from mastery_jax.workflow.sweep.plan import Group, Lane, Plan
 
 __all__ = ["choose_width", "run"]
 

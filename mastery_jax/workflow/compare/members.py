@@ -4,9 +4,10 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from mastery_jax.workflow import lanes, records
+from mastery_jax.workflow import records
 from mastery_jax.workflow.errors import RunError
 from mastery_jax.workflow.records import Run
+from mastery_jax.workflow.sweep import store
 
 __all__ = ["Member", "members"]
 
@@ -52,16 +53,20 @@ def members(run: Run) -> list[Member]:
         last |= run.status.get("metrics", {})
         path = run.folder / "metrics.jsonl"
         return [Member(run.id, run.state, _flat(config) | named, last, path)]
-    found, points = [], list(lanes.product(swept))
-    for cells in records.lanes(run.folder):
+    found, points = [], store.points(run.folder)
+    for cells in store.lanes(run.folder):
         number, state = cells.pop("lane"), cells.pop("state")
-        if number not in range(len(points)):
+        if number not in points:
             raise RunError(f"{run.folder / 'lanes.csv'} has lane {number}, of {len(points)} lanes")
         fields = _flat(config)
         for path, value in points[number].items():
             kept = {k: v for k, v in fields.items() if not f"{k}.".startswith(f"{path}.")}
             fields = kept | _flat(value, path)
-        last = {k: v for k, v in cells.items() if k not in swept and k not in ("step", "reason")}
+        last = {
+            k: v
+            for k, v in cells.items()
+            if k not in swept and k not in ("step", "reason", "stopped")
+        }
         label = f"{run.id}#{number}"
         path = run.folder / "lanes" / f"{number:04d}.jsonl"
         found.append(Member(label, state, fields | named | {"run": label}, last, path))

@@ -5,15 +5,15 @@ fields is a *program* of its own.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from mastery_jax.workflow import config, program, trace, usage
-from mastery_jax.workflow.config import Loaded
+from mastery_jax.workflow.config import Loaded, Sweep
 from mastery_jax.workflow.experiment import Spec
-from mastery_jax.workflow.lanes import product
+from mastery_jax.workflow.sweep.store import show
 
-__all__ = ["Group", "Lane", "Plan", "Strategy", "grid", "plan", "show"]
+__all__ = ["Group", "Lane", "Plan", "Strategy", "plan"]
 
 Strategy = Literal["auto", "loop", "vmap", "map"]
 ACTING = frozenset({"num_steps", "evaluate_every"})  # the fields of the runner that a sweep heeds
@@ -42,7 +42,7 @@ class Plan(NamedTuple):
     """A sweep, before it is run."""
 
     loaded: Loaded
-    fields: dict[str, tuple[Any, ...]]
+    fields: dict[str, tuple[Any, ...]]  # swept path -> its values, in the order they appear
     groups: tuple[Group, ...]
     without_effect: tuple[str, ...]
     strategy: str  # loop, vmap or map
@@ -97,27 +97,11 @@ class Plan(NamedTuple):
         return "\n".join(lines)
 
 
-def show(value: Any) -> str:
-    """Return a swept value as a user would write it."""
-    return "[" + ",".join(map(str, value)) + "]" if isinstance(value, tuple | list) else str(value)
-
-
-def grid(loaded: Loaded, fields: Mapping[str, tuple[Any, ...]]) -> list[Lane]:
-    """Return every combination of the swept values, the last field changing fastest."""
-    return [
-        Lane(number, point, config.replace(loaded.value, point))
-        for number, point in enumerate(product(fields))
-    ]
-
-
-def plan(
-    loaded: Loaded, fields: Mapping[str, tuple[Any, ...]], *, strategy: Strategy = "auto"
-) -> Plan:
-    """Lay out the grid, load its data, and trace each of its programs once.
+def plan(sweep: Sweep, *, strategy: Strategy = "auto") -> Plan:
+    """Lay out the lanes, load their data, and trace each of their programs once.
 
     Args:
-        loaded: The config that is varied.
-        fields: Swept path -> its values, as ``config.load_sweep`` returns them.
+        sweep: What is varied.
         strategy: How lanes will be run; ``auto`` is ``loop`` on a CPU and ``vmap`` elsewhere.
 
     Raises:
@@ -125,7 +109,12 @@ def plan(
     """
     import jax
 
-    lanes = grid(loaded, fields)
+    loaded = sweep.loaded
+    lanes = [
+        Lane(number, point, config.replace(loaded.value, point))
+        for number, point in enumerate(sweep.points)
+    ]
+    fields = {path: tuple(_distinct(sweep.points, path)) for path in sweep.swept}
     shared: dict[str, list[Lane]] = {}
     for lane in lanes:
         shared.setdefault(repr(_constants(lane)), []).append(lane)
@@ -142,12 +131,17 @@ def plan(
         strategy = "loop" if devices[0].platform == "cpu" else "vmap"
     return Plan(
         loaded=loaded,
-        fields=dict(fields),
+        fields=fields,
         groups=tuple(groups),
         without_effect=tuple(k for k in fields if k not in acting and len(fields[k]) > 1),
         strategy=strategy,
         devices=tuple(device.device_kind for device in devices),
     )
+
+
+def _distinct(points: Iterable[Mapping[str, Any]], path: str) -> Iterable[Any]:
+    """Return the values of one field, each once."""
+    return {repr(value): value for value in (point[path] for point in points)}.values()
 
 
 def _constants(lane: Lane) -> dict[str, Any]:

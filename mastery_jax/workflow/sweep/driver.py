@@ -5,38 +5,34 @@ A sweep writes ``sweep.yaml``, ``plan.json``, ``environment.json``, ``status.jso
 resumed by what is there) and ``lanes.csv``.
 """
 
-import csv
-import io
 import pathlib
 import threading
 import time
-from collections.abc import Mapping
 from typing import Any
 
-from mastery_jax.workflow import config, environment, files, plan, records, strategies
-from mastery_jax.workflow.config import Loaded
+from mastery_jax.workflow import config, environment, files, records
+from mastery_jax.workflow.config import Loaded, Sweep
 from mastery_jax.workflow.errors import RunError
-from mastery_jax.workflow.plan import Lane, Plan, Strategy
 from mastery_jax.workflow.progress import Progress
 from mastery_jax.workflow.run import failures, interrupts
+from mastery_jax.workflow.sweep import plan, store, strategies
+from mastery_jax.workflow.sweep.plan import Lane, Plan, Strategy
 
 __all__ = ["lane_config", "resume", "sweep"]
 
 
 def sweep(
-    loaded: Loaded,
-    fields: Mapping[str, tuple[Any, ...]],
+    swept: Sweep,
     *,
     runs: pathlib.Path,
     strategy: Strategy = "auto",
     width: int | None = None,
     progress: Progress,
 ) -> pathlib.Path:
-    """Run every combination of ``fields`` in a new folder ``runs/<name>/<id>``.
+    """Run every point in a new folder ``runs/<name>/<id>``.
 
     Args:
-        loaded: The config that is varied.
-        fields: Swept path -> its values.
+        swept: What is varied, from ``config.load_sweep``.
         runs: Where run folders are kept.
         strategy: ``loop`` calls the solo program once a lane: equal to solo runs bit for bit;
             ``vmap`` and ``map`` put ``width`` lanes into one program: equal to a tolerance.
@@ -49,12 +45,14 @@ def sweep(
     Raises:
         UserError: a lane is not sound; nothing has been written.
     """
-    made = plan.plan(loaded, fields, strategy=strategy)
+    loaded = swept.loaded
+    made = plan.plan(swept, strategy=strategy)
     folder = files.new_folder(runs / loaded.name, f"sweep-{config.digest(loaded)[:6]}")
     with files.writing(folder), files.lock(folder):
         width = strategies.choose_width(made, width)
-        listed = {path: list(values) for path, values in fields.items()}
+        listed = {path: list(values) for path, values in swept.space.items()}
         files.write_text(folder / "sweep.yaml", config.to_yaml(loaded, sweep=listed))
+        store.write_points(folder, swept.points)
         files.write_json(folder / "plan.json", made.to_json() | {"width": width})
         files.write_json(folder / "environment.json", environment.record(loaded, made.datasets))
         for path in made.without_effect:
@@ -70,12 +68,13 @@ def resume(folder: pathlib.Path, *, progress: Progress) -> pathlib.Path:
         RunError: the sweep is finished, damaged, in use by another process, or its config or its
             data is not what it began with.
     """
-    loaded, fields = _read(folder)
+    swept = _read(folder)
+    loaded = swept.loaded
     with files.writing(folder), files.lock(folder):
         if records.status(folder, missing={}).get("state") == "finished":
             raise RunError(f"{folder} is finished: there is nothing to resume")
         before = files.read_json(folder / "plan.json")
-        made = plan.plan(loaded, fields, strategy=before["strategy"])
+        made = plan.plan(swept, strategy=before["strategy"])
         for difference in environment.differences(folder, loaded, made.datasets):
             progress.say(f"warning: {difference}; the bits may differ")
         _run(folder, made, strategies.choose_width(made, before["width"]), progress)
@@ -84,18 +83,18 @@ def resume(folder: pathlib.Path, *, progress: Progress) -> pathlib.Path:
 
 def lane_config(folder: pathlib.Path, number: int) -> Loaded:
     """Return the config of one lane, as a run of its own would have it."""
-    loaded, fields = _read(folder)
-    lanes = plan.grid(loaded, fields)
-    if not 0 <= number < len(lanes):
-        raise RunError(f"{folder} has no lane {number}: it has {len(lanes)}")
-    return loaded._replace(value=lanes[number].value)
+    swept = _read(folder)
+    if not 0 <= number < len(swept.points):
+        raise RunError(f"{folder} has no lane {number}: it has {len(swept.points)}")
+    value = config.replace(swept.loaded.value, swept.points[number])
+    return swept.loaded._replace(value=value)
 
 
-def _read(folder: pathlib.Path) -> tuple[Loaded, dict[str, tuple[Any, ...]]]:
+def _read(folder: pathlib.Path) -> Sweep:
     if not (folder / "sweep.yaml").is_file():
         raise RunError(f"{folder} has no sweep.yaml: it is not a sweep, or it is damaged")
-    loaded, fields = config.load_sweep(folder / "sweep.yaml")
-    return loaded._replace(name=folder.parent.name), fields
+    swept = config.load_sweep(folder / "sweep.yaml")
+    return swept._replace(loaded=swept.loaded._replace(name=folder.parent.name))
 
 
 def _run(folder: pathlib.Path, made: Plan, width: int, progress: Progress) -> None:
@@ -111,10 +110,7 @@ def _run(folder: pathlib.Path, made: Plan, width: int, progress: Progress) -> No
         files.write_json(folder / "status.json", found | {"seconds": seconds, "reason": reason})
 
     def keep(lane: Lane, rows: list[dict[str, Any]]) -> None:
-        path = folder / "lanes" / f"{lane.number:04d}.jsonl"
-        partial = path.with_suffix(".partial")
-        files.append_lines(partial, rows)
-        partial.rename(path)
+        store.write_lane(folder, lane.number, lane.fields, rows)
         with one_at_a_time:
             done.add(lane.number)
             progress.update(len(done))
@@ -137,27 +133,5 @@ def _run(folder: pathlib.Path, made: Plan, width: int, progress: Progress) -> No
                     keep=keep,
                     interrupt=interrupt,
                 )
-    files.write_text(folder / "lanes.csv", _table(folder, made))
+    store.write_table(folder)
     status("finished" if len(done) == made.num_lanes else "interrupted")
-
-
-def _table(folder: pathlib.Path, made: Plan) -> str:
-    """Return one row a lane: its fields, how it ended, its last metrics."""
-    lanes = sorted(
-        (lane for group in made.groups for lane in group.lanes), key=lambda lane: lane.number
-    )
-    rows: list[dict[str, Any]] = []
-    for lane in lanes:
-        path = folder / "lanes" / f"{lane.number:04d}.jsonl"
-        if not path.exists():
-            continue
-        last = records.metrics(path)[-1]
-        state = "failed" if "reason" in last else "done"
-        fields = {k: plan.show(v) for k, v in lane.fields.items()}
-        rows.append({"lane": lane.number, "state": state} | fields | last)
-    columns = list(dict.fromkeys(name for row in rows for name in row if name != "reason"))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

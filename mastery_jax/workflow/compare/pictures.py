@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mastery_jax.workflow import records
-from mastery_jax.workflow.compare import Metric, Row, Table
+from mastery_jax.workflow.compare.members import Member
+from mastery_jax.workflow.compare.table import Metric, Row, Table
 from mastery_jax.workflow.convert import show
-from mastery_jax.workflow.members import Member
 
 __all__ = ["draw"]
 

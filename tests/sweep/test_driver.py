@@ -10,9 +10,10 @@ import time
 
 import pytest
 
-from mastery_jax.workflow import config, export, plan, records, run, strategies, sweep
+from mastery_jax.workflow import config, export, records, run
 from mastery_jax.workflow.errors import ConfigError, RunError, UserError
 from mastery_jax.workflow.progress import Progress
+from mastery_jax.workflow.sweep import driver, plan, store, strategies
 
 QUIET = Progress(quiet=True)
 FIELDS = ["rate=0.05,0.1", "seed=range(3)", "copies=2,3"]
@@ -27,9 +28,9 @@ def toy(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def looped(toy, tmp_path_factory):
-    loaded, fields = config.load_sweep(toy, FIELDS)
+    swept = config.load_sweep(toy, FIELDS)
     runs = tmp_path_factory.mktemp("runs")
-    return sweep.sweep(loaded, fields, runs=runs, strategy="loop", progress=QUIET)
+    return driver.sweep(swept, runs=runs, strategy="loop", progress=QUIET)
 
 
 def lane_rows(folder, number):
@@ -37,7 +38,7 @@ def lane_rows(folder, number):
 
 
 def test_the_table_has_every_lane(looped):
-    lanes = records.lanes(looped)
+    lanes = store.lanes(looped)
     assert [lane["lane"] for lane in lanes] == list(range(12))
     assert {lane["state"] for lane in lanes} == {"done"}
     assert [(lane["rate"], lane["seed"], lane["copies"]) for lane in lanes[:3]] == [
@@ -52,13 +53,13 @@ def test_the_table_has_every_lane(looped):
 @pytest.mark.parametrize("number", [0, 5, 11])
 def test_a_looped_lane_is_its_solo_run(looped, toy, tmp_path, number):
     """Bit for bit, though lanes were dealt over four devices."""
-    solo = run.run(sweep.lane_config(looped, number), runs=tmp_path, progress=QUIET)
+    solo = run.run(driver.lane_config(looped, number), runs=tmp_path, progress=QUIET)
     assert records.metrics(solo) == lane_rows(looped, number)
 
 
 def test_what_else_is_swept_does_not_change_a_lane(looped, toy, tmp_path):
-    loaded, fields = config.load_sweep(toy, ["rate=0.05,0.1", "noise=0.01,0.2", "idle=1,2"])
-    wider = sweep.sweep(loaded, fields, runs=tmp_path, strategy="loop", progress=QUIET)
+    swept = config.load_sweep(toy, ["rate=0.05,0.1", "noise=0.01,0.2", "idle=1,2"])
+    wider = driver.sweep(swept, runs=tmp_path, strategy="loop", progress=QUIET)
     # rate, noise, idle = 0.05, 0.01, 1 is lane 0; rate, seed, copies = 0.05, 0, 2 is lane 0
     assert lane_rows(wider, 0) == lane_rows(looped, 0)
     assert lane_rows(wider, 4) == lane_rows(looped, 6)
@@ -80,28 +81,26 @@ def test_one_device_gives_the_same_lanes(looped, toy, tmp_path):
 @pytest.mark.parametrize("strategy", ["vmap", "map"])
 @pytest.mark.parametrize("width", [None, 4])
 def test_batched_lanes_agree_to_a_tolerance(looped, toy, tmp_path, strategy, width):
-    loaded, fields = config.load_sweep(toy, FIELDS)
-    folder = sweep.sweep(
-        loaded, fields, runs=tmp_path, strategy=strategy, width=width, progress=QUIET
-    )
-    for lane, other in zip(records.lanes(folder), records.lanes(looped), strict=True):
+    swept = config.load_sweep(toy, FIELDS)
+    folder = driver.sweep(swept, runs=tmp_path, strategy=strategy, width=width, progress=QUIET)
+    for lane, other in zip(store.lanes(folder), store.lanes(looped), strict=True):
         assert lane["seen"] == other["seen"]
         assert lane["test_loss"] == pytest.approx(other["test_loss"], rel=1e-5)
         assert len(lane_rows(folder, lane["lane"])) == len(lane_rows(looped, lane["lane"]))
 
 
 def test_a_lane_that_diverges_is_marked_and_alone(toy, tmp_path):
-    loaded, fields = config.load_sweep(toy, ["rate=0.1,1e30", "seed=range(2)"])
+    swept = config.load_sweep(toy, ["rate=0.1,1e30", "seed=range(2)"])
     for strategy in ("loop", "vmap"):
-        folder = sweep.sweep(loaded, fields, runs=tmp_path, strategy=strategy, progress=QUIET)
-        lanes = records.lanes(folder)
+        folder = driver.sweep(swept, runs=tmp_path, strategy=strategy, progress=QUIET)
+        lanes = store.lanes(folder)
         assert [lane["state"] for lane in lanes] == ["done", "done", "failed", "failed"]
         assert "loss became" in lane_rows(folder, 2)[-1]["reason"]
         assert lanes[0]["test_loss"] < 10
 
 
 def test_the_plan_counts_programs_lanes_and_bytes(toy):
-    made = plan.plan(*config.load_sweep(toy, [*FIELDS, "idle=1,2", "label=a,b"]))
+    made = plan.plan(config.load_sweep(toy, [*FIELDS, "idle=1,2", "label=a,b"]))
     assert made.num_lanes == 48
     assert [len(group.lanes) for group in made.groups] == [12] * 4
     assert {group.state_bytes for group in made.groups} == {2 * 4 + 16, 3 * 4 + 16}
@@ -115,7 +114,7 @@ def test_the_plan_counts_programs_lanes_and_bytes(toy):
 
 
 def test_runner_fields_may_be_swept(toy):
-    made = plan.plan(*config.load_sweep(toy, ["num_steps=5,10", "fixed=1.0,2.0"]))
+    made = plan.plan(config.load_sweep(toy, ["num_steps=5,10", "fixed=1.0,2.0"]))
     assert len(made.groups) == 4
     assert made.without_effect == ()
 
@@ -123,15 +122,15 @@ def test_runner_fields_may_be_swept(toy):
 def test_an_unsound_lane_is_refused_before_anything_is_written(toy, tmp_path):
     with pytest.raises(ConfigError, match="copies is 6 with num_steps 60"):
         config.load_sweep(toy, ["copies=2,6", "num_steps=60"])
-    loaded, fields = config.load_sweep(toy, ["fault=none,branch"])
+    swept = config.load_sweep(toy, ["fault=none,branch"])
     with pytest.raises(ConfigError, match="rate cannot be an argument of the program"):
-        sweep.sweep(loaded, fields, runs=tmp_path, progress=QUIET)
+        driver.sweep(swept, runs=tmp_path, progress=QUIET)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_finished_sweep_is_not_resumed(looped):
     with pytest.raises(RunError, match="is finished"):
-        sweep.resume(looped, progress=QUIET)
+        driver.resume(looped, progress=QUIET)
 
 
 def test_a_killed_sweep_goes_on_with_what_is_missing(toy, tmp_path):
@@ -147,12 +146,12 @@ def test_a_killed_sweep_goes_on_with_what_is_missing(toy, tmp_path):
     (folder,) = (tmp_path / "toy").iterdir()
     before = {path.name: path.stat().st_mtime_ns for path in (folder / "lanes").glob("*.jsonl")}
     assert 0 < len(before) < 12
-    sweep.resume(folder, progress=QUIET)
+    driver.resume(folder, progress=QUIET)
     for name, time_ns in before.items():
         assert (folder / "lanes" / name).stat().st_mtime_ns == time_ns
     # The callback that pauses is part of the program, how long it sleeps is not.
-    loaded, fields = config.load_sweep(toy, [*FIELDS, "pause=1e-6"])
-    undisturbed = sweep.sweep(loaded, fields, runs=tmp_path / "again", progress=QUIET)
+    swept = config.load_sweep(toy, [*FIELDS, "pause=1e-6"])
+    undisturbed = driver.sweep(swept, runs=tmp_path / "again", progress=QUIET)
     assert (folder / "lanes.csv").read_text() == (undisturbed / "lanes.csv").read_text()
 
 
@@ -178,18 +177,18 @@ def test_a_shipped_config_has_the_same_lanes_on_any_number_of_devices(tmp_path, 
 
 def test_fields_of_the_data_act(toy):
     fields = ["data.split_seed=0,1", "data.standardize=true,false", "best=a:max,b:max"]
-    made = plan.plan(*config.load_sweep("digits_logistic", fields))
+    made = plan.plan(config.load_sweep("digits_logistic", fields))
     assert made.without_effect == ("best",)
 
 
 def test_a_sweep_killed_before_its_first_lane_is_resumed(toy, tmp_path):
-    loaded, fields = config.load_sweep(toy, ["seed=0,1"])
-    folder = sweep.sweep(loaded, fields, runs=tmp_path, progress=QUIET)
+    swept = config.load_sweep(toy, ["seed=0,1"])
+    folder = driver.sweep(swept, runs=tmp_path, progress=QUIET)
     table = (folder / "lanes.csv").read_text()
     for left_out in ("status.json", "environment.json", "lanes.csv", "lanes/0000.jsonl"):
         (folder / left_out).unlink()
     (folder / "lanes" / "0001.jsonl").write_text("")
-    sweep.resume(folder, progress=QUIET)
+    driver.resume(folder, progress=QUIET)
     assert (folder / "lanes.csv").read_text() == table
 
 
@@ -201,9 +200,9 @@ def test_an_error_in_one_lane_stops_the_others(toy, tmp_path, monkeypatch):
         raise FloatingPointError("planted")
 
     monkeypatch.setattr(strategies.Log, "add", fails)
-    loaded, fields = config.load_sweep(toy, ["seed=range(40)"])
+    swept = config.load_sweep(toy, ["seed=range(40)"])
     with pytest.raises(FloatingPointError, match="planted"):
-        sweep.sweep(loaded, fields, runs=tmp_path, progress=QUIET)
+        driver.sweep(swept, runs=tmp_path, progress=QUIET)
     assert len(seen) <= 4
 
 
@@ -237,13 +236,13 @@ def test_a_run_is_not_exported_with_other_data(toy, tmp_path):
 
 
 def test_a_width_is_a_multiple_of_the_devices(toy):
-    made = plan.plan(*config.load_sweep(toy, ["seed=range(6)"]), strategy="vmap")
+    made = plan.plan(config.load_sweep(toy, ["seed=range(6)"]), strategy="vmap")
     assert strategies.choose_width(made, None) == 8  # six lanes on four devices
     assert strategies.choose_width(made, 3) == 4
 
 
 def test_the_best_lane_becomes_a_run_of_its_own(looped):
-    best = min(records.lanes(looped), key=lambda lane: lane["test_loss"])["lane"]
+    best = min(store.lanes(looped), key=lambda lane: lane["test_loss"])["lane"]
     folder = export.materialize(looped, best, progress=QUIET)
     assert folder == looped / "runs" / f"{best:04d}"
     assert records.metrics(folder) == lane_rows(looped, best)

@@ -15,8 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mastery_jax.workflow import spelling
+from mastery_jax.workflow.compare.members import Member
 from mastery_jax.workflow.errors import RunError
-from mastery_jax.workflow.members import Member
 
 __all__ = [
     "Estimate",

@@ -1,0 +1,158 @@
+"""The files of a sweep that hold its lanes.
+
+points.jsonl      one line a lane: its number and its fields; written before a lane begins
+lanes/0007.jsonl  the record of a lane that is over: number and fields, then its lines of metrics,
+                  the last with ``reason`` where it failed and ``stopped`` where it was stopped
+lanes.csv         the table, one row a lane; it can always be made from the records
+"""
+
+import csv
+import io
+import pathlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from mastery_jax.workflow import files, records
+from mastery_jax.workflow.errors import RunError
+
+__all__ = [
+    "lane_fields",
+    "lane_rows",
+    "lanes",
+    "points",
+    "record",
+    "show",
+    "write_lane",
+    "write_points",
+    "write_table",
+]
+
+_ENDS = {"reason": "failed", "stopped": "stopped"}  # what a lane's last line says -> its state
+
+
+class _Named(msgspec.Struct):
+    """The first line of a lane's record, and a line of ``points.jsonl``."""
+
+    lane: int
+    fields: dict[str, Any]
+
+
+_NAMED = msgspec.json.Decoder(_Named)
+
+
+def record(folder: pathlib.Path, number: int) -> pathlib.Path:
+    """Return where the record of a lane is kept."""
+    return folder / "lanes" / f"{number:04d}.jsonl"
+
+
+def write_points(folder: pathlib.Path, points: Iterable[Mapping[str, Any]]) -> None:
+    """Write the fields of every lane, before the first begins."""
+    lines = [{"lane": number, "fields": fields} for number, fields in enumerate(points)]
+    files.write_lines(folder / "points.jsonl", lines)
+
+
+def write_lane(
+    folder: pathlib.Path, number: int, fields: Mapping[str, Any], rows: list[dict[str, Any]]
+) -> None:
+    """Write the record of a lane that is over, whole or not at all."""
+    files.write_lines(record(folder, number), [{"lane": number, "fields": dict(fields)}, *rows])
+
+
+def write_table(folder: pathlib.Path) -> None:
+    """Write ``lanes.csv`` from the records of the lanes."""
+    rows = [{k: show(v) for k, v in row.items()} for row in lane_rows(folder)]
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    files.write_text(folder / "lanes.csv", text.getvalue())
+
+
+def lanes(folder: pathlib.Path) -> list[dict[str, Any]]:
+    """Return one dict a lane: ``lanes.csv``, or where there is no sound one the lanes' records.
+
+    A number is a number, an empty cell is NaN. A sweep that goes on has the lanes that are over.
+
+    Raises:
+        RunError: A record is damaged.
+    """
+    try:
+        with (folder / "lanes.csv").open(newline="") as file:
+            head, *rows = csv.reader(file)
+    except (OSError, ValueError):
+        return lane_rows(folder)
+    if head[:2] != ["lane", "state"] or any(len(row) != len(head) for row in rows):
+        return lane_rows(folder)
+    return [{k: _cell(k, text) for k, text in zip(head, row, strict=True)} for row in rows]
+
+
+def lane_rows(folder: pathlib.Path) -> list[dict[str, Any]]:
+    """Return one row a lane that is over, from its own record: fields, last step and metrics.
+
+    Its state is ``done``, ``failed`` or ``stopped``.
+
+    Raises:
+        RunError: A record is damaged.
+    """
+    found = []
+    for path in sorted((folder / "lanes").glob("*.jsonl")):
+        if rows := records.metrics(path):
+            last = [row for row in rows if row["step"] == rows[-1]["step"]]
+            ended = {name: value for row in last for name, value in row.items()}
+            state = next((s for why, s in _ENDS.items() if ended.pop(why, None)), "done")
+            number, fields = lane_fields(path)
+            shown = {path: _cell(path, show(value)) for path, value in fields.items()}
+            found.append({"lane": number, "state": state} | shown | ended)
+    return sorted(found, key=lambda row: row["lane"])
+
+
+def lane_fields(path: pathlib.Path) -> tuple[int, dict[str, Any]]:
+    """Return the number and the fields of a lane, from the first line of its record.
+
+    Raises:
+        RunError: It is damaged.
+    """
+    with path.open("rb") as file:
+        line = file.readline()
+    try:
+        named = _NAMED.decode(line)
+    except msgspec.DecodeError:
+        raise RunError(f"{path}, line 1 is damaged: it does not name its lane") from None
+    return named.lane, named.fields
+
+
+def points(folder: pathlib.Path) -> dict[int, dict[str, Any]]:
+    """Return the fields of every lane of a sweep by its number, from ``points.jsonl``.
+
+    Where that is missing or damaged, the lanes that have a record are found by it.
+
+    Raises:
+        RunError: A record is damaged.
+    """
+    try:
+        lines = (folder / "points.jsonl").read_bytes().splitlines()
+        if found := {named.lane: named.fields for named in map(_NAMED.decode, lines)}:
+            return found
+    except (OSError, msgspec.DecodeError):
+        pass
+    return dict(lane_fields(path) for path in sorted((folder / "lanes").glob("*.jsonl")))
+
+
+def _cell(column: str, text: str) -> Any:
+    """Read a cell: a whole number, a number or text, as a state is always (``nan`` is one)."""
+    if column == "state":
+        return text
+    for number in (int, float):
+        try:
+            return number(text or "nan")
+        except ValueError:
+            continue
+    return text
+
+
+def show(value: Any) -> str:
+    """Return a swept value as a user would write it."""
+    return "[" + ",".join(map(str, value)) + "]" if isinstance(value, tuple | list) else str(value)

@@ -19,6 +19,7 @@ __all__ = [
     "lock",
     "new_folder",
     "read_json",
+    "write_bytes",
     "write_json",
     "write_lines",
     "write_text",
@@ -28,15 +29,28 @@ __all__ = [
 
 def write_text(path: pathlib.Path, text: str) -> None:
     """Replace ``path`` in one move: a reader sees the old text or the new, never a part."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: pathlib.Path, content: bytes, *, sync: bool = True) -> None:
+    """Replace ``path`` in one move.
+
+    Args:
+        path: The file.
+        content: All of it.
+        sync: Wait for the disk. Without, a kill of the process loses nothing, a loss of power may.
+    """
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        with partial.open("w") as file:
-            file.write(text)
+        with partial.open("wb") as file:
+            file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                os.fsync(file.fileno())
         partial.rename(path)
-    finally:
+    except BaseException:
         partial.unlink(missing_ok=True)
+        raise
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:
@@ -58,9 +72,9 @@ def read_json(path: pathlib.Path) -> Any:
         raise RunError(f"{path} cannot be read: {error}") from None
 
 
-def write_lines(path: pathlib.Path, rows: list[dict[str, Any]]) -> None:
-    """Replace ``path`` by one JSON object a line, atomically."""
-    write_text(path, msgspec.json.Encoder().encode_lines(rows).decode())
+def write_lines(path: pathlib.Path, rows: list[dict[str, Any]], *, sync: bool = True) -> None:
+    """Replace ``path`` by one JSON object a line, atomically; see :func:`write_bytes`."""
+    write_bytes(path, msgspec.json.Encoder().encode_lines(rows), sync=sync)
 
 
 def append_lines(path: pathlib.Path, rows: list[dict[str, Any]]) -> None:

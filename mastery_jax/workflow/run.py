@@ -11,7 +11,7 @@ import pathlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from mastery_jax.workflow import (
@@ -30,8 +30,10 @@ from mastery_jax.workflow.log import Log
 from mastery_jax.workflow.progress import Progress
 
 __all__ = [
+    "SECONDS_A_SAVE",
     "Interrupt",
     "Ready",
+    "confirm_measured",
     "direction",
     "failures",
     "interrupts",
@@ -54,6 +56,23 @@ def direction(best: str) -> tuple[str, int]:
     if mode not in ("max", "min") or not metric:
         raise ConfigError(f"best is {best!r}, wanted METRIC:max or METRIC:min")
     return metric, 1 if mode == "max" else -1
+
+
+def confirm_measured(field: str, wanted: Iterable[str], measured: Sequence[str]) -> None:
+    """Refuse a metric that no evaluation has.
+
+    Args:
+        field: Where it was asked for.
+        wanted: Each ``METRIC:max`` or ``METRIC:min``.
+        measured: The metrics of an evaluation.
+
+    Raises:
+        ConfigError: it is not there, or not of that form.
+    """
+    for text in wanted:
+        if (metric := direction(text)[0]) not in measured:
+            hint, known = spelling.hint(metric, measured), ", ".join(sorted(measured))
+            raise ConfigError(f"{field}: {metric} is not measured{hint} (there is {known})")
 
 
 class Ready(NamedTuple):
@@ -121,9 +140,7 @@ def ready(loaded: Loaded) -> Ready:
     dataset = data.load(loaded.value.data)
     spec = program.specify(dataset)
     measured = trace.confirm(loaded.experiment, loaded.value, spec, dataset.arrays).measured
-    if loaded.value.best and (metric := direction(loaded.value.best)[0]) not in measured:
-        hint, known = spelling.hint(metric, measured), ", ".join(sorted(measured))
-        raise ConfigError(f"best: {metric} is not measured{hint} (there is {known})")
+    confirm_measured("best", [loaded.value.best] if loaded.value.best else [], measured)
     place = jax.local_devices()[0]
     arrays = jax.device_put(dataset.arrays, place)
     lane = jax.device_put(program.lane(loaded.value), place)

@@ -13,7 +13,7 @@ import pytest
 from mastery_jax.workflow import config, export, records, run
 from mastery_jax.workflow.errors import ConfigError, RunError, UserError
 from mastery_jax.workflow.progress import Progress
-from mastery_jax.workflow.sweep import driver, plan, store, strategies
+from mastery_jax.workflow.sweep import driver, loop, plan, store, strategies
 
 QUIET = Progress(quiet=True)
 FIELDS = ["rate=0.05,0.1", "seed=range(3)", "copies=2,3"]
@@ -195,11 +195,11 @@ def test_a_sweep_killed_before_its_first_lane_is_resumed(toy, tmp_path):
 def test_an_error_in_one_lane_stops_the_others(toy, tmp_path, monkeypatch):
     seen = []
 
-    def fails(self, event, add=strategies.Log.add):
+    def fails(self, event, add=loop.Log.add):
         seen.append(event)
         raise FloatingPointError("planted")
 
-    monkeypatch.setattr(strategies.Log, "add", fails)
+    monkeypatch.setattr(loop.Log, "add", fails)
     swept = config.load_sweep(toy, ["seed=range(40)"])
     with pytest.raises(FloatingPointError, match="planted"):
         driver.sweep(swept, runs=tmp_path, progress=QUIET)
@@ -237,8 +237,8 @@ def test_a_run_is_not_exported_with_other_data(toy, tmp_path):
 
 def test_a_width_is_a_multiple_of_the_devices(toy):
     made = plan.plan(config.load_sweep(toy, ["seed=range(6)"]), strategy="vmap")
-    assert strategies.choose_width(made, None) == 8  # six lanes on four devices
-    assert strategies.choose_width(made, 3) == 4
+    assert strategies.choose_width(made.groups, None) == 8  # six lanes on four devices
+    assert strategies.choose_width(made.groups, 3) == 4
 
 
 def test_the_best_lane_becomes_a_run_of_its_own(looped):

@@ -1,22 +1,22 @@
-"""Many lanes, few programs: a grid run in one process, one table at the end.
+"""A sweep from its first lane to its table, and resumed.
 
-A sweep writes ``sweep.yaml``, ``plan.json``, ``environment.json``, ``status.json``, one
-``lanes/<number>.jsonl`` a lane (written whole when the lane is over, so that a sweep can be
-resumed by what is there) and ``lanes.csv``.
+A sweep writes ``sweep.yaml``, ``plan.json``, ``environment.json``, ``status.json`` and what
+``store`` says of its lanes.
 """
 
+import functools
 import pathlib
-import threading
 import time
-from typing import Any
 
 from mastery_jax.workflow import config, environment, files, records
 from mastery_jax.workflow.config import Loaded, Sweep
 from mastery_jax.workflow.errors import RunError
 from mastery_jax.workflow.progress import Progress
 from mastery_jax.workflow.run import failures, interrupts
-from mastery_jax.workflow.sweep import plan, store, strategies
-from mastery_jax.workflow.sweep.plan import Lane, Plan, Strategy
+from mastery_jax.workflow.sweep import plan, session, store, strategies
+from mastery_jax.workflow.sweep.ledger import Ledger
+from mastery_jax.workflow.sweep.plan import Plan, Strategy
+from mastery_jax.workflow.sweep.search import Search
 
 __all__ = ["lane_config", "resume", "sweep"]
 
@@ -49,7 +49,7 @@ def sweep(
     made = plan.plan(swept, strategy=strategy)
     folder = files.new_folder(runs / loaded.name, f"sweep-{config.digest(loaded)[:6]}")
     with files.writing(folder), files.lock(folder):
-        width = strategies.choose_width(made, width)
+        width = strategies.choose_width(made.groups, width)
         listed = {path: list(values) for path, values in swept.space.items()}
         files.write_text(folder / "sweep.yaml", config.to_yaml(loaded, sweep=listed))
         store.write_points(folder, swept.points)
@@ -57,7 +57,7 @@ def sweep(
         files.write_json(folder / "environment.json", environment.record(loaded, made.datasets))
         for path in made.without_effect:
             progress.say(f"warning: {path} is swept but changes nothing")
-        _run(folder, made, width, progress)
+        _run(folder, made, swept.search, width, progress)
     return folder
 
 
@@ -77,7 +77,8 @@ def resume(folder: pathlib.Path, *, progress: Progress) -> pathlib.Path:
         made = plan.plan(swept, strategy=before["strategy"])
         for difference in environment.differences(folder, loaded, made.datasets):
             progress.say(f"warning: {difference}; the bits may differ")
-        _run(folder, made, strategies.choose_width(made, before["width"]), progress)
+        width = strategies.choose_width(made.groups, before["width"])
+        _run(folder, made, swept.search, width, progress)
     return folder
 
 
@@ -97,41 +98,30 @@ def _read(folder: pathlib.Path) -> Sweep:
     return swept._replace(loaded=swept.loaded._replace(name=folder.parent.name))
 
 
-def _run(folder: pathlib.Path, made: Plan, width: int, progress: Progress) -> None:
+def _run(folder: pathlib.Path, made: Plan, search: Search, width: int, progress: Progress) -> None:
     """Run what is missing, then write the table."""
-    begun, one_at_a_time = time.monotonic(), threading.Lock()
-    (folder / "lanes").mkdir(exist_ok=True)
-    written = (path for path in (folder / "lanes").glob("*.jsonl") if path.stat().st_size)
-    done = {int(path.stem) for path in written}
+    begun = time.monotonic()
+    for partial in (folder / "lanes").glob(".*"):  # of a process that was killed
+        partial.unlink()
+    ledger = Ledger(folder, say=progress.say, changed=progress.update)
 
     def status(state: str, reason: str = "") -> None:
-        found = {"state": state, "lanes_done": len(done), "num_lanes": made.num_lanes}
+        found = {"state": state, "lanes_done": len(ledger.over), "num_lanes": made.num_lanes}
         seconds = round(time.monotonic() - begun, 3)
         files.write_json(folder / "status.json", found | {"seconds": seconds, "reason": reason})
 
-    def keep(lane: Lane, rows: list[dict[str, Any]]) -> None:
-        store.write_lane(folder, lane.number, lane.fields, rows)
-        with one_at_a_time:
-            done.add(lane.number)
-            progress.update(len(done))
-
     status("running")
-    for partial in (folder / "lanes").glob("*.partial"):
-        partial.unlink()
+    engine = functools.partial(
+        strategies.engine,
+        made.loaded.experiment,
+        strategy=made.strategy,
+        width=width,
+        say=progress.say,
+    )
     title = f"{made.loaded.name} {folder.name}"
     with progress, interrupts() as interrupt, failures(status):
-        progress.start(title, made.num_lanes, "lanes", done=len(done))
-        for group in made.groups:
-            waiting = tuple(lane for lane in group.lanes if lane.number not in done)
-            if waiting and not interrupt.asked:
-                strategies.run(
-                    group,
-                    waiting,
-                    module=made.loaded.experiment,
-                    strategy=made.strategy,
-                    width=width,
-                    keep=keep,
-                    interrupt=interrupt,
-                )
+        progress.start(title, made.num_lanes, "lanes", done=len(ledger.over))
+        session.run(made.groups, search, engine=engine, ledger=ledger, interrupt=interrupt)
     store.write_table(folder)
-    status("finished" if len(done) == made.num_lanes else "interrupted")
+    is_over = len(ledger.over) == made.num_lanes
+    status("finished" if is_over else "interrupted", "" if is_over else "stopped by a signal")

@@ -11,6 +11,8 @@ from typing import Any, Literal, NamedTuple
 from mastery_jax.workflow import config, program, trace, usage
 from mastery_jax.workflow.config import Loaded, Sweep
 from mastery_jax.workflow.experiment import Spec
+from mastery_jax.workflow.run import confirm_measured
+from mastery_jax.workflow.sweep.search import Search
 from mastery_jax.workflow.sweep.store import show
 
 __all__ = ["Group", "Lane", "Plan", "Strategy", "plan"]
@@ -121,7 +123,7 @@ def plan(sweep: Sweep, *, strategy: Strategy = "auto") -> Plan:
     datasets: dict[Any, Any] = {}
     groups, acting, texts = [], set(ACTING & fields.keys()), []
     for members in shared.values():
-        group, effect, text = _trace(loaded, tuple(members), datasets)
+        group, effect, text = _trace(loaded, tuple(members), sweep.search, datasets)
         groups.append(group)
         texts.append((group.constants, text))
         acting |= {path for path, acts in effect.items() if acts}
@@ -151,7 +153,7 @@ def _constants(lane: Lane) -> dict[str, Any]:
 
 
 def _trace(
-    loaded: Loaded, lanes: tuple[Lane, ...], datasets: dict[Any, Any]
+    loaded: Loaded, lanes: tuple[Lane, ...], search: Search, datasets: dict[Any, Any]
 ) -> tuple[Group, dict[str, bool], str]:
     """Return the group of ``lanes``, which lane fields act in it, and its program's text."""
     import jax
@@ -164,6 +166,7 @@ def _trace(
     dataset = datasets[value.data]
     spec = program.specify(dataset)
     found = trace.confirm(loaded.experiment, value, spec, dataset.arrays)
+    confirm_measured("search.metrics", search.metrics, found.measured)
     fns = program.functions(loaded.experiment, value, spec)
     state = jax.eval_shape(fns.start, program.lane(value), dataset.arrays)
     group = Group(

@@ -57,7 +57,9 @@ def write_lane(
     folder: pathlib.Path, number: int, fields: Mapping[str, Any], rows: list[dict[str, Any]]
 ) -> None:
     """Write the record of a lane that is over, whole or not at all."""
-    files.write_lines(record(folder, number), [{"lane": number, "fields": dict(fields)}, *rows])
+    files.write_lines(
+        record(folder, number), [{"lane": number, "fields": dict(fields)}, *rows], sync=False
+    )
 
 
 def write_table(folder: pathlib.Path) -> None:

@@ -1,0 +1,206 @@
+"""``vmap`` and ``map``: several lanes in one program, sharded over the devices.
+
+A batch has ``width`` lanes of the same step; fewer are filled up with copies. When half of a batch
+or more has ended, what is left goes on in a narrower one, compiled once for each width. A batch
+that does not fit into memory is halved.
+"""
+
+import itertools
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mastery_jax.workflow import program
+from mastery_jax.workflow.log import Log
+from mastery_jax.workflow.run import SECONDS_A_SAVE, Interrupt
+from mastery_jax.workflow.sweep import states
+from mastery_jax.workflow.sweep.ledger import Entry, Ledger
+from mastery_jax.workflow.sweep.plan import Group
+
+__all__ = ["Batch", "batched", "memory"]
+
+OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
+
+
+def memory() -> int:
+    """Return the bytes of one device; of a CPU's, its share of the machine."""
+    import jax
+
+    devices = jax.local_devices()
+    stats = devices[0].memory_stats() or {}
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return stats.get("bytes_limit") or whole // len(devices)
+
+
+class Batch:
+    """The programs of one group, compiled for the widths that are used."""
+
+    def __init__(
+        self, module: str, group: Group, strategy: str, width: int, say: Callable[[str], None]
+    ) -> None:
+        """Compile nothing yet.
+
+        Args:
+            module: The experiment.
+            group: Whose lanes are run.
+            strategy: ``vmap`` or ``map``.
+            width: The most lanes of a batch, a multiple of the number of devices.
+            say: Where to say that a batch was halved.
+        """
+        import jax
+
+        self._group, self._width, self._say = group, width, say
+        self._least = jax.device_count()
+        mesh = jax.make_mesh((self._least,), ("lane",), axis_types=(jax.sharding.AxisType.Auto,))
+        self._split = jax.NamedSharding(mesh, jax.P("lane"))
+        self._whole = jax.NamedSharding(mesh, jax.P())
+        one = program.functions(module, group.value, group.spec)
+        self._data = jax.device_put(group.dataset.arrays, self._whole)
+        self._like = jax.eval_shape(one.start, program.lane(group.value), self._data)
+        self._functions = batched(one, strategy, mesh)
+        self._programs: dict[int, program.Program] = {}
+
+    def advance(
+        self, entries: Sequence[Entry], until: int, ledger: Ledger, interrupt: Interrupt
+    ) -> None:
+        """Run every lane to the step ``until`` or its end, whichever is first."""
+        waiting = list(entries)
+        while waiting and not interrupt.asked:
+            step = min(entry.step for entry in waiting)
+            batch = [entry for entry in waiting if entry.step == step][: self._width]
+            chosen = {entry.lane.number for entry in batch}
+            waiting = [entry for entry in waiting if entry.lane.number not in chosen]
+            try:
+                waiting += self._run(batch, until, ledger, interrupt)
+            except Exception as error:
+                if OUT_OF_MEMORY not in str(error) or self._width <= self._least:
+                    raise
+                self._width = self._fit(self._width // 2)
+                self._say(f"out of memory: from here on {self._width} lanes at a time")
+                waiting += batch
+
+    def _fit(self, count: int) -> int:
+        """Return the least multiple of the devices that holds ``count``."""
+        return max(1, -(-count // self._least)) * self._least
+
+    def _narrow(self, count: int) -> int:
+        """Return the narrowest of the widths, each half of the one before, for ``count`` lanes."""
+        width = self._width
+        while (half := self._fit(width // 2)) >= count and half < width:
+            width = half
+        return width
+
+    def _stack(self, trees: Sequence[Any]) -> Any:
+        import jax
+        import jax.numpy as jnp
+
+        return jax.device_put(jax.tree.map(lambda *xs: jnp.stack(xs), *trees), self._split)
+
+    def _run(
+        self, batch: Sequence[Entry], until: int, ledger: Ledger, interrupt: Interrupt
+    ) -> list[Entry]:
+        """Run one batch; return the lanes that go on in a narrower one."""
+        width, num_steps = self._narrow(len(batch)), self._group.value.num_steps
+        filled = list(itertools.islice(itertools.chain(batch, itertools.repeat(batch[-1])), width))
+        lanes = self._stack([program.lane(entry.lane.value) for entry in filled])
+        if width not in self._programs:
+            self._programs[width] = program.prepare(
+                self._functions, lanes, self._data, place=self._split
+            )
+        kept = [entry.state for entry in filled if entry.state is not None]
+        state = self._stack([states.load(each, self._like) for each in kept]) if kept else None
+        courses = [_Course(entry, num_steps) for entry in batch]
+        saved = time.monotonic()
+        for event in program.drive(
+            self._programs[width],
+            lanes,
+            self._data,
+            num_steps=min(until, num_steps),
+            evaluate_every=self._group.value.evaluate_every,
+            state=state,
+            first=batch[0].step,
+        ):
+            for place, course in enumerate(courses):
+                course.add(event, place, ledger)
+            alive = [(place, course) for place, course in enumerate(courses) if not course.is_over]
+            is_narrower = bool(alive) and self._narrow(len(alive)) < width
+            is_due = time.monotonic() - saved > SECONDS_A_SAVE
+            if not (is_due or is_narrower or interrupt.asked or event.step >= until):
+                continue
+            import jax
+
+            everything = jax.device_get(event.state)
+            paused = [course.pause(everything, place, ledger) for place, course in alive]
+            saved = time.monotonic()
+            if interrupt.asked or (is_narrower and event.step < min(until, num_steps)):
+                return paused
+        return []
+
+
+class _Course:
+    """One lane on its way through a batch."""
+
+    def __init__(self, entry: Entry, num_steps: int) -> None:
+        self.lane, self.rows = entry.lane, list(entry.rows)
+        self._log = Log(num_steps, step=entry.step)
+        self.is_over = False
+
+    def add(self, event: program.Event, place: int, ledger: Ledger) -> None:
+        """Take in what an event of the batch says of this lane."""
+        if self.is_over:
+            return
+        self.rows += self._log.add(_take(event, place))
+        if self._log.is_over:
+            self.is_over = True
+            ledger.end(self.lane, self.rows)
+
+    def pause(self, everything: Any, place: int, ledger: Ledger) -> Entry:
+        """Keep the lane's own part of the batch's state."""
+        import jax
+
+        state = jax.tree.map(lambda leaf: leaf[place], everything)
+        step, fields = self._log.step, self.lane.fields
+        content = states.dump(state, step=step, rows=self.rows, fields=fields)
+        ledger.pause(self.lane, step, self.rows, content)
+        return Entry(self.lane, step, self.rows, content)
+
+
+def _take(event: program.Event, place: int) -> program.Event:
+    """Return what an event of a batch says of one lane."""
+    metrics = {name: x[place] for name, x in event.metrics.items()}
+    evaluation = event.evaluation and {name: x[place] for name, x in event.evaluation.items()}
+    return event._replace(metrics=metrics, evaluation=evaluation)
+
+
+def batched(fns: program.Functions, strategy: str, mesh: Any) -> program.Functions:
+    """Give the functions of one lane a leading axis of lanes."""
+    import jax
+
+    def together(fn: Callable[..., Any], num_mapped: int) -> Callable[..., Any]:
+        """Batch the first ``num_mapped`` arguments of ``fn``; the rest is shared."""
+        if strategy == "vmap":
+
+            def vmapped(*args: Any) -> Any:
+                axes = [0] * num_mapped + [None] * (len(args) - num_mapped)
+                return jax.vmap(fn, in_axes=axes)(*args)
+
+            return vmapped
+
+        def mapped(*args: Any) -> Any:
+            lanes, shared = args[:num_mapped], args[num_mapped:]
+            return jax.lax.map(lambda each: fn(*each, *shared), lanes)
+
+        def on_mesh(*args: Any) -> Any:
+            split = [jax.P("lane")] * num_mapped + [jax.P()] * (len(args) - num_mapped)
+            return jax.shard_map(
+                mapped, mesh=mesh, in_specs=tuple(split), out_specs=jax.P("lane"), check_vma=False
+            )(*args)
+
+        return on_mesh
+
+    return fns._replace(
+        start=together(fns.start, 1),
+        advance=together(fns.advance, 2),
+        evaluate=together(fns.evaluate, 2),
+    )

@@ -1,0 +1,116 @@
+"""How far each lane of a sweep is, in memory and in its folder.
+
+A lane that is over has its record; one that waits at a rung, or was interrupted, a ``.state`` file
+beside it; any other begins at its first step. Nothing else decides what is run, so that a sweep
+that was killed goes on with what its folder shows.
+"""
+
+import pathlib
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from mastery_jax.workflow import config, files, records
+from mastery_jax.workflow.errors import RunError
+from mastery_jax.workflow.sweep import states, store
+from mastery_jax.workflow.sweep.plan import Lane
+
+__all__ = ["Entry", "Ledger"]
+
+
+class Entry(NamedTuple):
+    """A lane that is to go on."""
+
+    lane: Lane
+    step: int  # steps done
+    rows: list[dict[str, Any]]  # what they measured
+    state: bytes | None  # the content of its state file; None: it begins
+
+
+class Ledger:
+    """The lanes of one sweep; every method may be called from several threads."""
+
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        *,
+        say: Callable[[str], None],
+        changed: Callable[[int], None] = lambda count: None,
+    ) -> None:
+        """Read which lanes are over.
+
+        Args:
+            folder: The sweep's.
+            say: Where to say that a file is damaged.
+            changed: Called with the number of lanes that are over, whenever it grows.
+        """
+        self._folder, self._say, self._changed = folder, say, changed
+        self._lock = threading.Lock()
+        self._rows: dict[int, list[dict[str, Any]]] = {}  # of every lane that has any
+        self.over: set[int] = set()
+        (folder / "lanes").mkdir(exist_ok=True)
+        for path in (folder / "lanes").glob("*.jsonl"):
+            self._read(path)
+
+    def _read(self, path: pathlib.Path) -> None:
+        try:
+            rows = records.metrics(path)
+            number, _ = store.lane_fields(path)
+        except RunError as error:
+            self._say(f"warning: {error}; the lane is run again")
+            return
+        if rows:
+            self.over.add(number)
+            self._rows[number] = rows
+
+    def entries(self, lanes: Iterable[Lane]) -> list[Entry]:
+        """Return those of ``lanes`` that are not over, as far as they are."""
+        return [self._entry(lane) for lane in lanes if lane.number not in self.over]
+
+    def _entry(self, lane: Lane) -> Entry:
+        path = self._state(lane.number)
+        try:
+            content = path.read_bytes()
+            said = states.head(content)
+        except FileNotFoundError:
+            return Entry(lane, 0, [], None)
+        except ValueError as error:
+            self._say(f"warning: {path} is damaged ({error}); the lane begins anew")
+            return Entry(lane, 0, [], None)
+        self._rows[lane.number] = said.rows
+        return Entry(_changed(lane, said.fields), said.step, said.rows, content)
+
+    def _state(self, number: int) -> pathlib.Path:
+        return store.record(self._folder, number).with_suffix(".state")
+
+    def pause(self, lane: Lane, step: int, rows: list[dict[str, Any]], state: bytes) -> None:
+        """Keep a lane that is to go on later; ``state`` is from ``states.dump``."""
+        files.write_bytes(self._state(lane.number), state, sync=False)
+        with self._lock:
+            self._rows[lane.number] = rows
+
+    def end(self, lane: Lane, rows: list[dict[str, Any]]) -> None:
+        """Keep a lane that is over."""
+        store.write_lane(self._folder, lane.number, lane.fields, rows)
+        self._state(lane.number).unlink(missing_ok=True)
+        with self._lock:
+            self._rows[lane.number] = rows
+            self.over.add(lane.number)
+            self._changed(len(self.over))
+
+    def stop(self, lane: Lane, step: int, reason: str) -> None:
+        """End a lane before its last step."""
+        self.end(lane, [*self._rows[lane.number], {"step": step, "stopped": reason}])
+
+    def rows(self, number: int) -> list[dict[str, Any]]:
+        """Return what a lane has measured so far."""
+        return self._rows.get(number, [])
+
+
+def _changed(lane: Lane, fields: Mapping[str, Any]) -> Lane:
+    """Return a lane with the numbers that it has by now: a population changes them."""
+    new = {k: fields[k] for k in config.lane_paths(lane.value) if fields.get(k) is not None}
+    new = {path: number for path, number in new.items() if number != lane.fields[path]}
+    if not new:
+        return lane
+    return lane._replace(fields=lane.fields | new, value=config.replace(lane.value, new))

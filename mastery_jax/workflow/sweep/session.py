@@ -1,0 +1,88 @@
+"""The running of a sweep: every lane to its end, or to where a rule stops it."""
+
+import math
+from collections.abc import Callable, Sequence
+
+from mastery_jax.workflow.run import Interrupt, direction
+from mastery_jax.workflow.sweep import population, stopping
+from mastery_jax.workflow.sweep.ledger import Ledger
+from mastery_jax.workflow.sweep.plan import Group
+from mastery_jax.workflow.sweep.search import Population, Search, Stop
+from mastery_jax.workflow.sweep.strategies import Engine
+
+__all__ = ["run", "series"]
+
+
+def run(
+    groups: Sequence[Group],
+    search: Search,
+    *,
+    engine: Callable[[Group], Engine],
+    ledger: Ledger,
+    interrupt: Interrupt,
+) -> None:
+    """Run what is not over; return early when a signal asks.
+
+    All lanes are taken to a rung, those that go on are chosen, and so on to the end. A choice
+    follows from what is written down, so that one that was cut short is made again alike.
+
+    Args:
+        groups: The lanes, program by program.
+        search: Its ``stop`` is the rule, its first metric what the rule looks at.
+        engine: Returns what runs a group; called once for each group.
+        ledger: How far every lane is.
+        interrupt: Whether a signal asked.
+    """
+    engines = {index: engine(group) for index, group in enumerate(groups)}
+    longest = max(group.value.num_steps for group in groups)
+    rungs = stopping.rungs(search.stop, longest)
+    for rung, until in enumerate([*rungs, longest]):
+        for index, group in enumerate(groups):
+            due = [e for e in ledger.entries(group.lanes) if not e.step or e.step < until]
+            if due and not interrupt.asked:
+                engines[index].advance(due, until, ledger, interrupt)
+        if interrupt.asked:
+            return
+        if search.stop is not None and until < longest:
+            _choose(groups, search, search.stop, rungs[: rung + 1], ledger)
+
+
+def _choose(
+    groups: Sequence[Group], search: Search, stop: Stop, rungs: Sequence[int], ledger: Ledger
+) -> None:
+    """Stop the lanes that do not go on from the newest rung, or let a population move."""
+    metric, sign = direction(search.metrics[0])
+    lanes = {lane.number: lane for group in groups for lane in group.lanes}
+    found = {n: series(ledger.rows(n), metric, sign, rungs) for n in lanes}
+    waiting = [entry for entry in ledger.entries(lanes.values()) if entry.step == rungs[-1]]
+    if not waiting:
+        return
+    if isinstance(stop, Population):
+        newest = {entry.lane.number: found[entry.lane.number][-1] for entry in waiting}
+        for group in groups:
+            population.move(group, stop, search.seed, newest, rungs[-1], ledger)
+        return
+    alive = [entry.lane.number for entry in waiting]
+    going = stopping.keep(stop, found, alive, len(lanes))
+    for number in alive:
+        if number not in going:
+            ledger.stop(lanes[number], rungs[-1], _why(search, metric, sign, found, number, going))
+
+
+def _why(
+    search: Search, metric: str, sign: int, found: stopping.Series, number: int, going: set[int]
+) -> str:
+    least = min((found[lane][-1] for lane in going), default=math.nan)
+    rule = type(search.stop).__name__.lower()
+    return (
+        f"{rule}: {metric} {sign * found[number][-1]:.6g}, "
+        f"those that go on have {sign * least:.6g} or better"
+    )
+
+
+def series(
+    rows: Sequence[dict[str, float]], metric: str, sign: int, rungs: Sequence[int]
+) -> list[float]:
+    """Return what a lane has measured at each rung that it came to, made so that more is better."""
+    at = {row["step"]: row[metric] for row in rows if metric in row}
+    return [sign * at[rung] for rung in rungs if rung in at]

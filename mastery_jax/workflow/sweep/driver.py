@@ -4,9 +4,11 @@ A sweep writes ``sweep.yaml``, ``plan.json``, ``environment.json``, ``status.jso
 ``store`` says of its lanes.
 """
 
-import functools
 import pathlib
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 from mastery_jax.workflow import config, environment, files, records
 from mastery_jax.workflow.config import Loaded, Sweep
@@ -18,7 +20,19 @@ from mastery_jax.workflow.sweep.ledger import Ledger
 from mastery_jax.workflow.sweep.plan import Plan, Strategy
 from mastery_jax.workflow.sweep.search import Search
 
-__all__ = ["lane_config", "resume", "sweep"]
+__all__ = ["HERE", "Where", "lane_config", "resume", "sweep"]
+
+
+class Where(NamedTuple):
+    """The engine that runs lanes."""
+
+    engine: Literal["here", "ray", "slurm"] = "here"
+    address: str | None = None  # of a cluster of Ray that runs; slurm or local
+    resources: Mapping[str, Any] = MappingProxyType({})  # of one task or job
+    jobs: int = 8  # of SLURM
+
+
+HERE = Where()
 
 
 def sweep(
@@ -27,6 +41,7 @@ def sweep(
     runs: pathlib.Path,
     strategy: Strategy = "auto",
     width: int | None = None,
+    where: Where = HERE,
     progress: Progress,
 ) -> pathlib.Path:
     """Run every point in a new folder ``runs/<name>/<id>``.
@@ -37,6 +52,7 @@ def sweep(
         strategy: ``loop`` calls the solo program once a lane: equal to solo runs bit for bit;
             ``vmap`` and ``map`` put ``width`` lanes into one program: equal to a tolerance.
         width: Lanes in one program under ``vmap`` and ``map``; by default what memory allows.
+        where: On which engine; each keeps the promises of the strategy.
         progress: Where to say how far it is.
 
     Returns:
@@ -57,11 +73,11 @@ def sweep(
         files.write_json(folder / "environment.json", environment.record(loaded, made.datasets))
         for path in made.without_effect:
             progress.say(f"warning: {path} is swept but changes nothing")
-        _run(folder, made, swept.search, width, progress)
+        _run(folder, made, swept.search, width, where, progress)
     return folder
 
 
-def resume(folder: pathlib.Path, *, progress: Progress) -> pathlib.Path:
+def resume(folder: pathlib.Path, *, where: Where = HERE, progress: Progress) -> pathlib.Path:
     """Run the lanes that are not there yet, by the strategy and width of the record.
 
     Raises:
@@ -78,7 +94,7 @@ def resume(folder: pathlib.Path, *, progress: Progress) -> pathlib.Path:
         for difference in environment.differences(folder, loaded, made.datasets):
             progress.say(f"warning: {difference}; the bits may differ")
         width = strategies.choose_width(made.groups, before["width"])
-        _run(folder, made, swept.search, width, progress)
+        _run(folder, made, swept.search, width, where, progress)
     return folder
 
 
@@ -98,7 +114,38 @@ def _read(folder: pathlib.Path) -> Sweep:
     return swept._replace(loaded=swept.loaded._replace(name=folder.parent.name))
 
 
-def _run(folder: pathlib.Path, made: Plan, search: Search, width: int, progress: Progress) -> None:
+def _place(
+    folder: pathlib.Path, where: Where, made: Plan, width: int, progress: Progress
+) -> strategies.Place:
+    """Return what runs lanes."""
+    experiment = made.loaded.experiment
+    how: dict[str, Any] = {"strategy": made.strategy, "width": width, "say": progress.say}
+    if where.engine == "ray":
+        from mastery_jax.workflow.sweep.cluster import Cluster
+
+        return Cluster(experiment, address=where.address, resources=where.resources, **how)
+    if where.engine == "slurm":
+        from mastery_jax.workflow.sweep.slurm import Slurm
+
+        return Slurm(
+            experiment,
+            folder,
+            jobs=where.jobs,
+            cluster=where.address,
+            parameters=where.resources,
+            **how,
+        )
+    return strategies.Here(experiment, **how)
+
+
+def _run(
+    folder: pathlib.Path,
+    made: Plan,
+    search: Search,
+    width: int,
+    where: Where,
+    progress: Progress,
+) -> None:
     """Run what is missing, then write the table."""
     begun = time.monotonic()
     for partial in (folder / "lanes").glob(".*"):  # of a process that was killed
@@ -111,17 +158,11 @@ def _run(folder: pathlib.Path, made: Plan, search: Search, width: int, progress:
         files.write_json(folder / "status.json", found | {"seconds": seconds, "reason": reason})
 
     status("running")
-    engine = functools.partial(
-        strategies.engine,
-        made.loaded.experiment,
-        strategy=made.strategy,
-        width=width,
-        say=progress.say,
-    )
+    place = _place(folder, where, made, width, progress)
     title = f"{made.loaded.name} {folder.name}"
     with progress, interrupts() as interrupt, failures(status):
         progress.start(title, made.num_lanes, "lanes", done=len(ledger.over))
-        session.run(made.groups, search, engine=engine, ledger=ledger, interrupt=interrupt)
+        session.run(made.groups, search, place=place, ledger=ledger, interrupt=interrupt)
     store.write_table(folder)
     is_over = len(ledger.over) == made.num_lanes
     status("finished" if is_over else "interrupted", "" if is_over else "stopped by a signal")

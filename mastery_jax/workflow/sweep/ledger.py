@@ -8,14 +8,14 @@ that was killed goes on with what its folder shows.
 import pathlib
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from mastery_jax.workflow import config, files, records
+from mastery_jax.workflow import config, records
 from mastery_jax.workflow.errors import RunError
 from mastery_jax.workflow.sweep import states, store
 from mastery_jax.workflow.sweep.plan import Lane
 
-__all__ = ["Entry", "Ledger"]
+__all__ = ["Entry", "Keeper", "Ledger"]
 
 
 class Entry(NamedTuple):
@@ -25,6 +25,18 @@ class Entry(NamedTuple):
     step: int  # steps done
     rows: list[dict[str, Any]]  # what they measured
     state: bytes | None  # the content of its state file; None: it begins
+
+
+class Keeper(Protocol):
+    """What is told how far lanes are; its methods may be called from several threads."""
+
+    def pause(self, lane: Lane, step: int, rows: list[dict[str, Any]], state: bytes) -> None:
+        """Keep a lane that is to go on later; ``state`` is from ``states.dump``."""
+        ...
+
+    def end(self, lane: Lane, rows: list[dict[str, Any]]) -> None:
+        """Keep a lane that is over."""
+        ...
 
 
 class Ledger:
@@ -68,7 +80,7 @@ class Ledger:
         return [self._entry(lane) for lane in lanes if lane.number not in self.over]
 
     def _entry(self, lane: Lane) -> Entry:
-        path = self._state(lane.number)
+        path = store.state(self._folder, lane.number)
         try:
             content = path.read_bytes()
             said = states.head(content)
@@ -80,19 +92,15 @@ class Ledger:
         self._rows[lane.number] = said.rows
         return Entry(_changed(lane, said.fields), said.step, said.rows, content)
 
-    def _state(self, number: int) -> pathlib.Path:
-        return store.record(self._folder, number).with_suffix(".state")
-
     def pause(self, lane: Lane, step: int, rows: list[dict[str, Any]], state: bytes) -> None:
         """Keep a lane that is to go on later; ``state`` is from ``states.dump``."""
-        files.write_bytes(self._state(lane.number), state, sync=False)
+        store.write_state(self._folder, lane.number, state)
         with self._lock:
             self._rows[lane.number] = rows
 
     def end(self, lane: Lane, rows: list[dict[str, Any]]) -> None:
         """Keep a lane that is over."""
         store.write_lane(self._folder, lane.number, lane.fields, rows)
-        self._state(lane.number).unlink(missing_ok=True)
         with self._lock:
             self._rows[lane.number] = rows
             self.over.add(lane.number)
@@ -101,6 +109,16 @@ class Ledger:
     def stop(self, lane: Lane, step: int, reason: str) -> None:
         """End a lane before its last step."""
         self.end(lane, [*self._rows[lane.number], {"step": step, "stopped": reason}])
+
+    def look(self, lanes: Iterable[Lane]) -> None:
+        """Find the lanes that another process has ended since."""
+        before = len(self.over)
+        for lane in lanes:
+            path = store.record(self._folder, lane.number)
+            if lane.number not in self.over and path.exists():
+                self._read(path)
+        if len(self.over) > before:
+            self._changed(len(self.over))
 
     def rows(self, number: int) -> list[dict[str, Any]]:
         """Return what a lane has measured so far."""

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from mastery_jax.workflow import launch, program
+from mastery_jax.workflow import program
 from mastery_jax.workflow.log import Log
 from mastery_jax.workflow.run import SECONDS_A_SAVE, Interrupt
 from mastery_jax.workflow.sweep import states
-from mastery_jax.workflow.sweep.ledger import Entry, Ledger
+from mastery_jax.workflow.sweep.ledger import Entry, Keeper
 from mastery_jax.workflow.sweep.plan import Group
 
 __all__ = ["Loop"]
@@ -24,15 +24,15 @@ __all__ = ["Loop"]
 class Loop:
     """The programs of one group, compiled for the devices that are used."""
 
-    def __init__(self, module: str, group: Group) -> None:
-        """Compile nothing yet."""
-        self._group = group
+    def __init__(self, module: str, group: Group, threads: int) -> None:
+        """Compile nothing yet; ``threads`` is for a CPU that is one device."""
+        self._group, self._threads = group, threads
         self._functions = program.functions(module, group.value, group.spec)
         self._arrays: dict[Any, Any] = {}  # by device
         self._programs: dict[Any, program.Program] = {}
 
     def advance(
-        self, entries: Sequence[Entry], until: int, ledger: Ledger, interrupt: Interrupt
+        self, entries: Sequence[Entry], until: int, keeper: Keeper, interrupt: Interrupt
     ) -> None:
         """Run every lane to the step ``until`` or its end, whichever is first."""
         import jax
@@ -40,7 +40,7 @@ class Loop:
         devices = jax.local_devices()
         # One CPU device has one queue: a thread a core keeps all of them busy with one program.
         is_one_cpu = len(devices) == 1 and devices[0].platform == "cpu"
-        workers = (devices * launch.cores() if is_one_cpu else devices)[: len(entries)]
+        workers = (devices * self._threads if is_one_cpu else devices)[: len(entries)]
         waiting: queue.SimpleQueue[tuple[Entry, Any]] = queue.SimpleQueue()
         # Traced here and not in the threads: contexts such as jax.enable_x64 are a thread's own.
         for entry in entries:
@@ -53,7 +53,7 @@ class Loop:
             try:
                 while not (interrupt.asked or broken.is_set()):
                     entry, lane = waiting.get_nowait()
-                    self._run(device, entry, lane, until, ledger, interrupt)
+                    self._run(device, entry, lane, until, keeper, interrupt)
             except queue.Empty:
                 return
             except BaseException:
@@ -79,7 +79,7 @@ class Loop:
         entry: Entry,
         lane: Any,
         until: int,
-        ledger: Ledger,
+        keeper: Keeper,
         interrupt: Interrupt,
     ) -> None:
         """Run one lane."""
@@ -102,14 +102,14 @@ class Loop:
         ):
             rows += log.add(event)
             if log.is_over:
-                ledger.end(entry.lane, rows)
+                keeper.end(entry.lane, rows)
                 return
             is_due = time.monotonic() - saved > SECONDS_A_SAVE
             if is_due or interrupt.asked or event.step >= until:
                 content = states.dump(
                     event.state, step=event.step, rows=rows, fields=entry.lane.fields
                 )
-                ledger.pause(entry.lane, event.step, rows, content)
+                keeper.pause(entry.lane, event.step, rows, content)
                 saved = time.monotonic()
             if interrupt.asked:
                 return

@@ -15,7 +15,7 @@ from mastery_jax.workflow.run import confirm_measured
 from mastery_jax.workflow.sweep.search import Search
 from mastery_jax.workflow.sweep.store import show
 
-__all__ = ["Group", "Lane", "Plan", "Strategy", "plan"]
+__all__ = ["Group", "Lane", "Plan", "Strategy", "Traced", "lay", "plan"]
 
 Strategy = Literal["auto", "loop", "vmap", "map"]
 ACTING = frozenset({"num_steps", "evaluate_every"})  # the fields of the runner that a sweep heeds
@@ -117,16 +117,10 @@ def plan(sweep: Sweep, *, strategy: Strategy = "auto") -> Plan:
         for number, point in enumerate(sweep.points)
     ]
     fields = {path: tuple(_distinct(sweep.points, path)) for path in sweep.swept}
-    shared: dict[str, list[Lane]] = {}
-    for lane in lanes:
-        shared.setdefault(repr(_constants(lane)), []).append(lane)
-    datasets: dict[Any, Any] = {}
-    groups, acting, texts = [], set(ACTING & fields.keys()), []
-    for members in shared.values():
-        group, effect, text = _trace(loaded, tuple(members), sweep.search, datasets)
-        groups.append(group)
-        texts.append((group.constants, text))
-        acting |= {path for path, acts in effect.items() if acts}
+    traced = lay(loaded, lanes, sweep.search)
+    acting = set(ACTING & fields.keys())
+    acting |= {path for each in traced for path, acts in each.acts.items() if acts}
+    texts = [(each.group.constants, each.text) for each in traced]
     acting |= {path for path in fields if _changes(path, texts)}
     devices = jax.local_devices()
     if strategy == "auto":
@@ -134,11 +128,34 @@ def plan(sweep: Sweep, *, strategy: Strategy = "auto") -> Plan:
     return Plan(
         loaded=loaded,
         fields=fields,
-        groups=tuple(groups),
+        groups=tuple(each.group for each in traced),
         without_effect=tuple(k for k in fields if k not in acting and len(fields[k]) > 1),
         strategy=strategy,
         devices=tuple(device.device_kind for device in devices),
     )
+
+
+class Traced(NamedTuple):
+    """A group, and what its trace shows."""
+
+    group: Group
+    acts: dict[str, bool]  # lane field -> whether it changes anything
+    text: str  # equal for equal programs fed with equal data
+
+
+def lay(loaded: Loaded, lanes: Iterable[Lane], search: Search) -> list[Traced]:
+    """Put lanes that share a program into groups, in the order in which they begin.
+
+    Cost: one trace a group; data that groups share is loaded once.
+
+    Raises:
+        ConfigError: a float of the config cannot be traced, or a metric is not measured.
+    """
+    shared: dict[str, list[Lane]] = {}
+    for lane in lanes:
+        shared.setdefault(repr(_constants(lane)), []).append(lane)
+    datasets: dict[Any, Any] = {}
+    return [_trace(loaded, tuple(each), search, datasets) for each in shared.values()]
 
 
 def _distinct(points: Iterable[Mapping[str, Any]], path: str) -> Iterable[Any]:
@@ -154,8 +171,8 @@ def _constants(lane: Lane) -> dict[str, Any]:
 
 def _trace(
     loaded: Loaded, lanes: tuple[Lane, ...], search: Search, datasets: dict[Any, Any]
-) -> tuple[Group, dict[str, bool], str]:
-    """Return the group of ``lanes``, which lane fields act in it, and its program's text."""
+) -> Traced:
+    """Trace the program of ``lanes``."""
     import jax
 
     from mastery_jax.workflow import data
@@ -177,7 +194,8 @@ def _trace(
         spec=spec,
         state_bytes=sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(state)),
     )
-    return group, found.acts, f"{usage.digest(jax.tree.leaves(dataset.arrays))} {found.text}"
+    text = f"{usage.digest(jax.tree.leaves(dataset.arrays))} {found.text}"
+    return Traced(group, found.acts, text)
 
 
 def _changes(path: str, texts: list[tuple[dict[str, Any], str]]) -> bool:

@@ -1,14 +1,14 @@
 """The running of a sweep: every lane to its end, or to where a rule stops it."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from mastery_jax.workflow.run import Interrupt, direction
 from mastery_jax.workflow.sweep import population, stopping
-from mastery_jax.workflow.sweep.ledger import Ledger
+from mastery_jax.workflow.sweep.ledger import Entry, Ledger
 from mastery_jax.workflow.sweep.plan import Group
 from mastery_jax.workflow.sweep.search import Population, Search, Stop
-from mastery_jax.workflow.sweep.strategies import Engine
+from mastery_jax.workflow.sweep.strategies import Place
 
 __all__ = ["run", "series"]
 
@@ -17,7 +17,7 @@ def run(
     groups: Sequence[Group],
     search: Search,
     *,
-    engine: Callable[[Group], Engine],
+    place: Place,
     ledger: Ledger,
     interrupt: Interrupt,
 ) -> None:
@@ -29,22 +29,24 @@ def run(
     Args:
         groups: The lanes, program by program.
         search: Its ``stop`` is the rule, its first metric what the rule looks at.
-        engine: Returns what runs a group; called once for each group.
+        place: Where lanes are run.
         ledger: How far every lane is.
         interrupt: Whether a signal asked.
     """
-    engines = {index: engine(group) for index, group in enumerate(groups)}
     longest = max(group.value.num_steps for group in groups)
     rungs = stopping.rungs(search.stop, longest)
     for rung, until in enumerate([*rungs, longest]):
-        for index, group in enumerate(groups):
-            due = [e for e in ledger.entries(group.lanes) if not e.step or e.step < until]
-            if due and not interrupt.asked:
-                engines[index].advance(due, until, ledger, interrupt)
+        due = [(group, _due(group, until, ledger)) for group in groups]
+        place.advance([each for each in due if each[1]], until, ledger, interrupt)
         if interrupt.asked:
             return
         if search.stop is not None and until < longest:
             _choose(groups, search, search.stop, rungs[: rung + 1], ledger)
+
+
+def _due(group: Group, until: int, ledger: Ledger) -> list[Entry]:
+    """Return the lanes that are not there yet."""
+    return [e for e in ledger.entries(group.lanes) if not e.step or e.step < until]
 
 
 def _choose(

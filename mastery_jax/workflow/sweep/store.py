@@ -24,8 +24,10 @@ __all__ = [
     "points",
     "record",
     "show",
+    "state",
     "write_lane",
     "write_points",
+    "write_state",
     "write_table",
 ]
 
@@ -56,10 +58,20 @@ def write_points(folder: pathlib.Path, points: Iterable[Mapping[str, Any]]) -> N
 def write_lane(
     folder: pathlib.Path, number: int, fields: Mapping[str, Any], rows: list[dict[str, Any]]
 ) -> None:
-    """Write the record of a lane that is over, whole or not at all."""
-    files.write_lines(
-        record(folder, number), [{"lane": number, "fields": dict(fields)}, *rows], sync=False
-    )
+    """Write the record of a lane that is over, whole or not at all; it needs no state then."""
+    named = {"lane": number, "fields": dict(fields)}
+    files.write_lines(record(folder, number), [named, *rows], sync=False)
+    state(folder, number).unlink(missing_ok=True)
+
+
+def state(folder: pathlib.Path, number: int) -> pathlib.Path:
+    """Return where the state of a lane is kept that is to go on: see ``states``."""
+    return record(folder, number).with_suffix(".state")
+
+
+def write_state(folder: pathlib.Path, number: int, content: bytes) -> None:
+    """Write the state of a lane, whole or not at all."""
+    files.write_bytes(state(folder, number), content, sync=False)
 
 
 def write_table(folder: pathlib.Path) -> None:

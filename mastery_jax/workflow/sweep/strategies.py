@@ -1,4 +1,4 @@
-"""The three ways to run the lanes of one program.
+"""The three ways to run the lanes of one program, in this process.
 
 loop  the solo program, called once a lane: see ``loop``
 vmap  lanes as a batch axis of one program, sharded over the devices: see ``batch``
@@ -8,37 +8,72 @@ map   lanes one after another inside one program, shared out over the devices: s
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from mastery_jax.workflow import launch
 from mastery_jax.workflow.run import Interrupt
 from mastery_jax.workflow.sweep.batch import Batch, memory
-from mastery_jax.workflow.sweep.ledger import Entry, Ledger
+from mastery_jax.workflow.sweep.ledger import Entry, Keeper, Ledger
 from mastery_jax.workflow.sweep.loop import Loop
 from mastery_jax.workflow.sweep.plan import Group
 
-__all__ = ["Engine", "choose_width", "engine"]
+__all__ = ["Due", "Here", "Place", "choose_width"]
 
 # A batch may fill a quarter of a device's memory with states: the program holds the old and the
 # new one, gradients, and its own temporaries beside them.
 SHARE_OF_MEMORY = 0.25
 MOST_LANES = 256  # of one device in one program: more gain little, and temporaries are many states
 
+Due = Sequence[tuple[Group, Sequence[Entry]]]
 
-class Engine(Protocol):
-    """What runs the lanes of one group."""
 
-    def advance(
-        self, entries: Sequence[Entry], until: int, ledger: Ledger, interrupt: Interrupt
-    ) -> None:
-        """Run every lane to the step ``until`` or its end, and tell the ledger."""
+class Place(Protocol):
+    """Where lanes are run: this process, or others."""
+
+    def advance(self, due: Due, until: int, keeper: Ledger, interrupt: Interrupt) -> None:
+        """Run every lane to the step ``until`` or its end, and tell the keeper."""
         ...
 
 
-def engine(
-    module: str, group: Group, *, strategy: str, width: int, say: Callable[[str], None]
-) -> Engine:
-    """Return what runs the lanes of ``group`` in this process."""
-    if strategy == "loop":
-        return Loop(module, group)
-    return Batch(module, group, strategy, width, say)
+class Here:
+    """This process, group after group."""
+
+    def __init__(
+        self,
+        module: str,
+        *,
+        strategy: str,
+        width: int,
+        say: Callable[[str], None],
+        threads: int | None = None,
+    ) -> None:
+        """Compile nothing yet.
+
+        Args:
+            module: The experiment.
+            strategy: ``loop``, ``vmap`` or ``map``.
+            width: The most lanes of a batch.
+            say: Where to say what went otherwise than planned.
+            threads: How many lanes ``loop`` runs at a time on a CPU; by default one a core.
+        """
+        self._module, self._strategy, self._width, self._say = module, strategy, width, say
+        self._threads = threads or launch.cores()
+        self._engines: dict[str, Loop | Batch] = {}
+
+    def advance(self, due: Due, until: int, keeper: Keeper, interrupt: Interrupt) -> None:
+        """Run every lane to the step ``until`` or its end, and tell the keeper."""
+        for group, entries in due:
+            if not interrupt.asked:
+                self._engine(group).advance(entries, until, keeper, interrupt)
+
+    def _engine(self, group: Group) -> Loop | Batch:
+        """Return what runs the lanes that differ from these in floats and seed alone."""
+        key = repr(group.constants)
+        if key not in self._engines:
+            self._engines[key] = (
+                Loop(self._module, group, self._threads)
+                if self._strategy == "loop"
+                else Batch(self._module, group, self._strategy, self._width, self._say)
+            )
+        return self._engines[key]
 
 
 def choose_width(groups: Sequence[Group], wanted: int | None) -> int:

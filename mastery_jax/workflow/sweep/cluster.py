@@ -1,0 +1,189 @@
+"""Lanes on a cluster, through Ray: one task for each part of a group.
+
+A task runs many lanes of one program, so that starting a worker and compiling is paid once for all
+of them. What lanes say goes to a collector beside the driver, which writes the sweep's files. Ray
+places the tasks, and starts one again when its worker or its machine is lost; the new one asks the
+collector what is known, leaves out the lanes that are over and goes on with the others from their
+last step.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mastery_jax.workflow.errors import RunError
+from mastery_jax.workflow.run import Interrupt
+from mastery_jax.workflow.sweep import remote
+from mastery_jax.workflow.sweep.ledger import Keeper
+from mastery_jax.workflow.sweep.plan import Lane
+from mastery_jax.workflow.sweep.strategies import Due
+
+__all__ = ["Cluster", "Collector"]
+
+RETRIES = 3  # of one task; each goes on where the last one was
+SECONDS = 0.2  # between two looks at the collector
+
+
+class Collector:
+    """What all tasks have said, until the driver takes it; an actor of Ray."""
+
+    def __init__(self) -> None:
+        self._news: list[remote.News] = []
+        self._newest: dict[int, remote.News] = {}
+        self._is_stopping = False
+
+    def put(self, news: remote.News) -> None:
+        """Take in news; of a lane that is over nothing more is heard."""
+        before = self._newest.get(news.number)
+        if before is None or before.step is not None:
+            self._newest[news.number] = news
+            self._news.append(news)
+
+    def take(self) -> list[remote.News]:
+        """Return what came since the last call."""
+        taken, self._news = self._news, []
+        return taken
+
+    def known(self, numbers: tuple[int, ...]) -> dict[int, remote.News]:
+        """Return the newest of some lanes."""
+        return {number: self._newest[number] for number in numbers if number in self._newest}
+
+    def stop(self) -> None:
+        """Ask all tasks to pause their lanes."""
+        self._is_stopping = True
+
+    def is_stopping(self) -> bool:
+        """Say whether tasks are to pause."""
+        return self._is_stopping
+
+
+def _task(part: remote.Part, collector: Any) -> None:
+    """Run a part in a worker of Ray."""
+    import ray
+
+    remote.work(
+        part,
+        lambda news: ray.get(collector.put.remote(news)),
+        known=ray.get(collector.known.remote(part.numbers)),
+        is_stopping=lambda: ray.get(collector.is_stopping.remote()),
+    )
+
+
+class Cluster:
+    """A cluster of Ray, joined or started here."""
+
+    def __init__(
+        self,
+        experiment: str,
+        *,
+        strategy: str,
+        width: int,
+        address: str | None = None,
+        resources: Mapping[str, float] | None = None,
+        say: Callable[[str], None],
+    ) -> None:
+        """Join the cluster.
+
+        Args:
+            experiment: The module.
+            strategy: ``loop``, ``vmap`` or ``map``, within each task.
+            width: The most lanes of a batch.
+            address: Of a running cluster, as Ray writes it; by default one is started here.
+            resources: What a task takes, by Ray's names: ``{"CPU": 2, "GPU": 1}``; by default one
+                CPU. As many lanes run at a time as it has CPUs.
+            say: Where to say that a task was lost.
+
+        Raises:
+            RunError: Ray is not installed, or there is no cluster at the address.
+        """
+        try:
+            import ray
+        except ModuleNotFoundError:
+            raise RunError("--engine ray needs Ray: pip install 'mastery-jax[cluster]'") from None
+        self._say = say
+        self._experiment, self._strategy, self._width = experiment, strategy, width
+        self._resources = dict(resources or {"CPU": 1})
+        self._threads = max(1, int(self._resources.get("CPU", 1)))
+        if not ray.is_initialized():
+            options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+            if address is None:
+                options["include_dashboard"] = False
+            try:
+                ray.init(address=address, **options)
+            except (ConnectionError, ValueError) as error:
+                raise RunError(f"--address: there is no cluster at {address}: {error}") from None
+        self._collector = self._collect()
+
+    def _collect(self) -> Any:
+        """Start the collector on the driver's own machine, so that it lives as long as that."""
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        return (
+            ray.remote(Collector)
+            .options(num_cpus=0, scheduling_strategy=here, max_concurrency=1)
+            .remote()
+        )
+
+    def advance(self, due: Due, until: int, keeper: Keeper, interrupt: Interrupt) -> None:
+        """Run every lane to the step ``until`` or its end, and tell the keeper."""
+        import ray
+
+        lanes = {entry.lane.number: entry.lane for _, entries in due for entry in entries}
+        slots = int(ray.cluster_resources().get("CPU", 1) // self._threads)
+        pieces = remote.deal(due, slots)
+        run = self._task()
+        tasks = [run.remote(self._pack(piece, until), self._collector) for piece in pieces]
+        has_asked = False
+        while tasks:
+            over, tasks = ray.wait(tasks, num_returns=len(tasks), timeout=SECONDS)
+            self._pass_on(lanes, keeper)
+            for task in over:
+                self._finish(task)
+            if interrupt.asked and not has_asked:
+                has_asked = True
+                ray.get(self._collector.stop.remote())
+        self._pass_on(lanes, keeper)
+
+    def _task(self) -> Any:
+        import ray
+
+        others = {k: v for k, v in self._resources.items() if k not in ("CPU", "GPU")}
+        return ray.remote(_task).options(
+            num_cpus=self._resources.get("CPU", 0),
+            num_gpus=self._resources.get("GPU", 0),
+            resources=others,
+            max_retries=RETRIES,
+        )
+
+    def _pack(self, piece: Any, until: int) -> remote.Part:
+        return remote.pack(
+            piece,
+            experiment=self._experiment,
+            strategy=self._strategy,
+            width=self._width,
+            threads=self._threads,
+            until=until,
+        )
+
+    def _pass_on(self, lanes: Mapping[int, Lane], keeper: Keeper) -> None:
+        import ray
+
+        for news in ray.get(self._collector.take.remote()):
+            remote.tell(news, lanes[news.number], keeper)
+
+    def _finish(self, task: Any) -> None:
+        """Return when a task has ended well."""
+        import ray
+        from ray.exceptions import RayError, RayTaskError
+
+        try:
+            ray.get(task)
+        except RayTaskError as error:
+            raise error.as_instanceof_cause() from None
+        except RayError as error:
+            first = str(error).strip().splitlines()[0]
+            raise RunError(
+                f"a task was lost {RETRIES + 1} times ({first}); mastery resume goes on with what "
+                "is there"
+            ) from error

@@ -1,0 +1,191 @@
+"""A part of a sweep as a piece of work for another process: plain data in, news out.
+
+The other process imports the experiment and loads the data itself, so that both must be where the
+driver has them: installed, or in a folder that it shares. It compiles once for all parts that it is
+given.
+"""
+
+import functools
+import os
+import pickle
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from mastery_jax.workflow.run import Interrupt
+from mastery_jax.workflow.sweep.ledger import Entry, Keeper
+from mastery_jax.workflow.sweep.plan import Lane
+from mastery_jax.workflow.sweep.strategies import Due, Here
+
+__all__ = ["News", "Part", "Reporter", "deal", "pack", "tell", "work"]
+
+
+class Part(NamedTuple):
+    """Lanes of one program, and how to run them."""
+
+    experiment: str
+    strategy: str
+    width: int
+    threads: int
+    until: int
+    path: tuple[str, ...]  # where modules are looked for
+    numbers: tuple[int, ...]  # of the lanes
+    entries: bytes  # a pickle: it holds the experiment's own types
+
+
+class News(NamedTuple):
+    """That a lane is over, or has come to a step."""
+
+    number: int
+    step: int | None  # None: it is over
+    rows: list[dict[str, Any]]
+    state: bytes | None
+    fields: dict[str, Any]
+
+
+def pack(
+    entries: Sequence[Entry],
+    *,
+    experiment: str,
+    strategy: str,
+    width: int,
+    threads: int,
+    until: int,
+) -> Part:
+    """Return lanes of one group as a part."""
+    return Part(
+        experiment=experiment,
+        strategy=strategy,
+        width=width,
+        threads=threads,
+        until=until,
+        path=tuple(map(os.path.abspath, sys.path)),
+        numbers=tuple(entry.lane.number for entry in entries),
+        entries=pickle.dumps(list(entries)),
+    )
+
+
+def deal(due: Due, count: int) -> list[list[Entry]]:
+    """Cut groups into about ``count`` pieces of neighbors, each of one group, the largest first."""
+    whole = sum(len(entries) for _, entries in due)
+    size = max(1, -(-whole // max(1, count)))
+    pieces = [
+        list(entries[first : first + size])
+        for _, entries in due
+        for first in range(0, len(entries), size)
+    ]
+    return sorted(pieces, key=len, reverse=True)
+
+
+class Reporter:
+    """A keeper that passes on what it is told."""
+
+    def __init__(self, report: Callable[[News], None]) -> None:
+        self._report = report
+
+    def pause(self, lane: Lane, step: int, rows: list[dict[str, Any]], state: bytes) -> None:
+        """Say that a lane has come to a step."""
+        self._report(News(lane.number, step, rows, state, lane.fields))
+
+    def end(self, lane: Lane, rows: list[dict[str, Any]]) -> None:
+        """Say that a lane is over."""
+        self._report(News(lane.number, None, rows, None, lane.fields))
+
+
+def tell(news: News, lane: Lane, keeper: Keeper) -> None:
+    """Tell a keeper what another process has said of a lane."""
+    lane = lane._replace(fields=news.fields)
+    if news.step is None or news.state is None:
+        keeper.end(lane, news.rows)
+    else:
+        keeper.pause(lane, news.step, news.rows, news.state)
+
+
+def work(
+    part: Part,
+    report: Callable[[News], None],
+    *,
+    known: dict[int, News] | None = None,
+    is_stopping: Callable[[], bool] = lambda: False,
+) -> None:
+    """Run a part in this process.
+
+    Args:
+        part: From :func:`pack`.
+        report: Called with every piece of news, perhaps from several threads.
+        known: The newest of each lane, where the part was begun before: lanes that are over are
+            left out, others go on from there.
+        is_stopping: Asked once a second; then lanes are paused and this returns.
+    """
+    from mastery_jax.workflow import launch
+
+    if "jax" not in sys.modules:  # a worker is used again
+        launch.prepare(host_devices=part.threads if part.strategy in ("vmap", "map") else None)
+    sys.path.extend(path for path in part.path if path not in sys.path)
+    entries = [_renewed(entry, known or {}) for entry in pickle.loads(part.entries)]
+    left = [entry for entry in entries if entry is not None]
+    if not left:
+        return
+    place, group = _prepared(part.experiment, part.strategy, part.width, part.threads, left)
+    interrupt, over = Interrupt(), threading.Event()
+
+    def watch() -> None:
+        while not over.wait(1.0):
+            interrupt.asked = interrupt.asked or is_stopping()
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        place.advance([(group, left)], part.until, Reporter(report), interrupt)
+    finally:
+        over.set()
+        watcher.join()
+
+
+def _renewed(entry: Entry, known: dict[int, News]) -> Entry | None:
+    """Return an entry as far as it is known to be, ``None`` where it is over."""
+    news = known.get(entry.lane.number)
+    if news is None:
+        return entry
+    if news.step is None:
+        return None
+    return entry._replace(step=news.step, rows=news.rows, state=news.state)
+
+
+@functools.cache
+def _places(experiment: str, strategy: str, width: int, threads: int, program: str) -> Here:
+    """Return a place, the same one for the same program."""
+    return Here(experiment, strategy=strategy, width=width, threads=threads, say=lambda line: None)
+
+
+def _prepared(
+    experiment: str, strategy: str, width: int, threads: int, entries: Sequence[Entry]
+) -> tuple[Here, Any]:
+    """Return what runs the entries, and their group; nothing is compiled or traced twice."""
+    from mastery_jax.workflow import config
+
+    value = entries[0].lane.value
+    lanes = set(config.lane_paths(value))
+    constants = repr({k: v for k, v in config.flatten(value).items() if k not in lanes})
+    return (
+        _places(experiment, strategy, width, threads, constants),
+        _group(experiment, constants, entries[0].lane),
+    )
+
+
+_GROUPS: dict[tuple[str, str], Any] = {}
+
+
+def _group(experiment: str, constants: str, lane: Lane) -> Any:
+    """Return the group of a lane, traced once a process."""
+    from mastery_jax.workflow.config import Loaded
+    from mastery_jax.workflow.sweep import plan
+    from mastery_jax.workflow.sweep.search import Search
+
+    key = (experiment, constants)
+    if key not in _GROUPS:
+        loaded = Loaded(experiment, experiment, lane.value)
+        (traced,) = plan.lay(loaded, [lane], Search())
+        _GROUPS[key] = traced.group
+    return _GROUPS[key]

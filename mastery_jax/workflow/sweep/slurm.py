@@ -1,0 +1,174 @@
+"""Lanes as jobs of SLURM, through submitit: one job for each part of a group.
+
+The jobs write the records of their lanes into the sweep's folder themselves, which must be shared.
+A job that SLURM takes back is submitted again and goes on with what the folder shows.
+"""
+
+import pathlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from mastery_jax.workflow.errors import RunError
+from mastery_jax.workflow.run import Interrupt
+from mastery_jax.workflow.sweep import remote, states, store
+from mastery_jax.workflow.sweep.ledger import Entry, Ledger
+from mastery_jax.workflow.sweep.strategies import Due
+
+__all__ = ["Slurm"]
+
+SECONDS = 1.0  # between two looks at the folder
+STOP = "stop"  # a file that asks the jobs to pause
+
+
+class _Job:
+    """What a job does; submitit calls ``checkpoint`` when SLURM is about to end it."""
+
+    def __call__(self, part: remote.Part, folder: pathlib.Path) -> None:
+        """Run a part, and write into the sweep's folder."""
+        remote.work(
+            part,
+            lambda news: _write(news, folder),
+            known=_known(part, folder),
+            is_stopping=(folder / STOP).exists,
+        )
+
+    def checkpoint(self, part: remote.Part, folder: pathlib.Path) -> Any:
+        """Return the job that goes on."""
+        import submitit
+
+        return submitit.helpers.DelayedSubmission(_Job(), part, folder)
+
+
+def _write(news: remote.News, folder: pathlib.Path) -> None:
+    if news.step is None or news.state is None:
+        store.write_lane(folder, news.number, news.fields, news.rows)
+    else:
+        store.write_state(folder, news.number, news.state)
+
+
+def _known(part: remote.Part, folder: pathlib.Path) -> dict[int, remote.News]:
+    """Return what the folder shows of the lanes of a part."""
+    found = {}
+    for number in part.numbers:
+        if store.record(folder, number).exists():
+            found[number] = remote.News(number, None, [], None, {})
+        elif (path := store.state(folder, number)).exists():
+            content = path.read_bytes()
+            said = states.head(content)
+            found[number] = remote.News(number, said.step, said.rows, content, said.fields)
+    return found
+
+
+class Slurm:
+    """A queue of SLURM, or processes of this machine in its place."""
+
+    def __init__(
+        self,
+        experiment: str,
+        folder: pathlib.Path,
+        *,
+        strategy: str,
+        width: int,
+        jobs: int,
+        cluster: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        say: Callable[[str], None],
+    ) -> None:
+        """Submit nothing yet.
+
+        Args:
+            experiment: The module.
+            folder: The sweep's, where every job sees it.
+            strategy: ``loop``, ``vmap`` or ``map``, within each job.
+            width: The most lanes of a batch.
+            jobs: Into how many jobs the lanes are dealt.
+            cluster: ``slurm``, or ``local`` for processes of this machine; by default what there
+                is.
+            parameters: Of a job, as submitit names them: ``timeout_min``, ``slurm_partition``,
+                ``cpus_per_task``, ``gpus_per_node``.
+            say: Where to say that a job is submitted again.
+
+        Raises:
+            RunError: submitit is not installed, or does not know a parameter.
+        """
+        try:
+            import submitit
+        except ModuleNotFoundError:
+            raise RunError(
+                "--engine slurm needs submitit: pip install 'mastery-jax[slurm]'"
+            ) from None
+        self._folder, self._say, self._jobs = folder.absolute(), say, jobs
+        self._experiment, self._strategy, self._width = experiment, strategy, width
+        chosen = {"cpus_per_task": 1, "timeout_min": 24 * 60, **(parameters or {})}
+        self._threads = int(chosen["cpus_per_task"])
+        self._executor = submitit.AutoExecutor(folder=self._folder / "jobs", cluster=cluster)
+        try:
+            self._executor.update_parameters(**chosen)
+        except (NameError, TypeError, ValueError) as error:
+            raise RunError(f"--resource: {str(error).splitlines()[0]}") from None
+
+    def advance(self, due: Due, until: int, keeper: Ledger, interrupt: Interrupt) -> None:
+        """Run every lane to the step ``until`` or its end, and tell the keeper."""
+        (self._folder / STOP).unlink(missing_ok=True)
+        while due and not interrupt.asked:
+            before = _steps(due)
+            self._once(due, until, keeper, interrupt)
+            due = [(group, _left(entries, until, keeper)) for group, entries in due]
+            due = [each for each in due if each[1]]
+            if due and not interrupt.asked:
+                if _steps(due) == before:
+                    raise RunError(
+                        f"jobs ended without their lanes; their logs are in {self._folder / 'jobs'}"
+                    )
+                self._say("jobs ended before their lanes; what is left is submitted again")
+
+    def _once(self, due: Due, until: int, keeper: Ledger, interrupt: Interrupt) -> None:
+        """Submit every lane once, and wait for the jobs."""
+        lanes = [entry.lane for _, entries in due for entry in entries]
+        with self._executor.batch():
+            jobs = [
+                self._executor.submit(_Job(), self._pack(piece, until), self._folder)
+                for piece in remote.deal(due, self._jobs)
+            ]
+        while any(not job.done() for job in jobs):
+            time.sleep(SECONDS)
+            keeper.look(lanes)
+            if interrupt.asked:
+                (self._folder / STOP).touch()
+        keeper.look(lanes)
+        for job in jobs:
+            self._finish(job)
+
+    def _finish(self, job: Any) -> None:
+        """Return when a job has ended well, or was lost; an error of the experiment is raised."""
+        from submitit.core.utils import FailedJobError, UncompletedJobError
+
+        try:
+            job.result()
+        except FailedJobError as error:
+            said = str(error).strip().splitlines()[-1]
+            log = job.paths.stderr
+            raise RunError(f"job {job.job_id} failed: {said}; its log: {log}") from None
+        except UncompletedJobError:
+            self._say(f"job {job.job_id} was lost; its log: {job.paths.stderr}")
+
+    def _pack(self, piece: Sequence[Entry], until: int) -> remote.Part:
+        return remote.pack(
+            piece,
+            experiment=self._experiment,
+            strategy=self._strategy,
+            width=self._width,
+            threads=self._threads,
+            until=until,
+        )
+
+
+def _left(entries: Sequence[Entry], until: int, keeper: Ledger) -> list[Entry]:
+    """Return the lanes that are not there yet, as far as they are."""
+    found = keeper.entries([entry.lane for entry in entries])
+    return [entry for entry in found if not entry.step or entry.step < until]
+
+
+def _steps(due: Due) -> dict[int, int]:
+    return {entry.lane.number: entry.step for _, entries in due for entry in entries}

@@ -143,7 +143,9 @@ def strong(tree: Any) -> Any:
     return jax.tree.map(one, tree)
 
 
-def prepare(fns: Functions, lane: Any, data: Any, *, place: Any = None) -> Program:
+def prepare(
+    fns: Functions, lane: Any, data: Any, *, place: Any = None, metrics: Any = None
+) -> Program:
     """Compile ``fns`` where ``lane`` and ``data`` live, for their shapes.
 
     Args:
@@ -152,6 +154,7 @@ def prepare(fns: Functions, lane: Any, data: Any, *, place: Any = None) -> Progr
         data: The arrays, likewise.
         place: The sharding of every leaf of the state; by default what XLA makes of it, which for
             a leaf that does not depend on the lane is not how the lanes are split.
+        metrics: The sharding of what is measured, likewise.
     """
     import jax
     import numpy as np
@@ -164,10 +167,10 @@ def prepare(fns: Functions, lane: Any, data: Any, *, place: Any = None) -> Progr
     at = np.int32(0)
     return Program(
         start=start,
-        advance=jax.jit(fns.advance, out_shardings=place and (place, None))
+        advance=jax.jit(fns.advance, out_shardings=place and (place, metrics))
         .lower(lane, state, data, at, at)
         .compile(),
-        evaluate=jax.jit(fns.evaluate).lower(lane, state, data).compile(),
+        evaluate=jax.jit(fns.evaluate, out_shardings=metrics).lower(lane, state, data).compile(),
         chunk=fns.chunk,
         state=state,
     )
@@ -183,6 +186,7 @@ def drive(
     save_every: int = 0,
     state: Any = None,
     first: int = 0,
+    is_steady: bool = False,
 ) -> Iterator[Event]:
     """Run from step ``first`` to the end, yielding after every chunk. The last one is evaluated.
 
@@ -190,14 +194,15 @@ def drive(
     ``save_every``.
 
     The length of a chunk follows the clock, so that a chunk takes about half a second; it never
-    changes a bit of the result.
+    changes a bit of the result. Where ``is_steady`` all chunks are equally long, as several
+    processes need it that call one program together.
     """
     import jax
     import numpy as np
 
     if state is None:
         state = program.start(lane, data)
-    step, length = first, min(8, program.chunk)
+    step, length = first, program.chunk if is_steady else min(8, program.chunk)
     while True:
         marks = (step - step % each + each for each in (evaluate_every, save_every) if each)
         stop = min(step + length, num_steps, *marks)
@@ -208,7 +213,9 @@ def drive(
             jax.block_until_ready(state)
             metrics = {name: np.asarray(x)[..., : stop - step] for name, x in kept.items()}
         seconds = time.perf_counter() - begun
-        length = max(1, min(program.chunk, int((stop - step) * SECONDS_A_CHUNK / (seconds + 1e-9))))
+        if not is_steady:
+            fitting = int((stop - step) * SECONDS_A_CHUNK / (seconds + 1e-9))
+            length = max(1, min(program.chunk, fitting))
         step = stop
         due = step == num_steps or (evaluate_every and step % evaluate_every == 0)
         evaluation = None

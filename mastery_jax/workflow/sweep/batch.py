@@ -14,7 +14,7 @@ from typing import Any
 from mastery_jax.workflow import program
 from mastery_jax.workflow.log import Log
 from mastery_jax.workflow.run import SECONDS_A_SAVE, Interrupt
-from mastery_jax.workflow.sweep import states
+from mastery_jax.workflow.sweep import processes, states
 from mastery_jax.workflow.sweep.ledger import Entry, Keeper
 from mastery_jax.workflow.sweep.plan import Group
 
@@ -106,7 +106,7 @@ class Batch:
         lanes = self._stack([program.lane(entry.lane.value) for entry in filled])
         if width not in self._programs:
             self._programs[width] = program.prepare(
-                self._functions, lanes, self._data, place=self._split
+                self._functions, lanes, self._data, place=self._split, metrics=self._whole
             )
         kept = [entry.state for entry in filled if entry.state is not None]
         state = self._stack([states.load(each, self._like) for each in kept]) if kept else None
@@ -120,17 +120,17 @@ class Batch:
             evaluate_every=self._group.value.evaluate_every,
             state=state,
             first=batch[0].step,
+            is_steady=processes.are_several(),
         ):
             for place, course in enumerate(courses):
                 course.add(event, place, keeper)
             alive = [(place, course) for place, course in enumerate(courses) if not course.is_over]
             is_narrower = bool(alive) and self._narrow(len(alive)) < width
             is_due = time.monotonic() - saved > SECONDS_A_SAVE
+            is_due, interrupt.asked = processes.agree(is_due, interrupt.asked)
             if not (is_due or is_narrower or interrupt.asked or event.step >= until):
                 continue
-            import jax
-
-            everything = jax.device_get(event.state)
+            everything = processes.fetch(event.state)
             paused = [course.pause(everything, place, keeper) for place, course in alive]
             saved = time.monotonic()
             if interrupt.asked or (is_narrower and event.step < min(until, num_steps)):

@@ -5,6 +5,7 @@ A sweep writes ``sweep.yaml``, ``plan.json``, ``environment.json``, ``status.jso
 """
 
 import pathlib
+import tempfile
 import time
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -15,7 +16,8 @@ from mastery_jax.workflow.config import Loaded, Sweep
 from mastery_jax.workflow.errors import RunError
 from mastery_jax.workflow.progress import Progress
 from mastery_jax.workflow.run import failures, interrupts
-from mastery_jax.workflow.sweep import plan, session, store, strategies
+from mastery_jax.workflow.sweep import plan, processes, session, store, strategies
+from mastery_jax.workflow.sweep.hosts import Hosts
 from mastery_jax.workflow.sweep.ledger import Ledger
 from mastery_jax.workflow.sweep.plan import Plan, Strategy
 from mastery_jax.workflow.sweep.search import Search
@@ -26,7 +28,7 @@ __all__ = ["HERE", "Where", "lane_config", "resume", "sweep"]
 class Where(NamedTuple):
     """The engine that runs lanes."""
 
-    engine: Literal["here", "ray", "slurm"] = "here"
+    engine: Literal["here", "ray", "slurm", "hosts"] = "here"
     address: str | None = None  # of a cluster of Ray that runs; slurm or local
     resources: Mapping[str, Any] = MappingProxyType({})  # of one task or job
     jobs: int = 8  # of SLURM
@@ -63,7 +65,7 @@ def sweep(
     """
     loaded = swept.loaded
     made = plan.plan(swept, strategy=strategy)
-    folder = files.new_folder(runs / loaded.name, f"sweep-{config.digest(loaded)[:6]}")
+    folder = _new_folder(runs, loaded)
     with files.writing(folder), files.lock(folder):
         width = strategies.choose_width(made.groups, width)
         listed = {path: list(values) for path, values in swept.space.items()}
@@ -84,6 +86,7 @@ def resume(folder: pathlib.Path, *, where: Where = HERE, progress: Progress) -> 
         RunError: the sweep is finished, damaged, in use by another process, or its config or its
             data is not what it began with.
     """
+    folder = processes.mirror(folder)
     swept = _read(folder)
     loaded = swept.loaded
     with files.writing(folder), files.lock(folder):
@@ -114,6 +117,14 @@ def _read(folder: pathlib.Path) -> Sweep:
     return swept._replace(loaded=swept.loaded._replace(name=folder.parent.name))
 
 
+def _new_folder(runs: pathlib.Path, loaded: Loaded) -> pathlib.Path:
+    """Return a folder of runs, or where another process writes that, one of this process's own."""
+    label = f"sweep-{config.digest(loaded)[:6]}"
+    if processes.is_first():
+        return files.new_folder(runs / loaded.name, label)
+    return files.new_folder(pathlib.Path(tempfile.mkdtemp(prefix="mastery-")) / loaded.name, label)
+
+
 def _place(
     folder: pathlib.Path, where: Where, made: Plan, width: int, progress: Progress
 ) -> strategies.Place:
@@ -135,7 +146,7 @@ def _place(
             parameters=where.resources,
             **how,
         )
-    return strategies.Here(experiment, **how)
+    return (Hosts if processes.are_several() else strategies.Here)(experiment, **how)
 
 
 def _run(

@@ -55,7 +55,7 @@ class Here:
             threads: How many lanes ``loop`` runs at a time on a CPU; by default one a core.
         """
         self._module, self._strategy, self._width, self._say = module, strategy, width, say
-        self._threads = threads or launch.cores()
+        self.threads = threads or launch.cores()
         self._engines: dict[str, Loop | Batch] = {}
 
     def advance(self, due: Due, until: int, keeper: Keeper, interrupt: Interrupt) -> None:
@@ -69,7 +69,7 @@ class Here:
         key = repr(group.constants)
         if key not in self._engines:
             self._engines[key] = (
-                Loop(self._module, group, self._threads)
+                Loop(self._module, group, self.threads)
                 if self._strategy == "loop"
                 else Batch(self._module, group, self._strategy, self._width, self._say)
             )

@@ -1,0 +1,68 @@
+"""One sweep run by several processes that start alike, on one machine or many: ``jax.distributed``.
+
+Every process plans the same lanes. Under ``loop`` they are dealt to the processes, and after each
+round all tell all what became of theirs; under ``vmap`` and ``map`` a batch is sharded over the
+devices of all of them, and every process is given every number. So all processes know the same and
+choose alike, but the first alone writes the sweep's folder; the others keep theirs for themselves.
+"""
+
+import pickle
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mastery_jax.workflow.run import Interrupt
+from mastery_jax.workflow.sweep import processes, remote
+from mastery_jax.workflow.sweep.ledger import Entry, Ledger
+from mastery_jax.workflow.sweep.strategies import Due, Here
+
+__all__ = ["Hosts"]
+
+LANES_A_ROUND = 8  # of a thread under loop: what one process may wait for another
+
+
+class Hosts:
+    """All processes of the job."""
+
+    def __init__(
+        self, experiment: str, *, strategy: str, width: int, say: Callable[[str], None]
+    ) -> None:
+        """Compile nothing yet; see ``strategies.Here``."""
+        self._here = Here(experiment, strategy=strategy, width=width, say=say)
+        self._strategy = strategy
+
+    def advance(self, due: Due, until: int, keeper: Ledger, interrupt: Interrupt) -> None:
+        """Run every lane to the step ``until`` or its end, and tell the keeper."""
+        if self._strategy != "loop":
+            self._here.advance(due, until, keeper, interrupt)
+            return
+        import jax
+
+        for group, entries in due:
+            size = LANES_A_ROUND * self._here.threads * jax.process_count()
+            for first in range(0, len(entries), size):
+                (interrupt.asked,) = processes.agree(interrupt.asked)
+                if interrupt.asked:
+                    return
+                self._round(group, entries[first : first + size], until, keeper, interrupt)
+
+    def _round(
+        self,
+        group: Any,
+        entries: Sequence[Entry],
+        until: int,
+        keeper: Ledger,
+        interrupt: Interrupt,
+    ) -> None:
+        """Run this process's share, then hear of the others'."""
+        import jax
+
+        news: list[remote.News] = []
+        mine = entries[jax.process_index() :: jax.process_count()]
+        if mine:
+            self._here.advance([(group, mine)], until, remote.Reporter(news.append), interrupt)
+        lanes = {entry.lane.number: entry.lane for entry in entries}
+        everything = [
+            each for said in processes.gather(pickle.dumps(news)) for each in pickle.loads(said)
+        ]
+        for each in sorted(everything, key=lambda each: each.number):
+            remote.tell(each, lanes[each.number], keeper)

@@ -13,7 +13,15 @@ BLOCK, FULL, LAST = 32768, 1, 4
 
 
 def records(path):
-    """Return the records of a ``.wandb`` file."""
+    """Return the records of a ``.wandb`` file, which another process writes."""
+    deadline = time.monotonic() + 20
+    while not any(record.HasField("exit") for record in read(path)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return read(path)
+
+
+def read(path):
     content, at, found, body = path.read_bytes(), 7, [], b""
     assert content[:4] == b":W&B"
     while at + 7 <= len(content):

@@ -6,6 +6,7 @@ closed again, so that a thousand lanes keep no thousand files open, and what was
 seen at once.
 """
 
+import functools
 import importlib
 import pathlib
 import socket
@@ -117,10 +118,15 @@ def _append(path: pathlib.Path, *events: Any) -> None:
     for event in events:
         event.wall_time = now
         content = event.SerializeToString()
-        length = struct.pack("<Q", len(content))
-        parts += [length, _masked(length), content, _masked(content)]
+        parts += [_head(len(content)), content, _masked(content)]
     with path.open("ab") as file:
         file.write(b"".join(parts))
+
+
+@functools.cache
+def _head(length: int) -> bytes:
+    packed = struct.pack("<Q", length)
+    return packed + _masked(packed)
 
 
 def _masked(content: bytes) -> bytes:

@@ -21,6 +21,7 @@ _EXIT_CODES = {"failed": 1, "interrupted": 255}  # as W&B knows killed from fail
 def open(whole: Whole) -> "_Session":
     """Return a session; W&B's own process starts with its first run."""
     mode = os.environ.get("WANDB_MODE") or "offline"
+    os.environ.setdefault("WANDB_SILENT", "true")
     if mode == "offline":  # or it reports its own errors to a server
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     import wandb

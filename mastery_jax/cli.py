@@ -1,7 +1,7 @@
-"""The command line: ``mastery run | sweep | resume | compare | export | serve | ls | show``.
+"""The command line: ``mastery run | sweep | resume | compare | push | export | serve | ls | show``.
 
 Results go to standard output, progress and messages to standard error. Every command imports what
-it needs when it runs; ``--help``, ``ls``, ``show`` and ``compare`` never import jax.
+it needs when it runs; ``--help``, ``ls``, ``show``, ``compare`` and ``push`` never import jax.
 
 Exit codes: 0 done; 1 an unexpected error; 2 a mistake that the user can mend, said in one
 sentence; 3 done, but lanes of the sweep failed; 75 interrupted, to be resumed; 130 stopped by
@@ -15,6 +15,7 @@ import rich_click as click
 
 from mastery_jax import __version__
 from mastery_jax.commands import look, work
+from mastery_jax.commands.push import push
 from mastery_jax.workflow.errors import UserError
 
 __all__ = ["main"]
@@ -68,6 +69,7 @@ for _command in (
     work.sweep,
     work.resume,
     look.compare,
+    push,
     work.export,
     work.serve,
     look.ls,

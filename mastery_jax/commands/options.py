@@ -1,10 +1,11 @@
 """Options and arguments that commands share."""
 
 import pathlib
+from typing import Any
 
 import rich_click as click
 
-__all__ = ["CHANGES", "JSON", "MODELS", "QUIET", "RUNS"]
+__all__ = ["CHANGES", "JSON", "MODELS", "QUIET", "RUNS", "TRACK", "trackers"]
 
 RUNS = click.option(
     "--runs",
@@ -23,3 +24,23 @@ MODELS = click.option(
 QUIET = click.option("--quiet", "-q", is_flag=True, help="No progress; print the folder only.")
 JSON = click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")
 CHANGES = click.argument("changes", nargs=-1, metavar="[FIELD=VALUE]...")
+
+
+def trackers(context: Any, parameter: Any, value: str | None) -> tuple[str, ...] | None:
+    """Return the trackers that an option names, before anything is run."""
+    from mastery_jax.workflow.track import tracker
+
+    if value is None:
+        return None
+    found = tracker.check(name.strip() for name in value.split(",") if name.strip())
+    if not found:
+        raise click.BadParameter("name at least one tracker.", context, parameter)
+    return found
+
+
+TRACK = click.option(
+    "--track",
+    metavar="TRACKER[,...]",
+    callback=trackers,
+    help="Feed mlflow, tensorboard, trackio, wandb; none of them can stop the run.",
+)

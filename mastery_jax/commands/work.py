@@ -6,7 +6,7 @@ from typing import Any
 import rich_click as click
 
 from mastery_jax.commands import output
-from mastery_jax.commands.options import CHANGES, JSON, MODELS, QUIET, RUNS
+from mastery_jax.commands.options import CHANGES, JSON, MODELS, QUIET, RUNS, TRACK
 
 __all__ = ["export", "resume", "run", "serve", "sweep"]
 
@@ -19,6 +19,7 @@ FAILED, LANES_FAILED, INTERRUPTED = 1, 3, 75
 @RUNS
 @click.option("--print-config", is_flag=True, help="Print the whole config and stop.")
 @click.option("--schema", is_flag=True, help="Print the config's JSON schema and stop.")
+@TRACK
 @QUIET
 @JSON
 def run(
@@ -27,6 +28,7 @@ def run(
     runs: pathlib.Path,
     print_config: bool,
     schema: bool,
+    track: tuple[str, ...] | None,
     quiet: bool,
     as_json: bool,
 ) -> int:
@@ -44,7 +46,8 @@ def run(
         return output.show(configs.schema(loaded))
     if print_config:
         return output.show(configs.to_yaml(loaded).rstrip())
-    return _finish(runner.run(loaded, runs=runs, progress=_progress(quiet)), quiet, as_json)
+    folder = runner.run(loaded, runs=runs, progress=_progress(quiet), track=track or ())
+    return _finish(folder, quiet, as_json)
 
 
 @click.command()

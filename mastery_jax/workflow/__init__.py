@@ -25,6 +25,7 @@ run         one config, one folder, resumable bit for bit
 sweep       a room: many lanes, few programs, their space, search and records
 track       a room: trackers of others, fed from here
 log         what one run or lane has measured, as lines
+keeper      which checkpoints are written and kept
 checkpoint  training states on disk, through Orbax, atomic
 environment what a run was made with
 files       whole or absent: atomic writes, fresh folders, locks

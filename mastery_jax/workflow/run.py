@@ -6,7 +6,6 @@ written before the config, the data and the program have been found sound.
 """
 
 import contextlib
-import math
 import pathlib
 import signal
 import threading
@@ -26,11 +25,12 @@ from mastery_jax.workflow import (
 )
 from mastery_jax.workflow.config import Loaded
 from mastery_jax.workflow.errors import ConfigError, RunError
+from mastery_jax.workflow.keeper import Keeper
 from mastery_jax.workflow.log import Log
 from mastery_jax.workflow.progress import Progress
+from mastery_jax.workflow.track import tracker, writer
 
 __all__ = [
-    "SECONDS_A_SAVE",
     "Interrupt",
     "Ready",
     "confirm_measured",
@@ -42,8 +42,6 @@ __all__ = [
     "run",
     "start_in",
 ]
-
-SECONDS_A_SAVE = 60.0  # without save_every, a long run still keeps a recent checkpoint
 
 
 def direction(best: str) -> tuple[str, int]:
@@ -149,8 +147,16 @@ def ready(loaded: Loaded) -> Ready:
     return Ready(loaded, dataset, arrays, fns, compiled, lane)
 
 
-def run(loaded: Loaded, *, runs: pathlib.Path, progress: Progress) -> pathlib.Path:
+def run(
+    loaded: Loaded, *, runs: pathlib.Path, progress: Progress, track: Iterable[str] = ()
+) -> pathlib.Path:
     """Run a config in a new folder ``runs/<name>/<id>``.
+
+    Args:
+        loaded: A config.
+        runs: Where run folders are kept.
+        progress: Where to say how far it is.
+        track: Trackers that are handed what is measured; none of them can stop the run.
 
     Returns:
         The folder. Its ``status.json`` says whether the run finished, was interrupted or failed.
@@ -158,23 +164,34 @@ def run(loaded: Loaded, *, runs: pathlib.Path, progress: Progress) -> pathlib.Pa
     Raises:
         UserError: the config or the data is not sound, or the folder cannot be written.
     """
+    track = tracker.check(track)
     prepared = ready(loaded)
     folder = files.new_folder(runs / loaded.name, config.digest(loaded)[:6])
-    return start_in(folder, prepared, progress=progress)
+    return start_in(folder, prepared, progress=progress, track=track)
 
 
-def start_in(folder: pathlib.Path, prepared: Ready, *, progress: Progress) -> pathlib.Path:
+def start_in(
+    folder: pathlib.Path, prepared: Ready, *, progress: Progress, track: Iterable[str] = ()
+) -> pathlib.Path:
     """Run in a folder that exists and holds no run."""
     with files.writing(folder), files.lock(folder):
         files.write_text(folder / "config.yaml", config.to_yaml(prepared.loaded))
         recorded = environment.record(prepared.loaded, [prepared.dataset])
-        files.write_json(folder / "environment.json", recorded)
-        _drive(folder, prepared, state=None, first=0, progress=progress)
+        files.write_json(folder / "environment.json", recorded | {"track": list(track)})
+        with writer.open(track, folder=folder, progress=progress) as tracked:
+            _drive(folder, prepared, tracked, state=None, first=0, progress=progress)
     return folder
 
 
-def resume(folder: pathlib.Path, *, progress: Progress) -> pathlib.Path:
+def resume(
+    folder: pathlib.Path, *, progress: Progress, track: Iterable[str] | None = None
+) -> pathlib.Path:
     """Go on from the newest checkpoint, to the bits of a run that was never stopped.
+
+    Args:
+        folder: Of the run.
+        progress: Where to say how far it is.
+        track: Trackers; by default those that the run began with.
 
     Raises:
         RunError: the run is finished, damaged, in use by another process, or its config or its
@@ -196,21 +213,34 @@ def resume(folder: pathlib.Path, *, progress: Progress) -> pathlib.Path:
         kept = [row for row in records.metrics(folder) if saved and row["step"] <= first]
         files.write_lines(folder / "metrics.jsonl", kept)
         progress.say(f"resuming at step {first} of {loaded.value.num_steps}")
-        _drive(folder, prepared, state=state, first=first, progress=progress)
+        names = environment.read(folder).get("track", ()) if track is None else track
+        with writer.open(names, folder=folder, progress=progress) as tracked:
+            _drive(folder, prepared, tracked, state=state, first=first, progress=progress)
     return folder
 
 
 def _drive(
-    folder: pathlib.Path, prepared: Ready, *, state: Any, first: int, progress: Progress
+    folder: pathlib.Path,
+    prepared: Ready,
+    tracked: writer.Tracked,
+    *,
+    state: Any,
+    first: int,
+    progress: Progress,
 ) -> None:
     value, begun = prepared.loaded.value, time.monotonic()
-    keeper, log = _Keeper(folder, value), Log(value.num_steps, step=first)
+    metric, sign = direction(value.best) if value.best else ("", 1)
+    keeper = Keeper(folder, every=value.save_every, metric=metric, sign=sign)
+    log = Log(value.num_steps, step=first)
+    lane = tracked.lane(None, value, first=first)
 
     def status(name: str, reason: str = "") -> None:
         seconds = round(time.monotonic() - begun, 3)
         found = {"state": name, "step": log.step, "num_steps": value.num_steps, "seconds": seconds}
         found |= {"reason": reason, "metrics": log.evaluation, "best": keeper.best}
         files.write_json(folder / "status.json", found)
+        if name != "running":
+            lane.finish(name, log.evaluation)
 
     status("running")
     events = program.drive(
@@ -230,6 +260,7 @@ def _drive(
             lines = log.add(event)
             if state is None or event.step > first:
                 files.append_lines(folder / "metrics.jsonl", lines)
+                lane.log(lines)
             if log.reason:
                 status("failed", log.reason)
                 return
@@ -239,54 +270,20 @@ def _drive(
                 status("interrupted", "stopped by a signal")
                 return
             status("running")
-        _plot(folder)
+        for file in _plot(folder):
+            lane.artifact(file)
         status("finished")
 
 
-class _Keeper:
-    """Decides which checkpoints are written and kept: the newest and the best."""
-
-    def __init__(self, folder: pathlib.Path, value: Any) -> None:
-        self.folder, self.every = folder, value.save_every
-        self.metric, self.sign = direction(value.best) if value.best else ("", 1)
-        self.saved_at = time.monotonic()
-        self.best: dict[str, Any] | None = None
-        kept = checkpoint.steps(folder)
-        for row in records.metrics(folder):
-            if row["step"] in kept and self._improves(row):
-                self._remember(row)
-
-    def keep(self, event: program.Event, evaluation: dict[str, float], *, force: bool) -> None:
-        row = {"step": event.step} | evaluation
-        is_best = event.evaluation is not None and self._improves(row)
-        due = event.step % self.every == 0 if self.every else self._overdue()
-        if not (force or is_best or due):
-            return
-        checkpoint.save(self.folder, event.step, event.state)
-        self.saved_at = time.monotonic()
-        if is_best:
-            self._remember(row)
-        checkpoint.prune(self.folder, {event.step} | ({self.best["step"]} if self.best else set()))
-
-    def _overdue(self) -> bool:
-        return time.monotonic() - self.saved_at > SECONDS_A_SAVE
-
-    def _improves(self, row: dict[str, Any]) -> bool:
-        value = row.get(self.metric, math.nan)
-        if not math.isfinite(value):
-            return False
-        return self.best is None or self.sign * value > self.sign * self.best["value"]
-
-    def _remember(self, row: dict[str, Any]) -> None:
-        self.best = {"step": row["step"], "metric": self.metric, "value": row[self.metric]}
-
-
-def _plot(folder: pathlib.Path) -> None:
+def _plot(folder: pathlib.Path) -> list[pathlib.Path]:
     """Draw every metric that was recorded more than once."""
     from mastery_jax.plots import curves
 
+    drawn = []
     for metric, (steps, values) in records.series(records.metrics(folder)).items():
         if len(steps) > 1:
             (folder / "plots").mkdir(exist_ok=True)
             file = folder / "plots" / f"{metric.replace('/', '_')}.png"
             curves.draw({folder.name: (steps, values)}, metric=metric, file=file)
+            drawn.append(file)
+    return drawn

@@ -27,6 +27,20 @@ def test_run(engines):
     assert engines["mastery_jax.workflow.run.run"][1]["runs"] == pathlib.Path("there")
 
 
+def test_run_with_trackers(engines):
+    assert call("run", "digits", "--track", "tensorboard, mlflow")[0] == 0
+    assert engines["mastery_jax.workflow.run.run"][1]["track"] == ("tensorboard", "mlflow")
+    assert call("run", "digits")[0] == 0
+    assert engines["mastery_jax.workflow.run.run"][1]["track"] == ()
+
+
+def test_a_tracker_that_is_not_known_is_refused_before_anything(engines):
+    code, out, err = call("run", "digits", "--track", "mlflow,wand")
+    assert (code, out) == (2, "")
+    assert "no tracker is named wand; did you mean wandb?" in err
+    assert engines.keys() == {"replace"}
+
+
 def test_run_for_programs(engines, runs):
     code, out, err = call("run", "digits", "--quiet")
     assert (code, out, err) == (0, f"{runs / 'digits' / FIRST}\n", "")

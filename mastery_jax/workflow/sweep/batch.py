@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mastery_jax.workflow import program
+from mastery_jax.workflow.keeper import SECONDS_A_SAVE
 from mastery_jax.workflow.log import Log
-from mastery_jax.workflow.run import SECONDS_A_SAVE, Interrupt
+from mastery_jax.workflow.run import Interrupt
 from mastery_jax.workflow.sweep import processes, states
-from mastery_jax.workflow.sweep.ledger import Entry, Keeper
+from mastery_jax.workflow.sweep.ledger import Entry, Listener
 from mastery_jax.workflow.sweep.plan import Group
 
 __all__ = ["Batch", "batched", "memory"]
@@ -62,7 +63,7 @@ class Batch:
         self._programs: dict[int, program.Program] = {}
 
     def advance(
-        self, entries: Sequence[Entry], until: int, keeper: Keeper, interrupt: Interrupt
+        self, entries: Sequence[Entry], until: int, listener: Listener, interrupt: Interrupt
     ) -> None:
         """Run every lane to the step ``until`` or its end, whichever is first."""
         waiting = list(entries)
@@ -72,7 +73,7 @@ class Batch:
             chosen = {entry.lane.number for entry in batch}
             waiting = [entry for entry in waiting if entry.lane.number not in chosen]
             try:
-                waiting += self._run(batch, until, keeper, interrupt)
+                waiting += self._run(batch, until, listener, interrupt)
             except Exception as error:
                 if OUT_OF_MEMORY not in str(error) or self._width <= self._least:
                     raise
@@ -98,7 +99,7 @@ class Batch:
         return jax.device_put(jax.tree.map(lambda *xs: jnp.stack(xs), *trees), self._split)
 
     def _run(
-        self, batch: Sequence[Entry], until: int, keeper: Keeper, interrupt: Interrupt
+        self, batch: Sequence[Entry], until: int, listener: Listener, interrupt: Interrupt
     ) -> list[Entry]:
         """Run one batch; return the lanes that go on in a narrower one."""
         width, num_steps = self._narrow(len(batch)), self._group.value.num_steps
@@ -123,7 +124,7 @@ class Batch:
             is_steady=processes.are_several(),
         ):
             for place, course in enumerate(courses):
-                course.add(event, place, keeper)
+                course.add(event, place, listener)
             alive = [(place, course) for place, course in enumerate(courses) if not course.is_over]
             is_narrower = bool(alive) and self._narrow(len(alive)) < width
             is_due = time.monotonic() - saved > SECONDS_A_SAVE
@@ -131,7 +132,7 @@ class Batch:
             if not (is_due or is_narrower or interrupt.asked or event.step >= until):
                 continue
             everything = processes.fetch(event.state)
-            paused = [course.pause(everything, place, keeper) for place, course in alive]
+            paused = [course.pause(everything, place, listener) for place, course in alive]
             saved = time.monotonic()
             if interrupt.asked or (is_narrower and event.step < min(until, num_steps)):
                 return paused
@@ -146,23 +147,23 @@ class _Course:
         self._log = Log(num_steps, step=entry.step)
         self.is_over = False
 
-    def add(self, event: program.Event, place: int, keeper: Keeper) -> None:
+    def add(self, event: program.Event, place: int, listener: Listener) -> None:
         """Take in what an event of the batch says of this lane."""
         if self.is_over:
             return
         self.rows += self._log.add(_take(event, place))
         if self._log.is_over:
             self.is_over = True
-            keeper.end(self.lane, self.rows)
+            listener.end(self.lane, self.rows)
 
-    def pause(self, everything: Any, place: int, keeper: Keeper) -> Entry:
+    def pause(self, everything: Any, place: int, listener: Listener) -> Entry:
         """Keep the lane's own part of the batch's state."""
         import jax
 
         state = jax.tree.map(lambda leaf: leaf[place], everything)
         step, fields = self._log.step, self.lane.fields
         content = states.dump(state, step=step, rows=self.rows, fields=fields)
-        keeper.pause(self.lane, step, self.rows, content)
+        listener.pause(self.lane, step, self.rows, content)
         return Entry(self.lane, step, self.rows, content)
 
 

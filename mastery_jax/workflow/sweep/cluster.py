@@ -13,7 +13,7 @@ from typing import Any
 from mastery_jax.workflow.errors import RunError
 from mastery_jax.workflow.run import Interrupt
 from mastery_jax.workflow.sweep import remote
-from mastery_jax.workflow.sweep.ledger import Keeper
+from mastery_jax.workflow.sweep.ledger import Listener
 from mastery_jax.workflow.sweep.plan import Lane
 from mastery_jax.workflow.sweep.strategies import Due
 
@@ -125,8 +125,8 @@ class Cluster:
             .remote()
         )
 
-    def advance(self, due: Due, until: int, keeper: Keeper, interrupt: Interrupt) -> None:
-        """Run every lane to the step ``until`` or its end, and tell the keeper."""
+    def advance(self, due: Due, until: int, listener: Listener, interrupt: Interrupt) -> None:
+        """Run every lane to the step ``until`` or its end, and tell the listener."""
         import ray
 
         lanes = {entry.lane.number: entry.lane for _, entries in due for entry in entries}
@@ -137,13 +137,13 @@ class Cluster:
         has_asked = False
         while tasks:
             over, tasks = ray.wait(tasks, num_returns=len(tasks), timeout=SECONDS)
-            self._pass_on(lanes, keeper)
+            self._pass_on(lanes, listener)
             for task in over:
                 self._finish(task)
             if interrupt.asked and not has_asked:
                 has_asked = True
                 ray.get(self._collector.stop.remote())
-        self._pass_on(lanes, keeper)
+        self._pass_on(lanes, listener)
 
     def _task(self) -> Any:
         import ray
@@ -166,11 +166,11 @@ class Cluster:
             until=until,
         )
 
-    def _pass_on(self, lanes: Mapping[int, Lane], keeper: Keeper) -> None:
+    def _pass_on(self, lanes: Mapping[int, Lane], listener: Listener) -> None:
         import ray
 
         for news in ray.get(self._collector.take.remote()):
-            remote.tell(news, lanes[news.number], keeper)
+            remote.tell(news, lanes[news.number], listener)
 
     def _finish(self, task: Any) -> None:
         """Return when a task has ended well."""

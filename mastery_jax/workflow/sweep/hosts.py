@@ -30,10 +30,10 @@ class Hosts:
         self._here = Here(experiment, strategy=strategy, width=width, say=say)
         self._strategy = strategy
 
-    def advance(self, due: Due, until: int, keeper: Ledger, interrupt: Interrupt) -> None:
-        """Run every lane to the step ``until`` or its end, and tell the keeper."""
+    def advance(self, due: Due, until: int, listener: Ledger, interrupt: Interrupt) -> None:
+        """Run every lane to the step ``until`` or its end, and tell the listener."""
         if self._strategy != "loop":
-            self._here.advance(due, until, keeper, interrupt)
+            self._here.advance(due, until, listener, interrupt)
             return
         import jax
 
@@ -43,14 +43,14 @@ class Hosts:
                 (interrupt.asked,) = processes.agree(interrupt.asked)
                 if interrupt.asked:
                     return
-                self._round(group, entries[first : first + size], until, keeper, interrupt)
+                self._round(group, entries[first : first + size], until, listener, interrupt)
 
     def _round(
         self,
         group: Any,
         entries: Sequence[Entry],
         until: int,
-        keeper: Ledger,
+        listener: Ledger,
         interrupt: Interrupt,
     ) -> None:
         """Run this process's share, then hear of the others'."""
@@ -65,4 +65,4 @@ class Hosts:
             each for said in processes.gather(pickle.dumps(news)) for each in pickle.loads(said)
         ]
         for each in sorted(everything, key=lambda each: each.number):
-            remote.tell(each, lanes[each.number], keeper)
+            remote.tell(each, lanes[each.number], listener)

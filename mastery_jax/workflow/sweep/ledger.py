@@ -15,7 +15,7 @@ from mastery_jax.workflow.errors import RunError
 from mastery_jax.workflow.sweep import states, store
 from mastery_jax.workflow.sweep.plan import Lane
 
-__all__ = ["Entry", "Keeper", "Ledger"]
+__all__ = ["Entry", "Ledger", "Listener"]
 
 
 class Entry(NamedTuple):
@@ -27,7 +27,7 @@ class Entry(NamedTuple):
     state: bytes | None  # the content of its state file; None: it begins
 
 
-class Keeper(Protocol):
+class Listener(Protocol):
     """What is told how far lanes are; its methods may be called from several threads."""
 
     def pause(self, lane: Lane, step: int, rows: list[dict[str, Any]], state: bytes) -> None:

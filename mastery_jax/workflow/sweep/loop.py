@@ -12,10 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from mastery_jax.workflow import program
+from mastery_jax.workflow.keeper import SECONDS_A_SAVE
 from mastery_jax.workflow.log import Log
-from mastery_jax.workflow.run import SECONDS_A_SAVE, Interrupt
+from mastery_jax.workflow.run import Interrupt
 from mastery_jax.workflow.sweep import states
-from mastery_jax.workflow.sweep.ledger import Entry, Keeper
+from mastery_jax.workflow.sweep.ledger import Entry, Listener
 from mastery_jax.workflow.sweep.plan import Group
 
 __all__ = ["Loop"]
@@ -32,7 +33,7 @@ class Loop:
         self._programs: dict[Any, program.Program] = {}
 
     def advance(
-        self, entries: Sequence[Entry], until: int, keeper: Keeper, interrupt: Interrupt
+        self, entries: Sequence[Entry], until: int, listener: Listener, interrupt: Interrupt
     ) -> None:
         """Run every lane to the step ``until`` or its end, whichever is first."""
         import jax
@@ -53,7 +54,7 @@ class Loop:
             try:
                 while not (interrupt.asked or broken.is_set()):
                     entry, lane = waiting.get_nowait()
-                    self._run(device, entry, lane, until, keeper, interrupt)
+                    self._run(device, entry, lane, until, listener, interrupt)
             except queue.Empty:
                 return
             except BaseException:
@@ -79,7 +80,7 @@ class Loop:
         entry: Entry,
         lane: Any,
         until: int,
-        keeper: Keeper,
+        listener: Listener,
         interrupt: Interrupt,
     ) -> None:
         """Run one lane."""
@@ -102,14 +103,14 @@ class Loop:
         ):
             rows += log.add(event)
             if log.is_over:
-                keeper.end(entry.lane, rows)
+                listener.end(entry.lane, rows)
                 return
             is_due = time.monotonic() - saved > SECONDS_A_SAVE
             if is_due or interrupt.asked or event.step >= until:
                 content = states.dump(
                     event.state, step=event.step, rows=rows, fields=entry.lane.fields
                 )
-                keeper.pause(entry.lane, event.step, rows, content)
+                listener.pause(entry.lane, event.step, rows, content)
                 saved = time.monotonic()
             if interrupt.asked:
                 return

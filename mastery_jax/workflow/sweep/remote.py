@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from mastery_jax.workflow.run import Interrupt
-from mastery_jax.workflow.sweep.ledger import Entry, Keeper
+from mastery_jax.workflow.sweep.ledger import Entry, Listener
 from mastery_jax.workflow.sweep.plan import Lane
 from mastery_jax.workflow.sweep.strategies import Due, Here
 
@@ -79,7 +79,7 @@ def deal(due: Due, count: int) -> list[list[Entry]]:
 
 
 class Reporter:
-    """A keeper that passes on what it is told."""
+    """A listener that passes on what it is told."""
 
     def __init__(self, report: Callable[[News], None]) -> None:
         self._report = report
@@ -93,13 +93,13 @@ class Reporter:
         self._report(News(lane.number, None, rows, None, lane.fields))
 
 
-def tell(news: News, lane: Lane, keeper: Keeper) -> None:
-    """Tell a keeper what another process has said of a lane."""
+def tell(news: News, lane: Lane, listener: Listener) -> None:
+    """Tell a listener what another process has said of a lane."""
     lane = lane._replace(fields=news.fields)
     if news.step is None or news.state is None:
-        keeper.end(lane, news.rows)
+        listener.end(lane, news.rows)
     else:
-        keeper.pause(lane, news.step, news.rows, news.state)
+        listener.pause(lane, news.step, news.rows, news.state)
 
 
 def work(

@@ -108,13 +108,13 @@ class Slurm:
         except (NameError, TypeError, ValueError) as error:
             raise RunError(f"--resource: {str(error).splitlines()[0]}") from None
 
-    def advance(self, due: Due, until: int, keeper: Ledger, interrupt: Interrupt) -> None:
-        """Run every lane to the step ``until`` or its end, and tell the keeper."""
+    def advance(self, due: Due, until: int, listener: Ledger, interrupt: Interrupt) -> None:
+        """Run every lane to the step ``until`` or its end, and tell the listener."""
         (self._folder / STOP).unlink(missing_ok=True)
         while due and not interrupt.asked:
             before = _steps(due)
-            self._once(due, until, keeper, interrupt)
-            due = [(group, _left(entries, until, keeper)) for group, entries in due]
+            self._once(due, until, listener, interrupt)
+            due = [(group, _left(entries, until, listener)) for group, entries in due]
             due = [each for each in due if each[1]]
             if due and not interrupt.asked:
                 if _steps(due) == before:
@@ -123,7 +123,7 @@ class Slurm:
                     )
                 self._say("jobs ended before their lanes; what is left is submitted again")
 
-    def _once(self, due: Due, until: int, keeper: Ledger, interrupt: Interrupt) -> None:
+    def _once(self, due: Due, until: int, listener: Ledger, interrupt: Interrupt) -> None:
         """Submit every lane once, and wait for the jobs."""
         lanes = [entry.lane for _, entries in due for entry in entries]
         with self._executor.batch():
@@ -133,10 +133,10 @@ class Slurm:
             ]
         while any(not job.done() for job in jobs):
             time.sleep(SECONDS)
-            keeper.look(lanes)
+            listener.look(lanes)
             if interrupt.asked:
                 (self._folder / STOP).touch()
-        keeper.look(lanes)
+        listener.look(lanes)
         for job in jobs:
             self._finish(job)
 
@@ -164,9 +164,9 @@ class Slurm:
         )
 
 
-def _left(entries: Sequence[Entry], until: int, keeper: Ledger) -> list[Entry]:
+def _left(entries: Sequence[Entry], until: int, listener: Ledger) -> list[Entry]:
     """Return the lanes that are not there yet, as far as they are."""
-    found = keeper.entries([entry.lane for entry in entries])
+    found = listener.entries([entry.lane for entry in entries])
     return [entry for entry in found if not entry.step or entry.step < until]
 
 

@@ -11,7 +11,7 @@ from typing import Protocol
 from mastery_jax.workflow import launch
 from mastery_jax.workflow.run import Interrupt
 from mastery_jax.workflow.sweep.batch import Batch, memory
-from mastery_jax.workflow.sweep.ledger import Entry, Keeper, Ledger
+from mastery_jax.workflow.sweep.ledger import Entry, Ledger, Listener
 from mastery_jax.workflow.sweep.loop import Loop
 from mastery_jax.workflow.sweep.plan import Group
 
@@ -28,8 +28,8 @@ Due = Sequence[tuple[Group, Sequence[Entry]]]
 class Place(Protocol):
     """Where lanes are run: this process, or others."""
 
-    def advance(self, due: Due, until: int, keeper: Ledger, interrupt: Interrupt) -> None:
-        """Run every lane to the step ``until`` or its end, and tell the keeper."""
+    def advance(self, due: Due, until: int, listener: Ledger, interrupt: Interrupt) -> None:
+        """Run every lane to the step ``until`` or its end, and tell the listener."""
         ...
 
 
@@ -58,11 +58,11 @@ class Here:
         self.threads = threads or launch.cores()
         self._engines: dict[str, Loop | Batch] = {}
 
-    def advance(self, due: Due, until: int, keeper: Keeper, interrupt: Interrupt) -> None:
-        """Run every lane to the step ``until`` or its end, and tell the keeper."""
+    def advance(self, due: Due, until: int, listener: Listener, interrupt: Interrupt) -> None:
+        """Run every lane to the step ``until`` or its end, and tell the listener."""
         for group, entries in due:
             if not interrupt.asked:
-                self._engine(group).advance(entries, until, keeper, interrupt)
+                self._engine(group).advance(entries, until, listener, interrupt)
 
     def _engine(self, group: Group) -> Loop | Batch:
         """Return what runs the lanes that differ from these in floats and seed alone."""

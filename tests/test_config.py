@@ -1,6 +1,7 @@
 """Configs: where they are found, what they hold, and what is said when one is wrong."""
 
 import json
+import re
 import subprocess
 import sys
 from typing import Annotated, Literal
@@ -229,9 +230,11 @@ def test_required_field(write, tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match=r"^demanding's config needs rate$"):
         config.load("digits")
     assert config.load("digits", ["rate=2"]).value.rate == 2.0
-    loaded, swept, *_ = config.load_sweep("digits", ["rate=2,3"])
-    assert loaded.value.rate == 2.0
-    assert swept == {"rate": (2.0, 3.0)}
+    sweep = config.load_sweep("digits", ["rate=2,3"])
+    assert sweep.loaded.value.rate == 2.0
+    assert sweep.points == ({"rate": 2.0}, {"rate": 3.0})
+    drawn = config.load_sweep("digits", ["rate=uniform(2,3)", "search.num_samples=1"])
+    assert drawn.loaded.value.rate == drawn.points[0]["rate"]
 
 
 def test_names(write):
@@ -253,7 +256,12 @@ def test_schema(write):
     for place in kinds.values():
         assert place.rpartition("/")[2] in made["$defs"]
     assert made["$defs"]["Adam"]["properties"]["learning_rate"]["exclusiveMinimum"] == 0
-    json.dumps(made)
+    said = made["properties"]["sweep"]["additionalProperties"]["anyOf"]
+    assert [kind["type"] for kind in said] == ["array", "string"]
+    search = made["properties"]["search"]["$ref"].rpartition("/")[2]
+    assert set(made["$defs"][search]["properties"]) >= {"num_samples", "metrics", "stop"}
+    for place in re.findall(r"#/\$defs/(\w+)", json.dumps(made)):
+        assert place in made["$defs"]
 
 
 def test_neither_door_imports_jax_and_config_imports_no_numpy():

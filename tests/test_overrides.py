@@ -116,6 +116,7 @@ WRONG = {
     "sed.x=1": "sed.x is not a field",
     "model.l2=1": "model.l2 is not a field of test_config's config with this choice of model",
     "model=logstic": "did you mean logistic?",
+    "model.kind={a: 1}": 'model.kind must be one of mlp, logistic, got {"a": 1}',
     "model.kind=3": "model.kind must be one of mlp, logistic, got 3",
     "model={kind:logistic}": "put a space after the colon",
     "optimizer.learning_rate=fast": 'optimizer.learning_rate must be a number, got "fast"',
@@ -138,8 +139,8 @@ WRONG = {
     "--seed=3": "is not an override",
     "optimizer=[1": "is not YAML",
     "title={a: 1, a: 2}": "a is given twice",
-    "seed=1,2": "lists several values, which is a sweep",
-    "seed=range(3)": "lists several values",
+    "seed=1,2": "stands for several values, which is a sweep",
+    "seed=range(3)": "stands for several values",
     "experiment=json": "experiment is not a field",
 }
 
@@ -177,34 +178,39 @@ SWEPT = {
 @pytest.mark.parametrize("argument", SWEPT)
 def test_sweep(path, argument):
     field, values = SWEPT[argument]
-    loaded, swept, *_ = config.load_sweep(path, ["num_steps=50", argument])
-    assert swept == {field: values}
-    assert [type(value) for value in swept[field]] == [type(value) for value in values]
+    loaded, space, _, points = config.load_sweep(path, ["num_steps=50", argument])
+    assert space.paths == (field,)
+    found = tuple(point[field] for point in points)
+    assert found == values
+    assert [type(value) for value in found] == [type(value) for value in values]
     assert loaded.value.num_steps == 50
     assert config.replace(loaded.value, {field: values[0]}) == loaded.value, "the first lane"
 
 
 def test_a_sweep_of_several_fields_keeps_their_order(path):
     arguments = ["seed=0,1", "title=once", "model.dropout=0.1,0.2,0.3"]
-    loaded, swept, *_ = config.load_sweep(path, arguments)
-    assert list(swept.items()) == [("seed", (0, 1)), ("model.dropout", (0.1, 0.2, 0.3))]
-    assert loaded.value.title == "once"
+    sweep = config.load_sweep(path, arguments)
+    rows = [(seed, dropout) for seed in (0, 1) for dropout in (0.1, 0.2, 0.3)]
+    assert sweep.points == tuple({"seed": s, "model.dropout": d} for s, d in rows)
+    assert sweep.swept == ("seed", "model.dropout")
+    assert sweep.loaded.value.title == "once"
 
 
-def test_a_sweep_of_nothing_is_one_config(path):
-    assert config.load_sweep(path, ["seed=9"])[:2] == (config.load(path, ["seed=9"]), {})
+def test_a_sweep_of_nothing_is_refused(path):
+    with pytest.raises(ConfigError, match="nothing is swept: write several values"):
+        config.load_sweep(path, ["seed=9"])
 
 
 def test_a_written_sweep_loads_back(path, tmp_path):
     arguments = ["model={kind: mlp, widths: [1]},logistic", "optimizer.betas=[0.1,0.2],[0.3,0.4]"]
-    loaded, swept, *_ = config.load_sweep(path, arguments)
-    again = tmp_path / "sweep.yaml"
-    again.write_text(config.to_yaml(loaded, sweep=swept))
+    sweep = config.load_sweep(path, arguments)
+    again = tmp_path / path.name
+    again.write_text(config.sweep_to_yaml(sweep))
     assert list(yaml12.parse(again.read_text()))[-1] == "sweep"
-    found, values, *_ = config.load_sweep(again)
-    assert (found.value, values) == (loaded.value, swept)
-    _, more, *_ = config.load_sweep(again, ["seed=1,2", "model=mlp,logistic"])
-    assert more == {**swept, "model": ("mlp", "logistic"), "seed": (1, 2)}
+    assert config.load_sweep(again) == sweep
+    more = config.load_sweep(again, ["seed=1,2", "model=mlp,logistic"])
+    assert more.swept == ("model", "optimizer.betas", "seed")
+    assert [point["model"] for point in more.points] == ["mlp"] * 4 + ["logistic"] * 4
 
 
 def test_rules_across_fields_hold_in_every_lane(path):
@@ -274,4 +280,6 @@ VALUES = st.one_of(
 def test_values_written_as_json_are_read_apart(values):
     text = ",".join(msgspec.json.encode(value).decode() for value in values)
     values = msgspec.json.decode(f"[{text}]")  # infinity has become null
-    assert overrides.sweep_values(overrides.parse(f"field={text}")) == tuple(values)
+    listed = overrides.sweep_values(overrides.parse(f"field={text}"))
+    assert listed.make() == tuple(values)
+    assert listed.length == len(values)

@@ -2,6 +2,7 @@
 
 A config becomes a struct:
 config      a YAML file and ``a.b=c`` overrides become one frozen, checked struct
+sources     where the files of configs lie, and what one holds
 fields      a struct as leaves by dotted path, and back; which leaves are lanes
 overrides   the spelling of ``a.b=c``, of ``+``, ``++`` and ``~``, and of several values
 convert     plain values into typed ones, with the sentence that names what is wrong
@@ -15,6 +16,7 @@ bundled     the sets that can be named
 
 An experiment becomes programs:
 experiment  the contract: what an experiment gives, what a runner gives back
+modules     experiments by path, and what is said of a module that is none
 launch      what must be set before jax is imported: flags, cache, host devices
 program     an experiment as compiled programs: floats and the seed are arguments
 usage       which inputs a function reads

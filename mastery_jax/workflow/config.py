@@ -1,36 +1,46 @@
 """A YAML file and ``a.b=c`` overrides become one frozen, checked struct.
 
 A file names its experiment, a module by path, and gives values to some fields of that module's
-``Config``; every other field has its default. ``run`` and ``sweep`` read nothing else.
+``Config``; every other field has its default. Its keys ``sweep`` and ``search`` say which fields
+vary, and how that is searched: see ``sweep.notation`` and ``sweep.search``. ``run`` and ``sweep``
+read nothing else.
 """
 
 import hashlib
-import importlib
-import importlib.util
 import json
 import pathlib
-import pkgutil
-import re
 import types
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
-from mastery_jax.workflow import spelling, yaml12
+from mastery_jax.workflow import modules, sources, yaml12
 from mastery_jax.workflow.convert import convert, show
 from mastery_jax.workflow.errors import ConfigError
-from mastery_jax.workflow.experiment import RunConfig
 from mastery_jax.workflow.fields import flatten, lane_paths, replace, static_paths
-from mastery_jax.workflow.overrides import Override, apply, parse, sweep_values, value_of
-from mastery_jax.workflow.sweep import space as lanes
+from mastery_jax.workflow.overrides import (
+    Override,
+    apply,
+    parse,
+    parse_zip,
+    sweep_values,
+    value_of,
+)
+from mastery_jax.workflow.sources import names
+from mastery_jax.workflow.sweep import draws, notation, written
+from mastery_jax.workflow.sweep import search as searches
+from mastery_jax.workflow.sweep import space as spaces
+from mastery_jax.workflow.sweep.notation import Distribution, Listed
 from mastery_jax.workflow.sweep.search import Search
+from mastery_jax.workflow.sweep.space import Space
 
 __all__ = [
     "Loaded",
     "Sweep",
     "digest",
     "flatten",
+    "join",
     "lane_paths",
     "load",
     "load_sweep",
@@ -38,6 +48,7 @@ __all__ = [
     "replace",
     "schema",
     "static_paths",
+    "sweep_to_yaml",
     "to_yaml",
 ]
 
@@ -54,14 +65,20 @@ class Sweep(NamedTuple):
     """A config, and what is varied in it."""
 
     loaded: Loaded  # of the first lane, which every lane starts from
-    space: dict[str, tuple[Any, ...]]
+    space: Space
     search: Search
     points: tuple[dict[str, Any], ...]  # the fields of each lane, by path; of none for a sampler
 
     @property
     def swept(self) -> tuple[str, ...]:
         """Return the paths that are varied."""
-        return tuple(self.space)
+        return self.space.paths
+
+
+class _Asked(msgspec.Struct, frozen=True):
+    """Where ``search`` stands, so that its paths begin with its name."""
+
+    search: Search = Search()
 
 
 def load(config: str | pathlib.Path, overrides: Sequence[str] = ()) -> Loaded:
@@ -74,51 +91,80 @@ def load(config: str | pathlib.Path, overrides: Sequence[str] = ()) -> Loaded:
     Raises:
         ConfigError: Anything is wrong; one sentence says what came and what was wanted.
     """
-    path, raw = _read(config)
-    if "sweep" in raw:
-        raise ConfigError(f"{path} describes a sweep: run it with mastery sweep")
+    path, raw = sources.read(config)
+    for key in ("sweep", "search"):
+        if key in raw:
+            raise ConfigError(f"{path} describes a sweep, by {key}: run it with mastery sweep")
+    for argument in overrides:
+        if parse_zip(argument) or _is_asked(parse(argument)):
+            raise ConfigError(f"{argument} is of a sweep: run it with mastery sweep")
     parsed = [parse(argument) for argument in overrides]
     loaded = _build(path, raw, [(override, value_of(override)) for override in parsed])
-    _check(_rules(loaded), loaded.value, loaded.name)
+    _check(modules.rules(loaded.experiment), loaded.value, lambda: loaded.name)
     return loaded
 
 
-def load_sweep(config: str | pathlib.Path, arguments: Sequence[str] = ()) -> Sweep:
-    """Read one config and the values of the fields that a sweep varies.
+def load_sweep(
+    config: str | pathlib.Path, arguments: Sequence[str] = (), *, many: bool = False
+) -> Sweep:
+    """Read one config, how fields of it vary, and how that is searched.
 
-    The lanes are the product of the values, the last field varying fastest.
+    The lanes are every drawn point with the product of the lists, the last list varying fastest.
+    O(lanes).
 
     Args:
-        config: As in :func:`load`; a file's key ``sweep`` holds lists of values by field path.
-        arguments: Overrides; those that list several values are swept.
+        config: As in :func:`load`; a file's key ``sweep`` holds values by field path, its key
+            ``search`` the fields of ``workflow.sweep.search``.
+        arguments: Overrides; those that spell several values are swept, as in
+            ``workflow.sweep.notation``; those of ``search.`` say how.
+        many: Whether more than 100,000 lanes are accepted.
 
     Returns:
-        The config of the first lane, which every lane starts from, and the points, converted.
+        The config of the first lane, which every lane starts from, and the points, converted; no
+        points where a sampler is to be asked for them, see :func:`join`.
 
     Raises:
-        ConfigError: As in :func:`load`, for every value; or no lane, a value or a field given
-            twice, or more than 100,000 lanes.
+        ConfigError: As in :func:`load`, for every value; or the space or the search is not sound.
     """
-    path, raw = _read(config)
-    swept = lanes.listed(path, raw.pop("sweep", {}))
-    plain, given = [], {}
-    for override in map(parse, arguments):
-        if (several := sweep_values(override)) is None:
-            plain.append((override, value_of(override)))
-        elif override.path in given:
-            raise ConfigError(f"{override.path} is swept twice")
-        else:
-            given[override.path] = several
-    swept |= given
-    lanes.refuse(swept, [override.path for override, _ in plain])
-    first = [(Override("++", key, ""), values[0]) for key, values in swept.items()]
-    loaded = _build(path, raw, plain + first)
-    values = lanes.checked(loaded.value, swept, _short(loaded.experiment))
-    if rules := _rules(loaded):
-        for lane in lanes.product(values):
-            where = "".join(f", {key}={show(value)}" for key, value in lane.items())
-            _check(rules, replace(loaded.value, lane), f"{loaded.name}{where}")
-    return Sweep(loaded, values, Search(), tuple(lanes.product(values)))
+    path, raw = sources.read(config)
+    asked = {"search": raw.pop("search")} if "search" in raw else {}
+    said = written.from_file(path, raw.pop("sweep", {}))
+    changes, plain, given = _sorted(arguments)
+    name = modules.short(raw["experiment"])
+    for override in changes:
+        apply(asked, override, _asked_value(override), _Asked, name)
+    search = convert(asked, _Asked, name).search
+    searches.refuse(search)
+    said = written.settled(written.merged(said, given), search)
+    written.refuse_count(said, search, many)
+    first = [(Override("++", key, ""), value) for key, value in written.first(said).items()]
+    loaded = _build(path, raw, [*((each, value_of(each)) for each in plain), *first], said)
+    written.refuse_conflicts(said, [override.path for override in plain], loaded.value)
+    sweep = Sweep(loaded, spaces.checked(loaded.value, said, name), search, ())
+    return _drawn(sweep)
+
+
+def join(sweep: Sweep, drawn: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+    """Return the lanes of one drawn point: it with every point of the grid, in lane order.
+
+    Args:
+        sweep: What is varied.
+        drawn: A value for each of ``sweep.space.distributions``, by path.
+
+    Raises:
+        ConfigError: A field is missing or one too many, a value does not fit its field, or a lane
+            breaks a rule of the experiment.
+    """
+    base, distributions = sweep.loaded.value, sweep.space.distributions
+    for path in sorted(distributions.keys() ^ drawn.keys()):
+        raise ConfigError(f"{path} is {'not drawn' if path in distributions else 'no draw'}")
+    ordered = {path: drawn[path] for path in distributions}
+    point = spaces.converted(base, ordered, modules.short(sweep.loaded.experiment))
+    lanes = tuple({**point, **row} for row in sweep.space.grid())
+    if rules := modules.rules(sweep.loaded.experiment):
+        for lane in lanes:
+            _check(rules, replace(base, lane), lambda lane=lane: _where(sweep.loaded.name, lane))
+    return lanes
 
 
 def to_yaml(loaded: Loaded, **extra: Any) -> str:
@@ -126,9 +172,15 @@ def to_yaml(loaded: Loaded, **extra: Any) -> str:
 
     Args:
         loaded: A config.
-        extra: Further keys, last: a sweep's ``sweep``.
+        extra: Further keys, last: a sweep's ``sweep`` and ``search``.
     """
     return yaml12.dump(msgspec.to_builtins({**_content(loaded), **extra}))
+
+
+def sweep_to_yaml(sweep: Sweep) -> str:
+    """Return the text of a file that :func:`load_sweep` reads back to an equal sweep."""
+    asked = {} if sweep.search == Search() else {"search": sweep.search}
+    return to_yaml(sweep.loaded, sweep=sweep.space.spelled(), **asked)
 
 
 def digest(loaded: Loaded) -> str:
@@ -138,148 +190,97 @@ def digest(loaded: Loaded) -> str:
 
 def schema(experiment: types.ModuleType | Loaded) -> dict[str, Any]:
     """Return the JSON schema of a config file, for editors."""
-    module = _module(experiment.experiment) if isinstance(experiment, Loaded) else experiment
-    whole = msgspec.json.schema(module.Config)
-    body = whole["$defs"].pop(whole["$ref"].rpartition("/")[2])
+    module = modules.load(experiment.experiment) if isinstance(experiment, Loaded) else experiment
+    (ref, search), structs = msgspec.json.schema_components(
+        (module.Config, Search), ref_template="#/$defs/{name}"
+    )
+    body = structs.pop(ref["$ref"].rpartition("/")[2])
     named = {"const": module.__name__, "description": "the module that is configured, by path"}
     swept = {
         "type": "object",
-        "additionalProperties": {"type": "array", "minItems": 1},
-        "description": "values by field path: one lane for each combination",
+        "additionalProperties": {"anyOf": [{"type": "array", "minItems": 1}, {"type": "string"}]},
+        "description": "by field path, a list of values or how they are spelled: log(1e-4,1e-1,16)",
     }
+    own = {"experiment": named, **body["properties"], "sweep": swept, "search": search}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **body,
-        "properties": {"experiment": named, **body["properties"], "sweep": swept},
+        "properties": own,
         "required": ["experiment", *body.get("required", [])],
-        "$defs": whole["$defs"],
+        "$defs": structs,
     }
 
 
-def names() -> list[tuple[str, str]]:
-    """Return the configs that can be named, each with the first comment line of its file.
-
-    They lie in ``configs`` of the working folder, which goes before those that are shipped.
-    """
-    found = {}
-    for folder in _folders():
-        for path in sorted(folder.glob("*.yaml")):
-            found.setdefault(path.stem, _comment(path))
-    return sorted(found.items())
-
-
-def _comment(path: pathlib.Path) -> str:
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    return next((line.lstrip("# ").rstrip() for line in lines if line.startswith("#")), "")
-
-
-def _folders() -> list[pathlib.Path]:
-    spec = importlib.util.find_spec("experiments")
-    shipped = pathlib.Path(spec.origin).parent if spec and spec.origin else pathlib.Path()
-    return [pathlib.Path("configs"), shipped / "configs", shipped.parent / "configs"]
+def _sorted(
+    arguments: Iterable[str],
+) -> tuple[list[Override], list[Override], list[tuple[tuple[str, ...], Listed | Distribution]]]:
+    """Return what the line says of the search, of fields with one value, and of swept ones."""
+    changes, plain, given = [], [], []
+    for argument in arguments:
+        if parts := parse_zip(argument):
+            paths = tuple(part.path for part in parts)
+            given.append((paths, notation.paired(paths, [part.text for part in parts])))
+        elif _is_asked(override := parse(argument)):
+            changes.append(override)
+        elif several := sweep_values(override):
+            given.append(((override.path,), several))
+        else:
+            plain.append(override)
+    return changes, plain, given
 
 
-def _find(config: str | pathlib.Path) -> pathlib.Path:
-    path = pathlib.Path(config)
-    if path.suffix in (".yaml", ".yml"):
-        return path
-    for folder in _folders():
-        if (named := folder / f"{config}.yaml").is_file():
-            return named
-    if path.exists():
-        what = "a folder" if path.is_dir() else "not named *.yaml"
-        raise ConfigError(f"{config} is {what}; a config is a .yaml file or the name of one")
-    known = [name for name, _ in names()]
-    raise ConfigError(
-        f"no config is named {config}{spelling.hint(str(config), known)} "
-        f"(there are: {', '.join(known) or 'none'})"
-    )
+def _is_asked(override: Override) -> bool:
+    return override.path.split(".")[0] == "search"
 
 
-def _read(config: str | pathlib.Path) -> tuple[pathlib.Path, dict[str, Any]]:
-    path = _find(config)
-    try:
-        raw = yaml12.parse(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such file") from None
-    except IsADirectoryError:
-        raise ConfigError(f"{path} is a folder; a config is a .yaml file") from None
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path} is not text in UTF-8") from None
-    except ValueError as error:
-        raise ConfigError(f"{path} is not YAML: {error}") from None
-    if raw is None:
-        raise ConfigError(f"{path} is empty; it must name its experiment")
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{path} must hold fields and their values, got {show(raw)}")
-    if not isinstance(raw.get("experiment"), str):
+def _asked_value(override: Override) -> Any:
+    if sweep_values(override):
         raise ConfigError(
-            f"{path} must name its experiment, as in 'experiment: experiments.classify'"
+            f"{override.path}={override.text}: search is asked once for all lanes, it cannot be "
+            f"swept; for a list write {override.path}=[{override.text}]"
         )
-    return path, raw
+    return value_of(override)
 
 
-def _module(name: str) -> types.ModuleType:
-    """Import an experiment's module."""
-    if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", name):
-        raise ConfigError(
-            f"experiment must be a module's path like experiments.classify, got {name}"
-        )
-    try:
-        module = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise  # a module that the experiment itself needs
-        raise ConfigError(f"experiment: no module is named {name}{_similar(name)}") from None
-    declared = getattr(module, "Config", None)
-    if not (isinstance(declared, type) and issubclass(declared, RunConfig)):
-        raise ConfigError(f"experiment: {name} has no Config, so it is no experiment")
-    if not callable(getattr(module, "build", None)):
-        raise ConfigError(f"experiment: {name} has no build(config, spec), so it is no experiment")
-    return module
-
-
-def _similar(name: str) -> str:
-    parent = name.rpartition(".")[0] or "experiments"
-    try:
-        spec = importlib.util.find_spec(parent)
-    except ModuleNotFoundError:
-        return spelling.hint(name, ["experiments"])
-    folders = (spec and spec.submodule_search_locations) or []
-    return spelling.hint(
-        name, [f"{parent}.{found.name}" for found in pkgutil.iter_modules(folders)]
-    )
+def _drawn(sweep: Sweep) -> Sweep:
+    """Return a sweep with its points, unless a sampler is to be asked for them."""
+    distributions, drawn = sweep.space.distributions, [{}]
+    if sweep.search.sampler:
+        draws.refuse_few(distributions, sweep.search)
+        return sweep
+    if distributions:
+        drawn = draws.draw(distributions, sweep.search)
+    points = tuple(lane for point in drawn for lane in join(sweep, point))
+    value = replace(sweep.loaded.value, points[0])
+    return sweep._replace(loaded=sweep.loaded._replace(value=value), points=points)
 
 
 def _build(
-    path: pathlib.Path, raw: dict[str, Any], changes: Iterable[tuple[Override, Any]]
+    path: pathlib.Path,
+    raw: dict[str, Any],
+    changes: Iterable[tuple[Override, Any]],
+    said: written.Written | None = None,
 ) -> Loaded:
     experiment = raw["experiment"]
-    module, short = _module(experiment), _short(experiment)
+    module, name = modules.load(experiment), modules.short(experiment)
     raw = {key: value for key, value in raw.items() if key != "experiment"}
     for override, value in sorted(changes, key=lambda change: change[0].path.count(".")):
-        apply(raw, override, value, module.Config, short)
-    value = convert(raw, module.Config, short)
+        apply(raw, override, value, module.Config, name)
+    written.refuse_fractions(raw, module.Config, said or {})
+    value = convert(raw, module.Config, name)
     return Loaded(name=path.stem, experiment=experiment, value=value)
 
 
-def _short(experiment: str) -> str:
-    return experiment.rpartition(".")[2]
+def _where(name: str, lane: Mapping[str, Any]) -> str:
+    return name + "".join(f", {path}={show(value)}" for path, value in lane.items())
 
 
-def _rules(loaded: Loaded) -> Callable[[Any], None] | None:
-    """Return the experiment's rules across fields, where it has any."""
-    return getattr(_module(loaded.experiment), "check", None)
-
-
-def _check(rules: Callable[[Any], None] | None, value: Any, where: str) -> None:
+def _check(rules: Callable[[Any], None] | None, value: Any, where: Callable[[], str]) -> None:
     try:
         if rules:
             rules(value)
     except ValueError as error:
-        raise ConfigError(f"{where}: {error}") from None
+        raise ConfigError(f"{where()}: {error}") from None
 
 
 def _content(loaded: Loaded) -> dict[str, Any]:

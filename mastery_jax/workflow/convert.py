@@ -8,7 +8,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, get_args
 
 import msgspec
 
@@ -82,7 +82,7 @@ def chosen(raw: dict[Any, Any], hint: Any, path: str) -> type[msgspec.Struct] | 
     structs, tag_field = fields.tags(hint), fields.tag_field(hint)
     if tag_field is None:
         return structs.get(None)
-    if (kind := raw.get(tag_field)) in structs:
+    if isinstance(kind := raw.get(tag_field), str | int) and kind in structs:
         return structs[kind]
     where, names = fields.join(path, tag_field), ", ".join(map(str, structs))
     if tag_field not in raw:
@@ -172,8 +172,9 @@ def _wanted(message: str, hint: Any) -> str:
             return f"a mapping with {tag_field} one of {', '.join(map(str, structs))}"
         return f"a mapping of {', '.join(fields.struct_fields(structs[None]))}"
     if message.startswith("Invalid enum value"):
-        options = msgspec.json.schema(hint)["enum"]
-        return f"one of {', '.join(map(str, options))}"
+        literals = [get_args(choice) for choice in fields.choices(hint)]
+        options = [str(option) for literal in literals for option in literal]
+        return f"one of {', '.join(options)}" + (" or null" if () in literals else "")
     if found := re.match(r"Expected (.*?)(?:, got .*)?$", message):
         return re.sub(r"`([^`]*)`", lambda types: _in_words(types[1]), found[1])
     return f"valid ({message})"

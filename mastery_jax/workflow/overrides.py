@@ -2,27 +2,26 @@
 
 ``a.b=c`` sets a field, ``+a.b=c`` adds what the file does not say, ``++a.b=c`` does either,
 ``~a.b`` goes back to the default; a bare name chooses in a tagged union (``model=logistic``).
-Values are YAML. ``1e-4,1e-3``, ``choice(a,b)`` and ``range(8)`` are several values: a sweep.
+Values are YAML. ``1e-4,1e-3``, ``range(8)``, ``uniform(0,1)`` and others are several values, and
+``zip(a=1,2; b=3,4)`` pairs those of several fields: a sweep, see ``workflow.sweep.notation``.
 
 Source: Hydra 1.3, "Override syntax".
 """
 
 import re
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
-from mastery_jax.workflow import fields, yaml12
+from mastery_jax.workflow import fields
 from mastery_jax.workflow.convert import chosen, show, unknown
 from mastery_jax.workflow.errors import ConfigError
+from mastery_jax.workflow.sweep import notation
+from mastery_jax.workflow.sweep.notation import Distribution, Listed
 
-__all__ = ["Override", "apply", "parse", "sweep_values", "value_of"]
+__all__ = ["Override", "apply", "parse", "parse_zip", "sweep_values", "value_of"]
 
 _FORM = re.compile(r"(?P<sign>\+\+|\+|~|)(?P<path>\w+(?:\.\w+)*)(?:=(?P<text>.*))?", re.DOTALL)
-# Quoted text, a word (an apostrophe inside it opens no quotes), or one character.
-_PIECES = re.compile(r"""\"(?:\\.|[^"\\])*\"|'[^']*'|\w[\w'"]*|.""", re.DOTALL)
-_OPENS, _CLOSES = tuple("([{"), tuple(")]}")
 
 
 class Override(NamedTuple):
@@ -45,62 +44,45 @@ def parse(argument: str) -> Override:
     return Override(found["sign"], found["path"], found["text"] or "")
 
 
+def parse_zip(argument: str) -> tuple[Override, ...] | None:
+    """Take ``zip(a=1,2; b=3,4)`` apart, ``None`` where the argument is none.
+
+    Raises:
+        ConfigError: It is not closed, names less than two fields, or a part is no override.
+    """
+    if not (text := argument.strip()).startswith("zip("):
+        return None
+    parts = notation.split(notation.inside(text, text), ";")
+    if len(parts) < 2:
+        raise ConfigError(f"{text}: zip pairs two fields or more, with semicolons between them")
+    found = tuple(parse(part.strip()) for part in parts)
+    for override in found:
+        if override.sign == "~":
+            raise ConfigError(f"~{override.path} is not an override that zip can pair with another")
+    return found
+
+
 def value_of(override: Override) -> Any:
     """Return the one value of an override.
 
     Raises:
         ConfigError: It is not YAML, or several values.
     """
-    if sweep_values(override) is not None:
+    if sweep_values(override):
         raise ConfigError(
-            f"{override.path}={override.text} lists several values, which is a sweep; "
+            f"{override.path}={override.text} stands for several values, which is a sweep; "
             "put quotes inside the quotes to mean one text"
         )
-    return _parse(override, override.text)
+    return notation.value(override.path, override.text)
 
 
-def _parse(override: Override, text: str) -> Any:
-    try:
-        return yaml12.parse(text)
-    except ValueError as error:
-        message = str(error).removeprefix("line 1: ")
-        raise ConfigError(f"{override.path}={text} is not YAML: {message}") from None
-
-
-def sweep_values(override: Override) -> Sequence[Any] | None:
-    """Return the values of an override that lists several, ``None`` for one that does not.
+def sweep_values(override: Override) -> Listed | Distribution | None:
+    """Return the values of an override that lists or draws several, ``None`` for another.
 
     Raises:
-        ConfigError: A range is not of whole numbers, or a value of a list is missing.
+        ConfigError: They are not as they are written: see ``workflow.sweep.notation``.
     """
-    text = override.text.strip()
-    if found := re.fullmatch(r"range\((.*)\)", text):
-        try:
-            return range(*(int(part) for part in found[1].split(",")))
-        except (ValueError, TypeError):
-            raise ConfigError(
-                f"{override.path}={text}: write range(stop), range(start,stop) or "
-                "range(start,stop,step) in whole numbers"
-            ) from None
-    listed = re.fullmatch(r"choice\((.*)\)", text, re.DOTALL)
-    parts = _split(listed[1] if listed else text)
-    if not listed and len(parts) == 1:
-        return None
-    if not all(part.strip() for part in parts):
-        raise ConfigError(f"{override.path}={text}: a value is missing beside a comma")
-    return tuple(_parse(override, part) for part in parts)
-
-
-def _split(text: str) -> list[str]:
-    """Split at the commas that stand outside brackets and quotes."""
-    parts, depth = [""], 0
-    for piece in _PIECES.findall(text):
-        depth += (piece in _OPENS) - (piece in _CLOSES)
-        if piece == "," and not depth:
-            parts.append("")
-        else:
-            parts[-1] += piece
-    return parts
+    return notation.read(override.path, override.text)
 
 
 def apply(

@@ -1,7 +1,10 @@
 """Many lanes, few programs.
 
 What is asked:
-space       how fields vary: lists, pairs and distributions, and the points they give
+notation    how several values are spelled, on the line and in a file
+written     what a file and the line say together, and what is wrong with it
+space       how fields vary: lists, pairs and distributions, as a config's types want them
+draws       distinct points from distributions
 search      how the space is covered: draws, metrics, which lanes go on
 
 What is done:

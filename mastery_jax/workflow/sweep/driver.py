@@ -68,8 +68,7 @@ def sweep(
     folder = _new_folder(runs, loaded)
     with files.writing(folder), files.lock(folder):
         width = strategies.choose_width(made.groups, width)
-        listed = {path: list(values) for path, values in swept.space.items()}
-        files.write_text(folder / "sweep.yaml", config.to_yaml(loaded, sweep=listed))
+        files.write_text(folder / "sweep.yaml", config.sweep_to_yaml(swept))
         store.write_points(folder, swept.points)
         files.write_json(folder / "plan.json", made.to_json() | {"width": width})
         files.write_json(folder / "environment.json", environment.record(loaded, made.datasets))
@@ -113,7 +112,7 @@ def lane_config(folder: pathlib.Path, number: int) -> Loaded:
 def _read(folder: pathlib.Path) -> Sweep:
     if not (folder / "sweep.yaml").is_file():
         raise RunError(f"{folder} has no sweep.yaml: it is not a sweep, or it is damaged")
-    swept = config.load_sweep(folder / "sweep.yaml")
+    swept = config.load_sweep(folder / "sweep.yaml", many=True)
     return swept._replace(loaded=swept.loaded._replace(name=folder.parent.name))
 
 

@@ -3,20 +3,18 @@
 The block ``search`` of a config file, or ``search.num_samples=64`` on the line.
 """
 
+import re
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-__all__ = ["Halving", "Median", "Population", "Sampler", "Search", "Stop"]
+from mastery_jax.workflow.convert import show
+from mastery_jax.workflow.errors import ConfigError
+
+__all__ = ["Halving", "Median", "Population", "Sampler", "Search", "Stop", "refuse"]
 
 Sampler = Literal["tpe", "gp", "cma", "nsga"]
-
-
-class _Rule(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"
-):
-    """Which lanes go on."""
 
 
 class Halving(
@@ -86,3 +84,32 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     batch: Annotated[
         int, Meta(ge=1, description="points that a sampler is asked for at a time")
     ] = 16
+
+
+def refuse(search: Search) -> None:
+    """Refuse what no type can: rules across the fields of a search.
+
+    Raises:
+        ConfigError: A metric is not METRIC:max or METRIC:min, or is named twice; something decides
+            by a metric and none is named; or a population is asked of a sampler.
+    """
+    names = []
+    for number, metric in enumerate(search.metrics):
+        if not (found := re.fullmatch(r"(.*\S.*):(max|min)", metric)):
+            raise ConfigError(
+                f"search.metrics.{number} is {show(metric)}, wanted METRIC:max or METRIC:min"
+            )
+        names.append(found[1])
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"search.metrics names {name} twice")
+    if (search.stop or search.sampler) and not names:
+        decides = "search.stop" if search.stop else f"search.sampler={search.sampler}"
+        raise ConfigError(
+            f"{decides}: which metric decides? write search.metrics=[val_accuracy:max]"
+        )
+    if search.sampler and isinstance(search.stop, Population):
+        raise ConfigError(
+            "search.stop=population changes the fields of a lane while it runs, so that "
+            "search.sampler would be told of points that it did not choose: leave one of them out"
+        )

@@ -1,84 +1,140 @@
-"""The values that a sweep gives to fields, checked before the first lane runs."""
+"""The space of a sweep: lists, pairs and distributions of fields, as the config's types want them.
+
+Its lanes are every drawn point with every point of the grid: draws slowest, the last list fastest.
+"""
 
 import itertools
-import math
-import pathlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
 from mastery_jax.workflow.convert import convert_at, show
 from mastery_jax.workflow.errors import ConfigError
 from mastery_jax.workflow.fields import replace
+from mastery_jax.workflow.sweep.notation import Distribution
+from mastery_jax.workflow.sweep.written import Written, columns
 
-__all__ = ["checked", "listed", "product", "refuse"]
-
-MAX_LANES = 100_000  # a table of more lanes helps nobody, and a plan of them fills the memory
-
-
-def listed(path: pathlib.Path, swept: Any) -> dict[str, Sequence[Any]]:
-    """Return what a file's key ``sweep`` holds: lists of values by field path."""
-    if not isinstance(swept, dict) or not all(isinstance(v, list) for v in swept.values()):
-        raise ConfigError(f"{path}: sweep must hold a list of values for each field path")
-    return {str(key): values for key, values in swept.items()}
+__all__ = ["Axis", "Distribution", "Space", "checked", "converted"]
 
 
-def product(swept: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
-    """Yield every lane as values by field path, the last field varying fastest."""
-    for values in itertools.product(*swept.values()):
-        yield dict(zip(swept, values, strict=True))
+class Axis(NamedTuple):
+    """Fields that take listed values together."""
+
+    paths: tuple[str, ...]  # one, or several that are paired
+    rows: tuple[tuple[Any, ...], ...]  # of each point, a value for each path
+    text: str  # as it was spelled; empty where each value was
 
 
-def refuse(swept: Mapping[str, Sequence[Any]], plain: Iterable[str]) -> None:
-    """Refuse a sweep of no lanes or too many, and a field that is both set and swept.
+class Space(NamedTuple):
+    """What is varied, converted and sound."""
 
-    Args:
-        swept: Plain values by field path.
-        plain: The paths of the fields that are set to one value.
+    axes: tuple[Axis, ...]
+    distributions: dict[str, Distribution]  # by field path, in the order of a drawn point
 
-    Raises:
-        ConfigError: It is so.
-    """
-    for key, values in swept.items():
-        if not values:
-            raise ConfigError(f"{key} lists no value, so that the sweep has no lane")
-        for path in plain:
-            if f"{path}.".startswith(f"{key}."):
-                raise ConfigError(f"{path} is set, but {key} is swept and its values decide")
-    try:
-        count = math.prod(map(len, swept.values()))
-    except OverflowError:  # a range longer than a machine can count
-        raise ConfigError(f"the sweep is endless; at most {MAX_LANES:,} lanes are run") from None
-    if count > MAX_LANES:
-        raise ConfigError(f"the sweep has {count:,} lanes; at most {MAX_LANES:,} are run in one")
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Return the fields that are varied, in the order of a lane."""
+        return (*self.distributions, *(path for axis in self.axes for path in axis.paths))
+
+    def grid(self) -> Iterator[dict[str, Any]]:
+        """Yield every point of the lists as values by field path, the last list fastest."""
+        paths = [path for axis in self.axes for path in axis.paths]
+        for rows in itertools.product(*(axis.rows for axis in self.axes)):
+            yield dict(zip(paths, itertools.chain(*rows), strict=True))
+
+    def spelled(self) -> dict[str, Any]:
+        """Return the space as a file's key ``sweep`` holds it."""
+        drawn = {path: distribution.text for path, distribution in self.distributions.items()}
+        for axis in self.axes:
+            values = axis.rows if len(axis.paths) > 1 else [row[0] for row in axis.rows]
+            drawn[", ".join(axis.paths)] = axis.text or msgspec.to_builtins(values)
+        return drawn
 
 
-def checked(base: Any, swept: Mapping[str, Sequence[Any]], name: str) -> dict[str, tuple[Any, ...]]:
-    """Return the values as the config's types want them.
+def checked(base: Any, written: Written, name: str) -> Space:
+    """Return the space as the config's types want it.
 
     A field of a swept choice must exist in every one of the choices.
 
     Args:
         base: The config that every lane starts from.
-        swept: Plain values by field path.
+        written: The settled space.
         name: Whose config it is, for messages.
 
     Raises:
-        ConfigError: A value does not fit its field, or is given twice.
+        ConfigError: A value or a bound does not fit its field, or a value is given twice.
     """
+    plain: dict[str, Sequence[Any]] = {}
+    for paths, said in written.items():
+        plain |= columns(paths, said)
+    beside = {path: paths for paths in written for path in paths}
     done: dict[str, tuple[Any, ...]] = {}
-    for key in sorted(swept, key=lambda path: path.count(".")):
-        above = {parent: done[parent] for parent in done if key.startswith(f"{parent}.")}
-        for lane in product(above):
-            done[key] = convert_at(replace(base, lane), key, swept[key], name)
-        _refuse_repeats(key, done[key])
-    return {key: done[key] for key in swept}
+    for path in sorted(plain, key=lambda path: path.count(".")):
+        above = [parent for parent in done if path.startswith(f"{parent}.")]
+        paired = [parent for parent in above if parent in beside[path]]
+        free = {parent: done[parent] for parent in above if parent not in paired}
+        for lane in _product(free):
+            if not paired:
+                done[path] = convert_at(replace(base, lane), path, plain[path], name)
+                continue
+            starts = (
+                replace(base, lane | dict(zip(paired, row, strict=True)))
+                for row in zip(*(done[parent] for parent in paired), strict=True)
+            )
+            found = (
+                convert_at(start, path, [value], name)
+                for start, value in zip(starts, plain[path], strict=True)
+            )
+            done[path] = tuple(value for (value,) in found)
+    return _space(written, done)
+
+
+def converted(base: Any, drawn: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return a drawn point as the config's types want it.
+
+    Args:
+        base: The config that every lane starts from.
+        drawn: Plain values by field path.
+        name: Whose config it is, for messages.
+
+    Raises:
+        ConfigError: A value does not fit its field.
+    """
+    done: dict[str, Any] = {}
+    for path in sorted(drawn, key=lambda path: path.count(".")):
+        above = {parent: done[parent] for parent in done if path.startswith(f"{parent}.")}
+        start = replace(base, above) if above else base
+        (done[path],) = convert_at(start, path, [msgspec.to_builtins(drawn[path])], name)
+    return {path: done[path] for path in drawn}
+
+
+def _product(columns: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
+    for values in itertools.product(*columns.values()):
+        yield dict(zip(columns, values, strict=True))
+
+
+def _space(written: Written, done: Mapping[str, tuple[Any, ...]]) -> Space:
+    axes, distributions = [], {}
+    for paths, said in written.items():
+        if not isinstance(said, Distribution):
+            rows = tuple(zip(*(done[path] for path in paths), strict=True))
+            _refuse_repeats(", ".join(paths), done[paths[0]] if len(paths) == 1 else rows)
+            axes.append(Axis(paths, rows, said.text))
+        elif said.kind == "choice":
+            _refuse_repeats(paths[0], done[paths[0]])
+            distributions[paths[0]] = said._replace(choices=done[paths[0]])
+        else:
+            low, high = done[paths[0]]
+            if said.kind != "integers":
+                low, high = float(low), float(high)
+            distributions[paths[0]] = said._replace(low=low, high=high)
+    return Space(tuple(axes), distributions)
 
 
 def _refuse_repeats(key: str, values: Sequence[Any]) -> None:
     seen = set()
     for value in values:
-        if (written := msgspec.json.encode(value)) in seen:
+        if (encoded := msgspec.json.encode(value)) in seen:
             raise ConfigError(f"{key} lists {show(value)} twice")
-        seen.add(written)
+        seen.add(encoded)

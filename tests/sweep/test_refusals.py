@@ -65,6 +65,7 @@ WRONG = {
         "[0.1, 0.2] of optimizer.betas sets optimizer.betas.0 already"
     ),
     ("model={kind: mlp, dropout: 0.1},mlp", "model.dropout=0.2,0.3"): "sets model.dropout already",
+    ("model.dropout=uniform(0,0.5)", "model.kind=mlp,logistic", DRAWN): "sweep model in place of",
     ("search.seed=1,2",): "search is asked once for all lanes, it cannot be swept",
     ("zip(seed=0,1; search.seed=1,2)",): "search is asked once for all lanes",
     ("seed=0,1", "search.metrics=a:max,b:min"): "write search.metrics=[a:max,b:min]",

@@ -56,7 +56,7 @@ _OPENS, _CLOSES = tuple("([{"), tuple(")]}")
 
 
 class Listed(NamedTuple):
-    """Values one after another, of one field; or of paired fields, a tuple at a time."""
+    """Values one after another, of one field; or of paired fields, a row at a time."""
 
     length: int
     make: Callable[[], Iterable[Any]]  # the values, as YAML has them, once their number is sound
@@ -133,7 +133,11 @@ def paired(paths: Sequence[str], texts: Sequence[str]) -> Listed:
             f"{', '.join(paths)}: zip pairs lists of one length, got {', '.join(map(str, lengths))}"
         )
     text = f"zip({'; '.join(map(str.strip, texts))})" if any(part.text for part in lists) else ""
-    return Listed(lengths[0], lambda: zip(*(part.make() for part in lists), strict=True), text)
+
+    def make() -> Iterable[Any]:
+        return map(list, zip(*(part.make() for part in lists), strict=True))
+
+    return Listed(lengths[0], make, text)
 
 
 def split(text: str, at: str = ",") -> list[str]:

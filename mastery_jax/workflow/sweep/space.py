@@ -23,7 +23,7 @@ class Axis(NamedTuple):
 
     paths: tuple[str, ...]  # one, or several that are paired
     rows: tuple[tuple[Any, ...], ...]  # of each point, a value for each path
-    text: str  # as it was spelled; empty where each value was
+    spelled: Any  # as a file holds it: a text, or plain values (not what their defaults fill in)
 
 
 class Space(NamedTuple):
@@ -46,10 +46,7 @@ class Space(NamedTuple):
     def spelled(self) -> dict[str, Any]:
         """Return the space as a file's key ``sweep`` holds it."""
         drawn = {path: distribution.text for path, distribution in self.distributions.items()}
-        for axis in self.axes:
-            values = axis.rows if len(axis.paths) > 1 else [row[0] for row in axis.rows]
-            drawn[", ".join(axis.paths)] = axis.text or msgspec.to_builtins(values)
-        return drawn
+        return drawn | {", ".join(axis.paths): axis.spelled for axis in self.axes}
 
 
 def checked(base: Any, written: Written, name: str) -> Space:
@@ -120,7 +117,7 @@ def _space(written: Written, done: Mapping[str, tuple[Any, ...]]) -> Space:
         if not isinstance(said, Distribution):
             rows = tuple(zip(*(done[path] for path in paths), strict=True))
             _refuse_repeats(", ".join(paths), done[paths[0]] if len(paths) == 1 else rows)
-            axes.append(Axis(paths, rows, said.text))
+            axes.append(Axis(paths, rows, said.text or msgspec.to_builtins(list(said.make()))))
         elif said.kind == "choice":
             _refuse_repeats(paths[0], done[paths[0]])
             distributions[paths[0]] = said._replace(choices=done[paths[0]])

@@ -214,6 +214,8 @@ def _hint(raw: Any, hint: Any, path: str) -> Any:
             struct = chosen(raw, hint, at)
             known = fields.struct_fields(struct) if struct else {}
             hint = known[key].type if key in known else fields.child(hint, key)
+            if key not in raw:
+                return Any  # a choice that is swept beside it has cleared it, which is refused next
             raw = raw[key]
         at = fields.join(at, key)
     return hint

@@ -26,7 +26,9 @@ sweep       a room: many lanes, few programs, their space, search and records
 track       a room: trackers of others, fed from here
 log         what one run or lane has measured, as lines
 checkpoint  training states on disk, through Orbax, atomic
-environment what a run was made with
+keeper      which checkpoints of a run are kept
+environment what a run was made with, and whether it still is that
+sources     what code runs: digests of modules, the revision, the patch
 files       whole or absent: atomic writes, fresh folders, locks
 progress    one line on a terminal, plain lines in a pipe
 errors      what a user can mend

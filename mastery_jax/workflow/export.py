@@ -60,10 +60,9 @@ def export(
         step, metrics = _best_step(source, status, best)
     loaded = config.load(source / "config.yaml")
     prepared = run.ready(loaded)
-    environment.differences(source, loaded, [prepared.dataset])  # refuses other data
+    recorded = _recorded(source, loaded, prepared.dataset, progress)
     state = checkpoint.restore(source, step, prepared.program.state)
     train = prepared.dataset.arrays.get("train", {})
-    recorded = environment.read(source)
     return publish.publish(
         models,
         name,
@@ -79,10 +78,27 @@ def export(
             "run": str(source),
             "step": step,
             "config": config.flatten(loaded.value),
-            "git": recorded["git"],
-            "packages": recorded["packages"],
+            **{key: recorded[key] for key in ("git", "packages", "code") if key in recorded},
         },
     )
+
+
+def _recorded(
+    source: pathlib.Path, loaded: config.Loaded, dataset: Any, progress: Progress
+) -> dict[str, Any]:
+    """Return what the run was made with; refuse another config and other data, warn of the rest."""
+    if not (source / environment.FILE).exists():
+        progress.say(f"warning: {source} has no {environment.FILE}: what it was made with is lost")
+        return {}
+    before = environment.read(source)
+    for found in environment.differences(before, environment.record(loaded, [dataset])):
+        if found.kind in ("config", "data"):
+            raise RunError(
+                f"{source} is not what it was: its {found.kind} changed since it began "
+                f"({found.text}); run it anew"
+            )
+        progress.say(f"warning: {found.text}; the model may answer otherwise than the run did")
+    return before
 
 
 def _best_step(

@@ -6,7 +6,6 @@ written before the config, the data and the program have been found sound.
 """
 
 import contextlib
-import math
 import pathlib
 import signal
 import threading
@@ -26,6 +25,7 @@ from mastery_jax.workflow import (
 )
 from mastery_jax.workflow.config import Loaded
 from mastery_jax.workflow.errors import ConfigError, RunError
+from mastery_jax.workflow.keeper import Keeper
 from mastery_jax.workflow.log import Log
 from mastery_jax.workflow.progress import Progress
 
@@ -40,8 +40,6 @@ __all__ = [
     "run",
     "start_in",
 ]
-
-SECONDS_A_SAVE = 60.0  # without save_every, a long run still keeps a recent checkpoint
 
 
 def direction(best: str) -> tuple[str, int]:
@@ -146,22 +144,42 @@ def run(loaded: Loaded, *, runs: pathlib.Path, progress: Progress) -> pathlib.Pa
     return start_in(folder, prepared, progress=progress)
 
 
-def start_in(folder: pathlib.Path, prepared: Ready, *, progress: Progress) -> pathlib.Path:
-    """Run in a folder that exists and holds no run."""
+def start_in(
+    folder: pathlib.Path,
+    prepared: Ready,
+    *,
+    progress: Progress,
+    until: int | None = None,
+    **entries: Any,
+) -> pathlib.Path:
+    """Run in a folder that exists and holds no run.
+
+    Args:
+        folder: Where its files go.
+        prepared: From :func:`ready`.
+        progress: Where to say how far it is.
+        until: Stop once this step is reached; by default at the end.
+        entries: What ``environment.json`` says besides.
+    """
     with files.writing(folder), files.lock(folder):
         files.write_text(folder / "config.yaml", config.to_yaml(prepared.loaded))
-        recorded = environment.record(prepared.loaded, [prepared.dataset])
-        files.write_json(folder / "environment.json", recorded)
-        _drive(folder, prepared, state=None, first=0, progress=progress)
+        recorded = {"programs": [prepared.program.digest], **entries}
+        environment.write(folder, prepared.loaded, [prepared.dataset], **recorded)
+        _drive(folder, prepared, state=None, first=0, until=until, progress=progress)
     return folder
 
 
-def resume(folder: pathlib.Path, *, progress: Progress) -> pathlib.Path:
+def resume(folder: pathlib.Path, *, progress: Progress, force: bool = False) -> pathlib.Path:
     """Go on from the newest checkpoint, to the bits of a run that was never stopped.
 
+    Args:
+        folder: The run's.
+        progress: Where to say how far it is.
+        force: Go on though config, data, code or packages changed; its record will say so.
+
     Raises:
-        RunError: the run is finished, damaged, in use by another process, or its config or its
-            data is not what it began with.
+        RunError: the run is finished, damaged, in use by another process, or its config, data,
+            code or packages are not what it began with.
     """
     if not (folder / "config.yaml").is_file():
         raise RunError(f"{folder} has no config.yaml: it is not a run, or it is damaged")
@@ -170,8 +188,10 @@ def resume(folder: pathlib.Path, *, progress: Progress) -> pathlib.Path:
             raise RunError(f"{folder} is finished: there is nothing to resume")
         loaded = config.load(folder / "config.yaml")._replace(name=folder.parent.name)
         prepared = ready(loaded)
-        for difference in environment.differences(folder, loaded, [prepared.dataset]):
-            progress.say(f"warning: {difference}; the bits may differ")
+        programs = [prepared.program.digest]
+        environment.confirm(
+            folder, loaded, [prepared.dataset], force=force, say=progress.say, programs=programs
+        )
         saved = checkpoint.steps(folder)
         first = saved[-1] if saved else 0
         state = checkpoint.restore(folder, first, prepared.program.state) if saved else None
@@ -184,10 +204,18 @@ def resume(folder: pathlib.Path, *, progress: Progress) -> pathlib.Path:
 
 
 def _drive(
-    folder: pathlib.Path, prepared: Ready, *, state: Any, first: int, progress: Progress
+    folder: pathlib.Path,
+    prepared: Ready,
+    *,
+    state: Any,
+    first: int,
+    progress: Progress,
+    until: int | None = None,
 ) -> None:
     value, begun = prepared.loaded.value, time.monotonic()
-    keeper, log = _Keeper(folder, value), Log(value.num_steps, step=first)
+    best = direction(value.best) if value.best else None
+    keeper = Keeper(folder, every=value.save_every, best=best)
+    log = Log(value.num_steps, step=first)
 
     def status(name: str, reason: str = "") -> None:
         seconds = round(time.monotonic() - begun, 3)
@@ -221,47 +249,12 @@ def _drive(
             if interrupt.asked and not log.is_over:
                 status("interrupted", "stopped by a signal")
                 return
+            if until is not None and event.step >= until and not log.is_over:
+                status("interrupted", f"asked to stop after step {until}")
+                return
             status("running")
         _plot(folder)
         status("finished")
-
-
-class _Keeper:
-    """Decides which checkpoints are written and kept: the newest and the best."""
-
-    def __init__(self, folder: pathlib.Path, value: Any) -> None:
-        self.folder, self.every = folder, value.save_every
-        self.metric, self.sign = direction(value.best) if value.best else ("", 1)
-        self.saved_at = time.monotonic()
-        self.best: dict[str, Any] | None = None
-        kept = checkpoint.steps(folder)
-        for row in records.metrics(folder):
-            if row["step"] in kept and self._improves(row):
-                self._remember(row)
-
-    def keep(self, event: program.Event, evaluation: dict[str, float], *, force: bool) -> None:
-        row = {"step": event.step} | evaluation
-        is_best = event.evaluation is not None and self._improves(row)
-        due = event.step % self.every == 0 if self.every else self._overdue()
-        if not (force or is_best or due):
-            return
-        checkpoint.save(self.folder, event.step, event.state)
-        self.saved_at = time.monotonic()
-        if is_best:
-            self._remember(row)
-        checkpoint.prune(self.folder, {event.step} | ({self.best["step"]} if self.best else set()))
-
-    def _overdue(self) -> bool:
-        return time.monotonic() - self.saved_at > SECONDS_A_SAVE
-
-    def _improves(self, row: dict[str, Any]) -> bool:
-        value = row.get(self.metric, math.nan)
-        if not math.isfinite(value):
-            return False
-        return self.best is None or self.sign * value > self.sign * self.best["value"]
-
-    def _remember(self, row: dict[str, Any]) -> None:
-        self.best = {"step": row["step"], "metric": self.metric, "value": row[self.metric]}
 
 
 def _plot(folder: pathlib.Path) -> None:

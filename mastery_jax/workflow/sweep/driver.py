@@ -54,14 +54,14 @@ def sweep(
         files.write_text(folder / "sweep.yaml", config.to_yaml(loaded, sweep=listed))
         store.write_points(folder, swept.points)
         files.write_json(folder / "plan.json", made.to_json() | {"width": width})
-        files.write_json(folder / "environment.json", environment.record(loaded, made.datasets))
+        environment.write(folder, loaded, made.datasets, strategy=made.strategy, width=width)
         for path in made.without_effect:
             progress.say(f"warning: {path} is swept but changes nothing")
         _run(folder, made, width, progress)
     return folder
 
 
-def resume(folder: pathlib.Path, *, progress: Progress) -> pathlib.Path:
+def resume(folder: pathlib.Path, *, progress: Progress, force: bool = False) -> pathlib.Path:
     """Run the lanes that are not there yet, by the strategy and width of the record.
 
     Raises:
@@ -75,8 +75,7 @@ def resume(folder: pathlib.Path, *, progress: Progress) -> pathlib.Path:
             raise RunError(f"{folder} is finished: there is nothing to resume")
         before = files.read_json(folder / "plan.json")
         made = plan.plan(swept, strategy=before["strategy"])
-        for difference in environment.differences(folder, loaded, made.datasets):
-            progress.say(f"warning: {difference}; the bits may differ")
+        environment.confirm(folder, loaded, made.datasets, force=force, say=progress.say)
         _run(folder, made, strategies.choose_width(made, before["width"]), progress)
     return folder
 

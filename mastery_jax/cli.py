@@ -1,11 +1,12 @@
-"""The command line: ``mastery run | sweep | resume | compare | export | serve | ls | show``.
+"""The command line: ``mastery run | sweep | resume | compare | export | serve`` and what is beside.
 
 Results go to standard output, progress and messages to standard error. Every command imports what
-it needs when it runs; ``--help``, ``ls``, ``show`` and ``compare`` never import jax.
+it needs when it runs; ``--help``, ``ls``, ``show``, ``compare`` and ``promote`` never
+import jax.
 
 Exit codes: 0 done; 1 an unexpected error; 2 a mistake that the user can mend, said in one
-sentence; 3 done, but lanes of the sweep failed; 75 interrupted, to be resumed; 130 stopped by
-Ctrl-C before there was anything to resume.
+sentence; 3 done, but lanes of the sweep failed; 75 interrupted,
+to be resumed; 130 stopped by Ctrl-C before there was anything to resume.
 """
 
 import sys
@@ -14,7 +15,7 @@ from typing import Any
 import rich_click as click
 
 from mastery_jax import __version__
-from mastery_jax.commands import look, work
+from mastery_jax.commands import look, publish, work
 from mastery_jax.workflow.errors import UserError
 
 __all__ = ["main"]
@@ -68,8 +69,9 @@ for _command in (
     work.sweep,
     work.resume,
     look.compare,
-    work.export,
-    work.serve,
+    publish.export,
+    publish.promote,
+    publish.serve,
     look.ls,
     look.show,
     look.configs,

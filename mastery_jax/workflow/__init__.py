@@ -45,4 +45,5 @@ manifest    what an artefact says of itself, and the sums that hold it to that
 stablehlo   programs as files: what may be in them
 lowering    a method as a program with a symbolic batch
 publish     writing an artefact, whole or not at all
+labels      names of versions that move: stable, canary
 """

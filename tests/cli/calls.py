@@ -14,7 +14,10 @@ FIRST, SECOND, SWEEP = (
     "20261123-091200-bbbbbb",
     "20261124-091200-sweep-0123ab",
 )
-COMMANDS = ["run", "sweep", "resume", "compare", "export", "serve", "ls", "show", "configs"]
+COMMANDS = [
+    *("run", "sweep", "resume", "compare", "export", "promote", "serve"),
+    *("ls", "show", "configs"),
+]
 
 
 def call(*arguments):
@@ -32,5 +35,5 @@ def process(*arguments, cwd=None):
         "atexit.register(lambda: sys.stderr.write(str('jax' in sys.modules)))\nmain()"
     )
     command = [sys.executable, "-W", "error", "-c", program, *arguments]
-    env = {**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parents[1])}
+    env = {**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parents[2])}
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, check=False)

@@ -5,7 +5,7 @@ it needs when it runs; ``--help``, ``ls``, ``show``, ``compare`` and ``promote``
 import jax.
 
 Exit codes: 0 done; 1 an unexpected error; 2 a mistake that the user can mend, said in one
-sentence; 3 done, but lanes of the sweep failed; 75 interrupted,
+sentence; 3 done, but lanes of the sweep failed; 4 reproduced, but a number differs; 75 interrupted,
 to be resumed; 130 stopped by Ctrl-C before there was anything to resume.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 import rich_click as click
 
 from mastery_jax import __version__
-from mastery_jax.commands import look, publish, work
+from mastery_jax.commands import again, look, publish, work
 from mastery_jax.workflow.errors import UserError
 
 __all__ = ["main"]
@@ -68,6 +68,7 @@ for _command in (
     work.run,
     work.sweep,
     work.resume,
+    again.reproduce,
     look.compare,
     publish.export,
     publish.promote,

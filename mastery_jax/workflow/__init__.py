@@ -29,6 +29,7 @@ checkpoint  training states on disk, through Orbax, atomic
 keeper      which checkpoints of a run are kept
 environment what a run was made with, and whether it still is that
 sources     what code runs: digests of modules, the revision, the patch
+reproduce   a run again from its record, number by number
 files       whole or absent: atomic writes, fresh folders, locks
 progress    one line on a terminal, plain lines in a pipe
 errors      what a user can mend

@@ -15,7 +15,7 @@ FIRST, SECOND, SWEEP = (
     "20261124-091200-sweep-0123ab",
 )
 COMMANDS = [
-    *("run", "sweep", "resume", "compare", "export", "promote", "serve"),
+    *("run", "sweep", "resume", "reproduce", "compare", "export", "promote", "serve"),
     *("ls", "show", "configs"),
 ]
 

@@ -1,11 +1,12 @@
-"""The command line: ``mastery run | sweep | resume | compare | push | export | serve | ls | show``.
+"""The command line: ``mastery run | sweep | resume | compare | export | serve`` and what is beside.
 
 Results go to standard output, progress and messages to standard error. Every command imports what
-it needs when it runs; ``--help``, ``ls``, ``show``, ``compare`` and ``push`` never import jax.
+it needs when it runs; ``--help``, ``ls``, ``show``, ``compare``, ``push`` and ``promote`` never
+import jax.
 
 Exit codes: 0 done; 1 an unexpected error; 2 a mistake that the user can mend, said in one
-sentence; 3 done, but lanes of the sweep failed; 75 interrupted, to be resumed; 130 stopped by
-Ctrl-C before there was anything to resume.
+sentence; 3 done, but lanes of the sweep failed; 4 reproduced, but a number differs; 75 interrupted,
+to be resumed; 130 stopped by Ctrl-C before there was anything to resume.
 """
 
 import sys
@@ -14,7 +15,7 @@ from typing import Any
 import rich_click as click
 
 from mastery_jax import __version__
-from mastery_jax.commands import look, work
+from mastery_jax.commands import again, look, publish, work
 from mastery_jax.commands.push import push
 from mastery_jax.workflow.errors import UserError
 
@@ -68,10 +69,12 @@ for _command in (
     work.run,
     work.sweep,
     work.resume,
+    again.reproduce,
     look.compare,
     push,
-    work.export,
-    work.serve,
+    publish.export,
+    publish.promote,
+    publish.serve,
     look.ls,
     look.show,
     look.configs,

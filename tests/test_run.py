@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from mastery_jax.workflow import checkpoint, config, files, records, run
+from mastery_jax.workflow import checkpoint, config, files, records, run, stops
 from mastery_jax.workflow.errors import ConfigError, RunError
 from mastery_jax.workflow.progress import Progress
 
@@ -62,12 +62,12 @@ def test_a_finished_run_is_not_resumed(whole):
 
 
 def test_an_interrupted_run_resumes_to_the_same_bits(toy, whole, tmp_path, monkeypatch):
-    class AskedAtOnce(run.Interrupt):
+    class AskedAtOnce(stops.Interrupt):
         def __init__(self):
             self.asked = True
 
     with monkeypatch.context() as patch:
-        patch.setattr(run, "Interrupt", AskedAtOnce)
+        patch.setattr(stops, "Interrupt", AskedAtOnce)
         folder = run.run(config.load(toy), runs=tmp_path, progress=QUIET)
     status = records.status(folder)
     assert status["state"] == "interrupted"
@@ -156,7 +156,7 @@ def test_another_config_or_other_data_is_not_mixed_in(toy, tmp_path, monkeypatch
     (tmp_path / "schools.csv").write_text("effect,std_error\n" + "28,15\n" * 8)
     overrides = [f"data.source={tmp_path}/schools.csv"]
     with monkeypatch.context() as patch:
-        patch.setattr(run.Interrupt, "__init__", lambda self: setattr(self, "asked", True))
+        patch.setattr(stops.Interrupt, "__init__", lambda self: setattr(self, "asked", True))
         folder = run.run(config.load(toy, overrides), runs=tmp_path, progress=QUIET)
     if what == "config":
         edited = (folder / "config.yaml").read_text().replace("rate: 0.1", "rate: 0.2")
@@ -190,7 +190,7 @@ def test_two_processes_cannot_share_a_run(toy, whole, tmp_path):
 
 @pytest.mark.parametrize("damage", ["cut", "empty"])
 def test_a_damaged_checkpoint_is_named(toy, tmp_path, monkeypatch, damage):
-    monkeypatch.setattr(run.Interrupt, "__init__", lambda self: setattr(self, "asked", True))
+    monkeypatch.setattr(stops.Interrupt, "__init__", lambda self: setattr(self, "asked", True))
     folder = run.run(config.load(toy), runs=tmp_path, progress=QUIET)
     (newest,) = (folder / "checkpoints").iterdir()
     for path in newest.rglob("*"):

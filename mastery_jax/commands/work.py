@@ -1,4 +1,4 @@
-"""The commands that compute; jax is imported when one of them runs, after ``launch.prepare``."""
+"""The commands that run; jax is imported when one of them runs, after ``launch.prepare``."""
 
 import pathlib
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 import rich_click as click
 
 from mastery_jax.commands import output
-from mastery_jax.commands.options import CHANGES, JSON, MODELS, QUIET, RUNS, TRACK
+from mastery_jax.commands.options import CHANGES, JSON, QUIET, RUNS, TRACK
 
-__all__ = ["export", "resume", "run", "serve", "sweep"]
+__all__ = ["resume", "run", "sweep"]
 
 FAILED, LANES_FAILED, INTERRUPTED = 1, 3, 75
 
@@ -101,11 +101,15 @@ def sweep(
 
 @click.command()
 @click.argument("source", metavar="RUN_OR_SWEEP")
+@click.option("--force", is_flag=True, help="Go on with what has changed; the record will say so.")
 @RUNS
 @QUIET
 @JSON
-def resume(source: str, runs: pathlib.Path, quiet: bool, as_json: bool) -> int:
-    """Go on with a run or a sweep that was interrupted or killed, to the same result."""
+def resume(source: str, force: bool, runs: pathlib.Path, quiet: bool, as_json: bool) -> int:
+    """Go on with a run or a sweep that was interrupted or killed, to the same result.
+
+    It is refused where the config, the data, the code or a package is not what it began with.
+    """
     from mastery_jax.workflow import files, launch, records
 
     found = records.find(source, runs)
@@ -117,54 +121,8 @@ def resume(source: str, runs: pathlib.Path, quiet: bool, as_json: bool) -> int:
         from mastery_jax.workflow import run as runner
 
         launch.prepare()
-    return _finish(runner.resume(found.folder, progress=_progress(quiet)), quiet, as_json)
-
-
-@click.command()
-@click.argument("source", metavar="RUN_OR_SWEEP")
-@click.option("--name", required=True, help="The name under which the model will be served.")
-@click.option("--best", metavar="METRIC:max|min", help="The best lane, or the best checkpoint.")
-@MODELS
-@RUNS
-@QUIET
-@JSON
-def export(
-    source: str,
-    name: str,
-    best: str | None,
-    models: pathlib.Path,
-    runs: pathlib.Path,
-    quiet: bool,
-    as_json: bool,
-) -> int:
-    """Publish a run, or the best lane of a sweep, as a model to be served."""
-    from mastery_jax.workflow import export as exporting
-    from mastery_jax.workflow import launch, records
-
-    found = records.find(source, runs)
-    launch.prepare()
-    folder = exporting.export(
-        found.folder, name=name, models=models, best=best, progress=_progress(quiet)
-    )
-    return output.show({"folder": str(folder)} if as_json else str(folder))
-
-
-@click.command()
-@MODELS
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen at.")
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=8000,
-    show_default=True,
-    help="The port to listen at; 0 is any that is free.",
-)
-def serve(models: pathlib.Path, host: str, port: int) -> int:
-    """Serve a folder of models until Ctrl-C."""
-    from serving import main as serving
-
-    serving.run(models, host=host, port=port)
-    return 0
+    folder = runner.resume(found.folder, progress=_progress(quiet), force=force)
+    return _finish(folder, quiet, as_json)
 
 
 def _prepare(strategy: str) -> None:

@@ -2,7 +2,7 @@
 
 A config becomes a struct:
 config      a YAML file and ``a.b=c`` overrides become one frozen, checked struct
-sources     where the files of configs lie, and what one holds
+config_files  where they lie, and what one holds
 fields      a struct as leaves by dotted path, and back; which leaves are lanes
 overrides   the spelling of ``a.b=c``, of ``+``, ``++`` and ``~``, and of several values
 convert     plain values into typed ones, with the sentence that names what is wrong
@@ -26,10 +26,14 @@ Programs are run:
 run         one config, one folder, resumable bit for bit
 sweep       a room: many lanes, few programs, their space, search and records
 track       a room: trackers of others, fed from here
+stops       a signal, or an error, ends work before its end
+goals       METRIC:max and METRIC:min
 log         what one run or lane has measured, as lines
-keeper      which checkpoints are written and kept
 checkpoint  training states on disk, through Orbax, atomic
-environment what a run was made with
+keeper      which checkpoints of a run are kept
+environment what a run was made with, and whether it still is that
+sources     what code runs: digests of modules, the revision, the patch
+reproduce   a run again from its record, number by number
 files       whole or absent: atomic writes, fresh folders, locks
 progress    one line on a terminal, plain lines in a pipe
 errors      what a user can mend
@@ -46,4 +50,5 @@ manifest    what an artefact says of itself, and the sums that hold it to that
 stablehlo   programs as files: what may be in them
 lowering    a method as a program with a symbolic batch
 publish     writing an artefact, whole or not at all
+labels      names of versions that move: stable, canary
 """

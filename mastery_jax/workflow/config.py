@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from mastery_jax.workflow import modules, sources, yaml12
+from mastery_jax.workflow import config_files, modules, yaml12
+from mastery_jax.workflow.config_files import names
 from mastery_jax.workflow.convert import convert, show
 from mastery_jax.workflow.errors import ConfigError
 from mastery_jax.workflow.fields import flatten, lane_paths, replace, static_paths
@@ -27,7 +28,6 @@ from mastery_jax.workflow.overrides import (
     sweep_values,
     value_of,
 )
-from mastery_jax.workflow.sources import names
 from mastery_jax.workflow.sweep import draws, notation, written
 from mastery_jax.workflow.sweep import search as searches
 from mastery_jax.workflow.sweep import space as spaces
@@ -91,7 +91,7 @@ def load(config: str | pathlib.Path, overrides: Sequence[str] = ()) -> Loaded:
     Raises:
         ConfigError: Anything is wrong; one sentence says what came and what was wanted.
     """
-    path, raw = sources.read(config)
+    path, raw = config_files.read(config)
     for key in ("sweep", "search"):
         if key in raw:
             raise ConfigError(f"{path} describes a sweep, by {key}: run it with mastery sweep")
@@ -126,7 +126,7 @@ def load_sweep(
     Raises:
         ConfigError: As in :func:`load`, for every value; or the space or the search is not sound.
     """
-    path, raw = sources.read(config)
+    path, raw = config_files.read(config)
     asked = {"search": raw.pop("search")} if "search" in raw else {}
     said = written.from_file(path, raw.pop("sweep", {}))
     changes, plain, given = _sorted(arguments)

@@ -9,6 +9,7 @@ from mastery_jax.workflow import (
     config,
     environment,
     files,
+    goals,
     publish,
     records,
     run,
@@ -60,10 +61,9 @@ def export(
         step, metrics = _best_step(source, status, best)
     loaded = config.load(source / "config.yaml")
     prepared = run.ready(loaded)
-    environment.differences(source, loaded, [prepared.dataset])  # refuses other data
+    recorded = _recorded(source, loaded, prepared.dataset, progress)
     state = checkpoint.restore(source, step, prepared.program.state)
     train = prepared.dataset.arrays.get("train", {})
-    recorded = environment.read(source)
     return publish.publish(
         models,
         name,
@@ -79,10 +79,27 @@ def export(
             "run": str(source),
             "step": step,
             "config": config.flatten(loaded.value),
-            "git": recorded["git"],
-            "packages": recorded["packages"],
+            **{key: recorded[key] for key in ("git", "packages", "code") if key in recorded},
         },
     )
+
+
+def _recorded(
+    source: pathlib.Path, loaded: config.Loaded, dataset: Any, progress: Progress
+) -> dict[str, Any]:
+    """Return what the run was made with; refuse another config and other data, warn of the rest."""
+    if not (source / environment.FILE).exists():
+        progress.say(f"warning: {source} has no {environment.FILE}: what it was made with is lost")
+        return {}
+    before = environment.read(source)
+    for found in environment.differences(before, environment.record(loaded, [dataset])):
+        if found.kind in ("config", "data"):
+            raise RunError(
+                f"{source} is not what it was: its {found.kind} changed since it began "
+                f"({found.text}); run it anew"
+            )
+        progress.say(f"warning: {found.text}; the model may answer otherwise than the run did")
+    return before
 
 
 def _best_step(
@@ -103,7 +120,7 @@ def _best_step(
 
 def _best_lane(source: pathlib.Path, best: str) -> int:
     """Return the number of the finished lane whose final metric is best; ties: the first."""
-    metric, sign = run.direction(best)
+    metric, sign = goals.direction(best)
     lanes = [lane for lane in store.lanes(source) if lane["state"] == "done"]
     if not lanes:
         raise RunError(f"{source} has no finished lane")

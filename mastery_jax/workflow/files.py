@@ -3,8 +3,10 @@
 import contextlib
 import datetime
 import fcntl
+import getpass
 import os
 import pathlib
+import socket
 import time
 import uuid
 from collections.abc import Iterator
@@ -19,6 +21,7 @@ __all__ = [
     "lock",
     "new_folder",
     "read_json",
+    "who",
     "write_bytes",
     "write_json",
     "write_lines",
@@ -114,14 +117,31 @@ def writing(folder: pathlib.Path) -> Iterator[None]:
         raise RunError(f"{folder} cannot be written: {error.strerror or error}") from error
 
 
+class _Holder(msgspec.Struct):
+    """What the file of a lock says of the process that holds it."""
+
+    process: int
+    who: str
+    since: str  # local time
+
+
+def who() -> str:
+    """Return ``user@host`` of this process."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a number without a name, as in some containers
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
 @contextlib.contextmanager
 def lock(folder: pathlib.Path) -> Iterator[None]:
     """Keep every other process off ``folder``; the system frees it when this one ends.
 
     Raises:
-        RunError: another process holds it, named by its number.
+        RunError: another process holds it: its number, user and host are named, and since when.
     """
-    with (folder / "lock").open("a+") as file:
+    with (folder / "lock").open("ab+") as file:
         for attempt in range(10):
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -131,10 +151,18 @@ def lock(folder: pathlib.Path) -> Iterator[None]:
                     time.sleep(0.02)
                     continue
                 file.seek(0)
-                holder = file.read().strip() or "unknown"
-                raise RunError(f"{folder} is in use by process {holder}") from None
-        file.seek(0)
-        file.truncate()
-        file.write(str(os.getpid()))
+                raise RunError(f"{folder} is in use by {_holder(file.read())}") from None
+        file.truncate(0)
+        now = datetime.datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+        file.write(msgspec.json.encode(_Holder(os.getpid(), who(), now)))
         file.flush()
         yield
+
+
+def _holder(content: bytes) -> str:
+    """Name the process that holds a lock; it may not have written its name yet."""
+    try:
+        found = msgspec.json.decode(content, type=_Holder)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return "another process"
+    return f"process {found.process} of {found.who} since {found.since}"

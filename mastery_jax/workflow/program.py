@@ -6,6 +6,7 @@ else in the config is a constant of the program. One ``advance`` serves every ch
 first and last step are arguments, so that chunks and resumes run the same instructions.
 """
 
+import hashlib
 import importlib
 import time
 from collections.abc import Callable, Iterator
@@ -48,6 +49,7 @@ class Program(NamedTuple):
     evaluate: Callable[..., Any]
     chunk: int
     state: Any
+    digest: str  # SHA-256 of the three as StableHLO: equal for equal programs
 
 
 class Event(NamedTuple):
@@ -159,20 +161,25 @@ def prepare(
     import jax
     import numpy as np
 
-    start = jax.jit(fns.start, out_shardings=place).lower(lane, data).compile()
-    shapes, places = jax.eval_shape(fns.start, lane, data), start.output_shardings
+    start = jax.jit(fns.start, out_shardings=place).lower(lane, data)
+    started = start.compile()
+    shapes, places = jax.eval_shape(fns.start, lane, data), started.output_shardings
     state = jax.tree.map(
         lambda s, place: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=place), shapes, places
     )
     at = np.int32(0)
+    advance = jax.jit(fns.advance, out_shardings=place and (place, metrics)).lower(
+        lane, state, data, at, at
+    )
+    evaluate = jax.jit(fns.evaluate, out_shardings=metrics).lower(lane, state, data)
+    texts = "".join(lowered.as_text() for lowered in (start, advance, evaluate))
     return Program(
-        start=start,
-        advance=jax.jit(fns.advance, out_shardings=place and (place, metrics))
-        .lower(lane, state, data, at, at)
-        .compile(),
-        evaluate=jax.jit(fns.evaluate, out_shardings=metrics).lower(lane, state, data).compile(),
+        start=started,
+        advance=advance.compile(),
+        evaluate=evaluate.compile(),
         chunk=fns.chunk,
         state=state,
+        digest=hashlib.sha256(texts.encode()).hexdigest(),
     )
 
 

@@ -5,12 +5,9 @@ A run writes ``config.yaml``, ``environment.json``, ``metrics.jsonl``, ``status.
 written before the config, the data and the program have been found sound.
 """
 
-import contextlib
 import pathlib
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from mastery_jax.workflow import (
@@ -20,57 +17,24 @@ from mastery_jax.workflow import (
     files,
     program,
     records,
-    spelling,
     trace,
 )
 from mastery_jax.workflow.config import Loaded
-from mastery_jax.workflow.errors import ConfigError, RunError
+from mastery_jax.workflow.errors import RunError
+from mastery_jax.workflow.goals import confirm_measured, direction
 from mastery_jax.workflow.keeper import Keeper
 from mastery_jax.workflow.log import Log
 from mastery_jax.workflow.progress import Progress
+from mastery_jax.workflow.stops import failures, interrupts
 from mastery_jax.workflow.track import tracker, writer
 
 __all__ = [
-    "Interrupt",
     "Ready",
-    "confirm_measured",
-    "direction",
-    "failures",
-    "interrupts",
     "ready",
     "resume",
     "run",
     "start_in",
 ]
-
-
-def direction(best: str) -> tuple[str, int]:
-    """Read ``METRIC:max`` or ``METRIC:min``; return the metric, and the sign that makes it grow.
-
-    Raises:
-        ConfigError: it is neither.
-    """
-    metric, _, mode = best.partition(":")
-    if mode not in ("max", "min") or not metric:
-        raise ConfigError(f"best is {best!r}, wanted METRIC:max or METRIC:min")
-    return metric, 1 if mode == "max" else -1
-
-
-def confirm_measured(field: str, wanted: Iterable[str], measured: Sequence[str]) -> None:
-    """Refuse a metric that no evaluation has.
-
-    Args:
-        field: Where it was asked for.
-        wanted: Each ``METRIC:max`` or ``METRIC:min``.
-        measured: The metrics of an evaluation.
-
-    Raises:
-        ConfigError: it is not there, or not of that form.
-    """
-    for text in wanted:
-        if (metric := direction(text)[0]) not in measured:
-            hint, known = spelling.hint(metric, measured), ", ".join(sorted(measured))
-            raise ConfigError(f"{field}: {metric} is not measured{hint} (there is {known})")
 
 
 class Ready(NamedTuple):
@@ -82,51 +46,6 @@ class Ready(NamedTuple):
     functions: program.Functions
     program: program.Program
     lane: dict[str, Any]
-
-
-class Interrupt:
-    """Whether a signal asked the run to stop."""
-
-    def __init__(self) -> None:
-        self.asked = False
-
-
-@contextlib.contextmanager
-def interrupts() -> Iterator[Interrupt]:
-    """Turn the first Ctrl-C or SIGTERM into a request; a second one acts at once."""
-    interrupt = Interrupt()
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupt
-        return
-
-    def ask(number: int, frame: Any) -> None:
-        if interrupt.asked:
-            signal.signal(number, before[number])
-            signal.raise_signal(number)
-        interrupt.asked = True
-
-    before: dict[int, Any] = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        signal.signal(number, ask)
-    try:
-        yield interrupt
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)
-
-
-@contextlib.contextmanager
-def failures(status: Callable[[str, str], None]) -> Iterator[None]:
-    """Write down how work ended that did not reach its end."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        status("interrupted", "stopped by a second signal")
-        raise
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            status("failed", f"{type(error).__name__}: {error}")
-        raise
 
 
 def ready(loaded: Loaded) -> Ready:
@@ -171,31 +90,51 @@ def run(
 
 
 def start_in(
-    folder: pathlib.Path, prepared: Ready, *, progress: Progress, track: Iterable[str] = ()
+    folder: pathlib.Path,
+    prepared: Ready,
+    *,
+    progress: Progress,
+    until: int | None = None,
+    track: Iterable[str] = (),
+    **entries: Any,
 ) -> pathlib.Path:
-    """Run in a folder that exists and holds no run."""
+    """Run in a folder that exists and holds no run.
+
+    Args:
+        folder: Where its files go.
+        prepared: From :func:`ready`.
+        progress: Where to say how far it is.
+        until: Stop once this step is reached; by default at the end.
+        track: Trackers.
+        entries: What ``environment.json`` says besides.
+    """
     with files.writing(folder), files.lock(folder):
         files.write_text(folder / "config.yaml", config.to_yaml(prepared.loaded))
-        recorded = environment.record(prepared.loaded, [prepared.dataset])
-        files.write_json(folder / "environment.json", recorded | {"track": list(track)})
+        recorded = {"programs": [prepared.program.digest], "track": list(track), **entries}
+        environment.write(folder, prepared.loaded, [prepared.dataset], **recorded)
         with writer.open(track, folder=folder, progress=progress) as tracked:
-            _drive(folder, prepared, tracked, state=None, first=0, progress=progress)
+            _drive(folder, prepared, tracked, state=None, first=0, until=until, progress=progress)
     return folder
 
 
 def resume(
-    folder: pathlib.Path, *, progress: Progress, track: Iterable[str] | None = None
+    folder: pathlib.Path,
+    *,
+    progress: Progress,
+    track: Iterable[str] | None = None,
+    force: bool = False,
 ) -> pathlib.Path:
     """Go on from the newest checkpoint, to the bits of a run that was never stopped.
 
     Args:
-        folder: Of the run.
+        folder: The run's.
         progress: Where to say how far it is.
         track: Trackers; by default those that the run began with.
+        force: Go on though config, data, code or packages changed; its record will say so.
 
     Raises:
-        RunError: the run is finished, damaged, in use by another process, or its config or its
-            data is not what it began with.
+        RunError: the run is finished, damaged, in use by another process, or its config, data,
+            code or packages are not what it began with.
     """
     if not (folder / "config.yaml").is_file():
         raise RunError(f"{folder} has no config.yaml: it is not a run, or it is damaged")
@@ -204,8 +143,10 @@ def resume(
             raise RunError(f"{folder} is finished: there is nothing to resume")
         loaded = config.load(folder / "config.yaml")._replace(name=folder.parent.name)
         prepared = ready(loaded)
-        for difference in environment.differences(folder, loaded, [prepared.dataset]):
-            progress.say(f"warning: {difference}; the bits may differ")
+        programs = [prepared.program.digest]
+        environment.confirm(
+            folder, loaded, [prepared.dataset], force=force, say=progress.say, programs=programs
+        )
         saved = checkpoint.steps(folder)
         first = saved[-1] if saved else 0
         state = checkpoint.restore(folder, first, prepared.program.state) if saved else None
@@ -227,6 +168,7 @@ def _drive(
     state: Any,
     first: int,
     progress: Progress,
+    until: int | None = None,
 ) -> None:
     value, begun = prepared.loaded.value, time.monotonic()
     metric, sign = direction(value.best) if value.best else ("", 1)
@@ -268,6 +210,9 @@ def _drive(
             progress.update(event.step, lines[-1] if lines else {})
             if interrupt.asked and not log.is_over:
                 status("interrupted", "stopped by a signal")
+                return
+            if until is not None and event.step >= until and not log.is_over:
+                status("interrupted", f"asked to stop after step {until}")
                 return
             status("running")
         for file in _plot(folder):

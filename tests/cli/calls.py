@@ -15,7 +15,8 @@ FIRST, SECOND, SWEEP = (
     "20261124-091200-sweep-0123ab",
 )
 COMMANDS = [
-    *("run", "sweep", "resume", "compare", "push", "export", "serve", "ls", "show", "configs"),
+    *("run", "sweep", "resume", "reproduce", "compare", "push", "export", "promote", "serve"),
+    *("ls", "show", "configs"),
 ]
 
 

@@ -110,42 +110,22 @@ def test_print_config_and_schema(engines, monkeypatch):
 
 def test_resume_finds_out_what_it_is(engines, runs):
     assert call("resume", "a1b2")[0] == 0
+    assert engines["mastery_jax.workflow.run.resume"][1]["force"] is False
     assert engines["mastery_jax.workflow.run.resume"][0] == (pathlib.Path("runs/digits") / FIRST,)
     assert "mastery_jax.workflow.sweep.driver.resume" not in engines
     (runs / "digits" / SWEEP / "plan.json").write_text('{"strategy": "vmap", "width": 8}')
-    assert call("resume", "sweep")[0] == 0
+    assert call("resume", "sweep", "--force")[0] == 0
+    assert engines["mastery_jax.workflow.sweep.driver.resume"][1]["force"] is True
     assert engines["mastery_jax.workflow.sweep.driver.resume"][0] == (
         pathlib.Path("runs/digits") / SWEEP,
     )
     assert engines["mastery_jax.workflow.launch.prepare"][1]["host_devices"]
 
 
-def test_export(engines):
-    code, out, _ = call("export", "sweep", "--best", "test_accuracy:max", "--name", "digits")
-    assert (code, out) == (0, "models/digits/1\n")
-    found, options = engines["mastery_jax.workflow.export.export"]
-    assert found == (pathlib.Path("runs/digits") / SWEEP,)
-    assert options["best"] == "test_accuracy:max"
-    assert (options["name"], options["models"]) == ("digits", pathlib.Path("models"))
-    out = call("export", FIRST, "--name", "digits", "--json")[1]
-    assert json.loads(out) == {"folder": "models/digits/1"}
-
-
 @pytest.mark.parametrize("error", [ConfigError("sed is not a field"), RunError("the disk is full")])
 def test_errors_of_the_engines_are_one_sentence(engines, error):
     engines["replace"](run, "run", error)
     assert call("run", "digits") == (2, "", f"mastery: {error}\n")
-
-
-def test_serve(monkeypatch):
-    from serving import main as serving
-
-    called = {}
-    monkeypatch.setattr(
-        serving, "run", lambda models, **options: called.update(options, models=models)
-    )
-    assert call("serve", "--models", "there", "--port", "0")[0] == 0
-    assert called == {"models": pathlib.Path("there"), "host": "127.0.0.1", "port": 0}
 
 
 def test_completion_of_the_shell():

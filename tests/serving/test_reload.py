@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from mastery_jax.workflow import manifest
+from mastery_jax.workflow import labels, manifest
 from mastery_jax.workflow.errors import ConfigError
 from serving.settings import Settings, check
 from tests.serving import served
@@ -193,3 +193,20 @@ def test_the_only_model_needs_no_name(shelf):
 def test_settings(tmp_path, change, words):
     with pytest.raises(ConfigError, match=re.escape(words)):
         check(Settings(**{"models": tmp_path} | change))
+
+
+def test_labels_are_no_versions_and_no_trouble(shelf, caplog):
+    shelf.add("line", 1)
+    shelf.add("line", 2)
+    labels.promote(shelf.folder, "line", 1, label="stable")
+    assert {"labels.json", "labels-history.jsonl", "lock"} <= {
+        path.name for path in (shelf.folder / "line").iterdir()
+    }
+    caplog.clear()
+    with start(shelf.folder) as client:
+        assert line(client) == (2, [2.0])
+        labels.promote(shelf.folder, "line", 2, label="stable")
+        same = {"models_loaded": 1, "loaded": [], "removed": [], "failed": []}
+        assert client.post("/models/reload").json() == same
+        assert client.get("/models").json()["failed"] == []
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mastery_jax.workflow import config, files, records, run
+from mastery_jax.workflow import config, files, records, run, stops
 from mastery_jax.workflow.errors import ConfigError
 from mastery_jax.workflow.track import mlflow, tensorboard
 from tests.track.fakes import Fake, Sayings
@@ -69,7 +69,7 @@ def test_a_run_does_not_mind_a_tracker_that_fails(toy, tmp_path, monkeypatch, fa
 def test_an_interrupted_run_is_ended_and_resumed_in_its_trackers(toy, tmp_path, monkeypatch):
     fake = Fake().replace(monkeypatch)
     with monkeypatch.context() as patch:
-        patch.setattr(run.Interrupt, "__init__", lambda self: setattr(self, "asked", True))
+        patch.setattr(stops.Interrupt, "__init__", lambda self: setattr(self, "asked", True))
         folder = run.run(
             config.load(toy), runs=tmp_path, progress=Progress(), track=["tensorboard"]
         )

@@ -2,5 +2,6 @@
 
 members     what is compared
 table       means, intervals and paired differences over seeds
+rows        two runs number by number, bit for bit or to a tolerance
 pictures    curves and sweeps as PNGs
 """

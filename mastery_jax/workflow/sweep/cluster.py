@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mastery_jax.workflow.errors import RunError
-from mastery_jax.workflow.run import Interrupt
+from mastery_jax.workflow.stops import Interrupt
 from mastery_jax.workflow.sweep import remote
 from mastery_jax.workflow.sweep.ledger import Listener
 from mastery_jax.workflow.sweep.plan import Lane

@@ -15,7 +15,7 @@ from mastery_jax.workflow import config, environment, files, records
 from mastery_jax.workflow.config import Loaded, Sweep
 from mastery_jax.workflow.errors import RunError
 from mastery_jax.workflow.progress import Progress
-from mastery_jax.workflow.run import failures, interrupts
+from mastery_jax.workflow.stops import failures, interrupts
 from mastery_jax.workflow.sweep import plan, processes, session, store, strategies
 from mastery_jax.workflow.sweep.hosts import Hosts
 from mastery_jax.workflow.sweep.ledger import Ledger
@@ -71,14 +71,16 @@ def sweep(
         files.write_text(folder / "sweep.yaml", config.sweep_to_yaml(swept))
         store.write_points(folder, swept.points)
         files.write_json(folder / "plan.json", made.to_json() | {"width": width})
-        files.write_json(folder / "environment.json", environment.record(loaded, made.datasets))
+        environment.write(folder, loaded, made.datasets, strategy=made.strategy, width=width)
         for path in made.without_effect:
             progress.say(f"warning: {path} is swept but changes nothing")
         _run(folder, made, swept.search, width, where, progress)
     return folder
 
 
-def resume(folder: pathlib.Path, *, where: Where = HERE, progress: Progress) -> pathlib.Path:
+def resume(
+    folder: pathlib.Path, *, where: Where = HERE, progress: Progress, force: bool = False
+) -> pathlib.Path:
     """Run the lanes that are not there yet, by the strategy and width of the record.
 
     Raises:
@@ -93,8 +95,7 @@ def resume(folder: pathlib.Path, *, where: Where = HERE, progress: Progress) -> 
             raise RunError(f"{folder} is finished: there is nothing to resume")
         before = files.read_json(folder / "plan.json")
         made = plan.plan(swept, strategy=before["strategy"])
-        for difference in environment.differences(folder, loaded, made.datasets):
-            progress.say(f"warning: {difference}; the bits may differ")
+        environment.confirm(folder, loaded, made.datasets, force=force, say=progress.say)
         width = strategies.choose_width(made.groups, before["width"])
         _run(folder, made, swept.search, width, where, progress)
     return folder

@@ -10,7 +10,7 @@ import pickle
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mastery_jax.workflow.run import Interrupt
+from mastery_jax.workflow.stops import Interrupt
 from mastery_jax.workflow.sweep import processes, remote
 from mastery_jax.workflow.sweep.ledger import Entry, Ledger
 from mastery_jax.workflow.sweep.strategies import Due, Here

@@ -14,7 +14,7 @@ from typing import Any
 from mastery_jax.workflow import program
 from mastery_jax.workflow.keeper import SECONDS_A_SAVE
 from mastery_jax.workflow.log import Log
-from mastery_jax.workflow.run import Interrupt
+from mastery_jax.workflow.stops import Interrupt
 from mastery_jax.workflow.sweep import states
 from mastery_jax.workflow.sweep.ledger import Entry, Listener
 from mastery_jax.workflow.sweep.plan import Group

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from mastery_jax.workflow import config, program, trace, usage
 from mastery_jax.workflow.config import Loaded, Sweep
 from mastery_jax.workflow.experiment import Spec
-from mastery_jax.workflow.run import confirm_measured
+from mastery_jax.workflow.goals import confirm_measured
 from mastery_jax.workflow.sweep.search import Search
 from mastery_jax.workflow.sweep.store import show
 

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from mastery_jax.workflow.run import Interrupt
+from mastery_jax.workflow.stops import Interrupt
 from mastery_jax.workflow.sweep.ledger import Entry, Listener
 from mastery_jax.workflow.sweep.plan import Lane
 from mastery_jax.workflow.sweep.strategies import Due, Here

@@ -3,7 +3,8 @@
 import math
 from collections.abc import Sequence
 
-from mastery_jax.workflow.run import Interrupt, direction
+from mastery_jax.workflow.goals import direction
+from mastery_jax.workflow.stops import Interrupt
 from mastery_jax.workflow.sweep import population, stopping
 from mastery_jax.workflow.sweep.ledger import Entry, Ledger
 from mastery_jax.workflow.sweep.plan import Group

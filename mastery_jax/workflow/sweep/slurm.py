@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mastery_jax.workflow.errors import RunError
-from mastery_jax.workflow.run import Interrupt
+from mastery_jax.workflow.stops import Interrupt
 from mastery_jax.workflow.sweep import remote, states, store
 from mastery_jax.workflow.sweep.ledger import Entry, Ledger
 from mastery_jax.workflow.sweep.strategies import Due

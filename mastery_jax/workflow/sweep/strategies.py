@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from mastery_jax.workflow import launch
-from mastery_jax.workflow.run import Interrupt
+from mastery_jax.workflow.stops import Interrupt
 from mastery_jax.workflow.sweep.batch import Batch, memory
 from mastery_jax.workflow.sweep.ledger import Entry, Ledger, Listener
 from mastery_jax.workflow.sweep.loop import Loop

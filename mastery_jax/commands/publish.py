@@ -1,0 +1,132 @@
+"""The commands of models: out of a run, under a label, behind HTTP."""
+
+import pathlib
+
+import rich_click as click
+
+from mastery_jax.commands import output
+from mastery_jax.commands.options import JSON, MODELS, QUIET, RUNS
+
+__all__ = ["export", "promote", "serve"]
+
+
+@click.command()
+@click.argument("source", metavar="RUN_OR_SWEEP")
+@click.option("--name", required=True, help="The name under which the model will be served.")
+@click.option("--best", metavar="METRIC:max|min", help="The best lane, or the best checkpoint.")
+@MODELS
+@RUNS
+@QUIET
+@JSON
+def export(
+    source: str,
+    name: str,
+    best: str | None,
+    models: pathlib.Path,
+    runs: pathlib.Path,
+    quiet: bool,
+    as_json: bool,
+) -> int:
+    """Publish a run, or the best lane of a sweep, as a model to be served."""
+    from mastery_jax.workflow import export as exporting
+    from mastery_jax.workflow import launch, records
+    from mastery_jax.workflow.progress import Progress
+
+    found = records.find(source, runs)
+    launch.prepare()
+    folder = exporting.export(
+        found.folder, name=name, models=models, best=best, progress=Progress(quiet)
+    )
+    return output.show({"folder": str(folder)} if as_json else str(folder))
+
+
+@click.command()
+@MODELS
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen at.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="The port to listen at; 0 is any that is free.",
+)
+def serve(models: pathlib.Path, host: str, port: int) -> int:
+    """Serve a folder of models until Ctrl-C."""
+    from serving import main as serving
+
+    serving.run(models, host=host, port=port)
+    return 0
+
+
+@click.command()
+@click.argument("model", metavar="NAME[@VERSION]")
+@click.argument("version", required=False, type=click.IntRange(min=1))
+@click.option("--label", help="What to move there: stable, canary or another word.")
+@click.option("--remove", is_flag=True, help="Take the label away.")
+@MODELS
+@JSON
+def promote(
+    model: str,
+    version: int | None,
+    label: str | None,
+    remove: bool,
+    models: pathlib.Path,
+    as_json: bool,
+) -> int:
+    """Move a label to a version of a model; without a label, list where they are.
+
+    `mastery promote digits 3 --label stable`, or `mastery promote digits@canary --label stable`
+    """
+    from mastery_jax.workflow import labels
+
+    name, mark, _ = model.partition("@")
+    if bool(mark) and version is not None:
+        raise click.UsageError(f"{model} names a version already, so {version} cannot be.")
+    if label is None:
+        if remove or mark or version is not None:
+            raise click.UsageError("Say which label, as in --label stable.")
+        return _listed(models, name, as_json)
+    if remove:
+        if mark or version is not None:
+            raise click.UsageError("--remove takes a label away from the model, not a version.")
+        before, to = labels.remove(models, name, label), None
+    else:
+        reference = model if version is None else f"{model}@{version}"
+        if "@" not in reference:
+            raise click.UsageError(f"Say which version, as in {name}@3.")
+        name, to = labels.resolve(models, reference)
+        before = labels.promote(models, name, to, label=label)
+    if as_json:
+        return output.show({"name": name, "label": label, "from": before, "to": to})
+    return output.show(_moved(f"{name}@{label}", before, to))
+
+
+def _moved(reference: str, before: int | None, to: int | None) -> str:
+    """Say where a label was and is."""
+    if to is None:
+        return f"{reference} was version {before} and is no more"
+    if before is None:
+        return f"{reference} is version {to}"
+    return f"{reference} is version {to}" + (", as before" if before == to else f", was {before}")
+
+
+def _listed(models: pathlib.Path, name: str, as_json: bool) -> int:
+    """Show the versions of a model, their labels, and every move."""
+    from mastery_jax.workflow import labels, manifest, tables
+
+    labels.resolve(models, name)
+    versions = manifest.numbers(models / name)
+    placed, moves = labels.read(models / name), labels.history(models / name)
+    if as_json:
+        found = {"name": name, "versions": versions, "labels": placed, "history": moves}
+        return output.show(found)
+    rows = [
+        (str(version), ", ".join(label for label, at in placed.items() if at == version))
+        for version in versions
+    ]
+    lines = [
+        f"{move['time']}  {_moved(f'{name}@' + move['label'], move['from'], move['to'])}"
+        f"  by {move['who']}"
+        for move in moves
+    ]
+    return output.show("\n".join([tables.grid(("version", "labels"), rows), "", *lines]).rstrip())

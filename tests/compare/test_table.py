@@ -6,26 +6,11 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from mastery_jax.workflow import tables
+from mastery_jax.workflow.compare import metrics, text
 from mastery_jax.workflow.compare import table as compare
 from mastery_jax.workflow.errors import RunError
 from tests.compare.known import RATES, SEEDS, SWEEP, VALUES, close, gather
 from tests.folders import write_run, write_sweep
-
-
-@pytest.mark.parametrize("n", [2, 3, 5, 40])
-def test_interval_is_scipy_s(n):
-    values = np.random.default_rng(n).normal(3, 2, size=n)
-    interval = scipy.stats.ttest_1samp(values, 0).confidence_interval(0.95)
-    close(compare.estimate(values), values.mean(), interval, n)
-
-
-def test_interval_of_one_of_none_and_of_equal_values():
-    assert compare.estimate([0.5])[0::3] == (0.5, 1)
-    assert np.isnan(compare.estimate([0.5])[1:3]).all()
-    assert np.isnan(compare.estimate([])[:3]).all()
-    assert compare.estimate([math.nan, 2.0, 2.0, math.inf, -math.inf]) == (2.0, 2.0, 2.0, 2)
-    assert compare.estimate([1e300, -1e300]) == (0.0, -math.inf, math.inf, 2)
 
 
 def test_a_sweep_is_grouped_by_what_differs_but_the_seed(sweep):
@@ -157,8 +142,8 @@ def test_broken_lanes_are_counted_and_never_best(tmp_path):
     by_seed = compare.table(gather(tmp_path / "digits" / "a"), by=["seed"], over="num_steps")
     assert [row.num_broken for row in by_seed.rows] == [1, 1, 0, 1]
     assert by_seed.rows[3].values["test_accuracy"] == {100: 0.875}
-    assert "3 (3 broken)" not in tables.comparison(made)
-    assert "1 (3 broken)" in tables.comparison(made)
+    assert "3 (3 broken)" not in text.text(made)
+    assert "1 (3 broken)" in text.text(made)
     failed = write_run(tmp_path, "f", state="failed", metrics={"test_accuracy": 0.9})
     assert compare.table(gather(failed)).rows[0].estimates["test_accuracy"].n == 0
 
@@ -183,7 +168,7 @@ def test_unfinished_runs_are_told(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "best", "mode"),
+    ("name", "best", "mode"),
     [
         ("test_accuracy", [], "max"),
         ("test_log_loss", [], "min"),
@@ -194,8 +179,8 @@ def test_unfinished_runs_are_told(tmp_path):
         ("test_accuracy:min", ["test_accuracy:max"], "min"),
     ],
 )
-def test_which_way_is_better(text, best, mode):
-    assert compare.metric(text, best) == (text.partition(":")[0], mode)
+def test_which_way_is_better(name, best, mode):
+    assert metrics.metric(name, best) == (name.partition(":")[0], mode)
 
 
 def test_without_a_direction_the_first_group_is_the_reference(sweep):
@@ -241,3 +226,98 @@ def test_a_lane_that_the_sweep_does_not_have(sweep):
     table.write_text(table.read_text().replace("\n11,", "\n12,"))
     with pytest.raises(RunError, match=r"lanes\.csv has lane 12, of 12 lanes"):
         gather(sweep)
+
+
+def test_a_metric_that_was_never_reported_names_those_that_were(sweep):
+    for asked, hint in (("test_acuracy", "; did you mean test_accuracy? They"), ("x", "; they")):
+        with pytest.raises(RunError) as error:
+            compare.table(gather(sweep), metrics=[asked])
+        assert str(error.value) == (
+            f"{asked} is not a metric of these runs{hint} report loss, test_accuracy, test_log_loss"
+        )
+
+
+def test_the_best_come_first(sweep):
+    made = compare.table(gather(sweep), best="test_log_loss:min")
+    rates = [row.fields["optimizer.learning_rate"] for row in made.rows]
+    order = np.argsort((2 - VALUES).mean(axis=1), kind="stable")
+    assert rates == [RATES[i] for i in order]
+    assert made.reference["test_log_loss"] == 0
+    upside = compare.table(gather(sweep), best="loss:max")
+    assert [row.fields["optimizer.learning_rate"] for row in upside.rows] == [
+        RATES[i] for i in np.argsort(VALUES.mean(axis=1), kind="stable")
+    ]
+    assert [m.name for m in upside.metrics] == ["test_accuracy", "test_log_loss", "loss"]
+    cut = compare.top(made, 2)
+    assert cut.rows == made.rows[:2]
+    assert cut.notes == ("the best 2 of 3 groups",)
+    assert compare.top(made, 3) is made
+    plain = compare.top(compare.table(gather(sweep)), 1)
+    assert plain.notes == ("the first 1 of 3 groups",)
+    assert plain.reference == {}
+    assert "minus best" in text.text(plain)
+    with pytest.raises(RunError, match="which way is size better\\? write size:max or size:min"):
+        compare.table([m._replace(metrics={"size": 1.0}) for m in gather(sweep)], best="size")
+
+
+def test_ties_are_in_the_order_of_lanes(tmp_path):
+    points = [{"num_steps": n, "seed": 0} for n in (3, 1, 2, 4)]
+    values = {1: 0.5, 2: 0.5, 3: 0.5, 4: 0.75}
+    measure = lambda num_steps, seed: {"test_accuracy": values[num_steps]}  # noqa: E731
+    folder = write_sweep(tmp_path, "a", {}, measure, points=points)
+    made = compare.table(gather(folder), best="test_accuracy:max")
+    assert [row.fields["num_steps"] for row in made.rows] == [4, 3, 1, 2]
+    assert [row.fields["num_steps"] for row in compare.table(gather(folder)).rows] == [1, 2, 3, 4]
+
+
+def test_differences_are_tested_as_scipy_does_and_corrected_over_rows(sweep):
+    made = compare.table(gather(sweep), test=True, metrics=["test_accuracy"])
+    ps = [scipy.stats.ttest_rel(VALUES[i], VALUES[1]).pvalue for i in (0, 2)]
+    tests = [made.rows[i].tests["test_accuracy"] for i in (0, 2)]
+    np.testing.assert_allclose([test.p for test in tests], ps, rtol=1e-9)
+    np.testing.assert_allclose(
+        sorted(t.holm for t in tests), [2 * min(ps), max(2 * min(ps), max(ps))]
+    )
+    assert made.rows[1].tests == {}
+    head, _, *rows = text.text(made).splitlines()
+    assert head.split()[-1] == "p"
+    assert rows[0].split()[-1] == f"{tests[0].holm:.2g}"
+    assert "after Holm's correction over the rows" in text.text(made)
+    assert "test_accuracy_p_holm" in text.to_csv(made).splitlines()[0]
+    assert text.to_json(made)["rows"][0]["tests"]["test_accuracy"]["p"] == tests[0].p
+    assert "p_holm" not in text.to_csv(compare.table(gather(sweep)))
+
+
+def test_what_cannot_be_tested_is_told(tmp_path):
+    measure = lambda num_steps, seed: {"test_accuracy": num_steps + seed / 4}  # noqa: E731
+    folder = write_sweep(tmp_path, "a", {"num_steps": [1, 2], "seed": [0, 1]}, measure)
+    made = compare.table(gather(folder), test=True)
+    assert "1 differences have fewer than two pairs or no spread: no p" in made.notes
+    assert text.text(made).splitlines()[2].split()[-1] == "-"
+
+
+def halved(num_steps, seed):
+    """Of three steps only seed 1 goes on; with the others the mean would be 0.5."""
+    value = {"test_accuracy": num_steps / 10 + seed / 100}
+    return value | ({"stopped": "halving"} if num_steps == 3 and seed != 1 else {})
+
+
+def test_stopped_lanes_are_left_out_counted_and_brought_back(tmp_path):
+    swept = {"num_steps": [2, 3], "seed": [0, 1, 2]}
+    folder = write_sweep(tmp_path, "a", swept, halved)
+    made = compare.table(gather(folder))
+    whole, cut = made.rows
+    assert (cut.num_stopped, cut.num_broken, cut.counted) == (2, 0, ("a#4",))
+    assert cut.estimates["test_accuracy"][0::3] == (0.31, 1)
+    assert whole.num_stopped == 0
+    told = "2 of 6 were stopped early: left out of the means; --include-stopped lets them count"
+    assert told in made.notes
+    assert "1 (2 stopped)" in text.text(made)
+    back = compare.table(gather(folder), include_stopped=True)
+    assert back.rows[1].estimates["test_accuracy"].n == 3
+    assert "2 of 6 were stopped early: their last values count" in back.notes
+    assert "stopped)" not in text.text(back)
+    rows = text.to_json(made)["rows"]
+    assert [row["num_stopped"] for row in rows] == [0, 2]
+    (folder / "lanes.csv").unlink()
+    assert compare.table(gather(folder)) == made, "the records say the same"

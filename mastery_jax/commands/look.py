@@ -35,6 +35,7 @@ __all__ = ["compare", "configs", "ls", "show"]
 @RUNS
 def compare(
     sources: tuple[str, ...],
+    top: int | None,
     csv: str | None,
     json: str | None,
     plots: pathlib.Path | None,
@@ -42,9 +43,10 @@ def compare(
     **asked: Any,
 ) -> int:
     """Compare runs and the lanes of sweeps: means, 95 % intervals, paired differences."""
-    from mastery_jax.workflow.compare import members, pictures, text
+    from mastery_jax.workflow.compare import members, pictures, table, text
 
-    compared, made = _compared(members.gather(sources, runs), **asked)
+    compared, whole = _compared(members.gather(sources, runs), **asked)
+    made = table.top(whole, top) if top else whole
     if "-" not in (csv, json):
         output.show(text.text(made))
     if csv:
@@ -53,7 +55,7 @@ def compare(
         _write(json, output.json(text.to_json(made)))
     if plots:
         with _writing(plots):
-            for file in pictures.draw(made, compared, plots):
+            for file in pictures.draw(whole, compared, plots):
                 click.echo(f"drawn: {file}", err=True)
     return 0
 
@@ -66,7 +68,6 @@ def _compared(
     over: str,
     metrics: tuple[str, ...],
     best: str,
-    top: int | None,
     pareto: str | None,
     test: str | None,
     include_stopped: bool,
@@ -87,7 +88,7 @@ def _compared(
         test=test == "paired",
         include_stopped=include_stopped or conditions.names_stopped(asked),
     )
-    return kept, comparing.top(made, top) if top else made
+    return kept, made
 
 
 @click.command()

@@ -90,11 +90,11 @@ def test_damage_is_one_sentence(tmp_path):
 def test_ten_thousand_lanes_cost_little_more_each_than_a_thousand(tmp_path):
     """A quadratic step would cost a hundred times as much; the seconds are generous."""
     drawn = [{"optimizer.learning_rate": 1 / (n + 1), "seed": 0} for n in range(10_000)]
-    spent = {}
+    spent, member = {}, members.Member("", "done", {}, {}, tmp_path)
     for count in (1_000, 10_000):
         found = [
-            members.Member(
-                f"a#{n}", "done", {"run": f"a#{n}"} | point, {"loss": n, "nll": -n}, tmp_path
+            member._replace(
+                label=f"a#{n}", fields={"run": f"a#{n}"} | point, metrics={"loss": n, "nll": -n}
             )
             for n, point in enumerate(drawn[:count])
         ]

@@ -8,9 +8,9 @@ import pytest
 import scipy.stats
 
 from mastery_jax.workflow.compare import pictures, text
+from mastery_jax.workflow.compare import table as compare
 from mastery_jax.workflow.compare.estimates import estimate
 from mastery_jax.workflow.compare.metrics import Metric
-from mastery_jax.workflow.compare import table as compare
 from tests.compare.known import RATES, VALUES, gather
 from tests.folders import write_run, write_sweep
 

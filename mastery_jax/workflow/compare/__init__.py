@@ -8,5 +8,6 @@ estimates   means with intervals, paired tests, Holm's correction
 pareto      the front of several objectives
 table       groups, their means and their differences over seeds
 text        a table for a terminal, as CSV and as JSON
-pictures    curves and sweeps as PNGs
+pairs       means over pairs of swept fields
+pictures    curves, sweeps, parallel coordinates and heat-maps as PNGs
 """

@@ -1,7 +1,9 @@
 """The commands that only read; they never import jax."""
 
 import contextlib
+import math
 import pathlib
+import tempfile
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,24 @@ if TYPE_CHECKING:
 __all__ = ["compare", "configs", "ls", "show"]
 
 
+class Seconds(click.ParamType):
+    """A positive number of seconds, or none at all."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """Read it."""
+        try:
+            found = float(value)
+        except ValueError:
+            self.fail(
+                f"{value} is no number of seconds; write what to compare before --watch", param, ctx
+            )
+        if not 0 < found < math.inf:
+            self.fail(f"{value} is not more than 0 seconds", param, ctx)
+        return found
+
+
 @click.command()
 @click.argument("sources", nargs=-1, required=True, metavar="RUN_OR_SWEEP...")
 @click.option("--where", multiple=True, help="Only what has FIELD=VALUE; also != < > 'a in 1,2'.")
@@ -32,6 +52,15 @@ __all__ = ["compare", "configs", "ls", "show"]
 @click.option("csv", "--csv", metavar="FILE", help="Write the table as CSV; - is standard output.")
 @click.option("json", "--json", metavar="FILE", help="The same as JSON.")
 @click.option("--plots", type=click.Path(path_type=pathlib.Path), help="Draw PNGs into a folder.")
+@click.option("--html", metavar="FILE", help="Write a report in one file, with pictures.")
+@click.option(
+    "--watch",
+    type=Seconds(),
+    is_flag=False,
+    flag_value=2.0,
+    metavar="[SECONDS]",
+    help="Follow what still runs; every 2 seconds unless told.",
+)
 @RUNS
 def compare(
     sources: tuple[str, ...],
@@ -39,13 +68,22 @@ def compare(
     csv: str | None,
     json: str | None,
     plots: pathlib.Path | None,
+    html: str | None,
+    watch: float | None,
     runs: pathlib.Path,
     **asked: Any,
 ) -> int:
     """Compare runs and the lanes of sweeps: means, 95 % intervals, paired differences."""
-    from mastery_jax.workflow.compare import members, pictures, table, text
+    from mastery_jax.workflow.compare import members, pictures, report, table, text
+    from mastery_jax.workflow.compare import watch as watching
 
-    compared, whole = _compared(members.gather(sources, runs), **asked)
+    found = [members.find(source, runs) for source in sources]
+    if watch is not None:
+        try:
+            found = watching.watch(found, lambda these: _compared(these, **asked)[1], seconds=watch)
+        except KeyboardInterrupt:
+            return 0
+    compared, whole = _compared(members.gather(found), **asked)
     made = table.top(whole, top) if top else whole
     if "-" not in (csv, json):
         output.show(text.text(made))
@@ -53,10 +91,17 @@ def compare(
         _write(csv, text.to_csv(made))
     if json:
         _write(json, output.json(text.to_json(made)))
+    drawn = []
     if plots:
         with _writing(plots):
-            for file in pictures.draw(whole, compared, plots):
-                click.echo(f"drawn: {file}", err=True)
+            drawn = pictures.draw(whole, compared, plots)
+        for file in drawn:
+            click.echo(f"drawn: {file}", err=True)
+    if html:
+        with tempfile.TemporaryDirectory() as folder:
+            drawn = drawn or pictures.draw(whole, compared, pathlib.Path(folder))
+            runs_of = list({run.folder: run for run, _ in found}.values())
+            _write(html, report.report(made, runs_of, drawn))
     return 0
 
 

@@ -13,7 +13,7 @@ from mastery_jax.workflow.progress import duration, number
 from mastery_jax.workflow.records import Run
 from mastery_jax.workflow.sweep import store
 
-__all__ = ["Cell", "details", "grid", "headline", "listing"]
+__all__ = ["Cell", "details", "environment", "grid", "headline", "listing"]
 
 _SHOWN = 3  # metrics of one run in a listing
 _LONG = 200  # rows; more are laid out without rich, which takes a millisecond a row
@@ -144,7 +144,7 @@ def details(run: Run) -> str:
     head = records.head(run)
     blocks = {
         head.name: head.read_text().splitlines(),
-        "environment": _environment(run),
+        "environment": environment(run),
         "metrics": _lanes(run) if run.kind == "sweep" else _last(run),
         "files": _files(run),
     }
@@ -152,7 +152,7 @@ def details(run: Run) -> str:
     return "\n\n".join((headline(run), *texts))
 
 
-def _environment(run: Run) -> list[str]:
+def environment(run: Run) -> list[str]:
     """Return what most often explains a difference."""
     try:
         found = files.read_json(run.folder / "environment.json")

@@ -32,5 +32,5 @@ def process(*arguments, cwd=None):
         "atexit.register(lambda: sys.stderr.write(str('jax' in sys.modules)))\nmain()"
     )
     command = [sys.executable, "-W", "error", "-c", program, *arguments]
-    env = {**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parents[1])}
+    env = {**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parents[2])}
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, check=False)

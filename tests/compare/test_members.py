@@ -42,7 +42,8 @@ def test_lanes_may_change_different_fields(tmp_path):
 def test_a_lane_is_a_source(tmp_path, sweep):
     runs = sweep.parents[1]
     run = write_run(runs, "20261124-091300-0123ab")
-    found = members.gather([f"{sweep.name}#7", "sweep-0123ab#007", f"{sweep}#2", run.name], runs)
+    named = [f"{sweep.name}#7", "sweep-0123ab#007", f"{sweep}#2", run.name]
+    found = members.gather([members.find(name, runs) for name in named])
     assert [m.label for m in found] == [f"{sweep.name}#7", f"{sweep.name}#2", run.name]
     for source, message in (
         (f"{run.name}#0", "0123ab is a run, which has no lanes"),
@@ -50,7 +51,7 @@ def test_a_lane_is_a_source(tmp_path, sweep):
         ("sweep-0123ab#x", "sweep-0123ab#x is not a folder of a run"),
     ):
         with pytest.raises(RunError, match=message):
-            members.gather([source], runs)
+            members.gather([members.find(source, runs)])
 
 
 def test_records_are_read_once_as_long_as_they_stay(tmp_path, monkeypatch):
@@ -60,12 +61,12 @@ def test_records_are_read_once_as_long_as_they_stay(tmp_path, monkeypatch):
     seen, whole = [], lanes._of_record
     monkeypatch.setattr(lanes, "_of_record", lambda path: seen.append(path.stem) or whole(path))
     memory = lanes.Memory()
-    assert len(lanes.read(folder, memory)) == 2
+    assert len(lanes.read(folder, memory, is_over=False)) == 2
     rows = [{"lane": 2, "fields": {"seed": 2}}, {"step": 9, "test_accuracy": 1.0, "reason": "nan"}]
     (folder / "lanes" / "0002.jsonl").write_text("".join(map(line, rows)))
     os.utime(folder / "lanes" / "0001.jsonl", (1, 1))
     (folder / "lanes" / "0003.jsonl").write_text("")
-    found = lanes.read(folder, memory)
+    found = lanes.read(folder, memory, is_over=False)
     assert seen == ["0000", "0001", "0001", "0002", "0003"]
     assert found[2] == lanes.Lane(2, "failed", {"seed": 2}, {"test_accuracy": 1.0})
     assert len(found) == 3

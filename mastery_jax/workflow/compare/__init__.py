@@ -10,4 +10,6 @@ table       groups, their means and their differences over seeds
 text        a table for a terminal, as CSV and as JSON
 pairs       means over pairs of swept fields
 pictures    curves, sweeps, parallel coordinates and heat-maps as PNGs
+report      all of it as one HTML file
+watch       what still runs, again and again
 """

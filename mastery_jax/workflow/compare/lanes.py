@@ -39,20 +39,21 @@ class Memory:
         return self._kept[path][1]
 
 
-def read(folder: pathlib.Path, memory: Memory) -> list[Lane]:
+def read(folder: pathlib.Path, memory: Memory, *, is_over: bool) -> list[Lane]:
     """Return the lanes that are over, in their order. Cost: O(lanes).
 
-    While a sweep runs, and where it was killed, there is no table yet, and each lane's own record
-    is read: once, as long as it does not change.
+    While a sweep runs, and where it was killed, there is no table yet, or that of an interruption
+    before. Then each lane's own record is read: once, as long as it does not change.
 
     Args:
         folder: A sweep.
         memory: What was read of it before.
+        is_over: Whether the sweep came to its end, and so has a table.
 
     Raises:
         RunError: A file is damaged.
     """
-    if (folder / "lanes.csv").is_file():
+    if is_over and (folder / "lanes.csv").is_file():
         return _of_table(folder)
     paths = sorted((folder / "lanes").glob("*.jsonl"))
     found = [lane for path in paths if (lane := memory.read(path, _of_record))]

@@ -1,7 +1,7 @@
 """Runs, and the lanes of sweeps, as things that can be put side by side."""
 
 import pathlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from mastery_jax.workflow import records, spelling
@@ -81,7 +81,8 @@ def members(run: Run, memory: Memory | None = None) -> list[Member]:
     goals = tuple(search.get("metrics") or ()) if isinstance(search, dict) else ()
     base, kept = _flat(config) | named, {}
     found = []
-    for number, state, point, metrics in lanes.read(run.folder, memory):
+    is_over = run.state not in ("running", "killed")
+    for number, state, point, metrics in lanes.read(run.folder, memory, is_over=is_over):
         paths = tuple(point)
         if paths not in kept:
             kept[paths] = _without(base, paths)
@@ -115,25 +116,19 @@ def find(source: str, runs: pathlib.Path) -> tuple[Run, int | None]:
     return run, int(lane)
 
 
-def gather(
-    sources: Iterable[str],
-    runs: pathlib.Path,
-    read: Callable[[Run], list[Member]] = members,
-) -> list[Member]:
+def gather(sources: Iterable[tuple[Run, int | None]], memory: Memory | None = None) -> list[Member]:
     """Return the members of all sources, each once.
 
     Args:
         sources: Runs, sweeps and lanes, as :func:`find` finds them.
-        runs: Where ids are looked for.
-        read: Gives the members of a run or a sweep.
+        memory: See :func:`members`.
 
     Raises:
-        RunError: One is not found or damaged, or a sweep has no such lane.
+        RunError: One is damaged, or a sweep has no such lane.
     """
     found: dict[str, Member] = {}
-    for source in sources:
-        run, lane = find(source, runs)
-        these = {member.label: member for member in read(run)}
+    for run, lane in sources:
+        these = {member.label: member for member in members(run, memory)}
         if lane is not None:
             label = f"{run.id}#{lane}"
             if label not in these:

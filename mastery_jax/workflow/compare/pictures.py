@@ -48,14 +48,14 @@ def draw(made: Table, compared: Sequence[Member], folder: pathlib.Path) -> list[
         kept = _best(made.rows, metric)
         series = {_label(row): _together(row, metric.name, read) for row in kept}
         if series := {name: x for name, x in series.items() if len(x[0]) > 1}:
-            file = folder / f"{metric.name}.png"
+            file = _file(folder, metric.name)
             files.append(curves.draw(series, metric=metric.name, file=file))
         for field in swept:
             points = _points(made.rows, field, metric.name)
             kept = dict.fromkeys(_label(row, field) for row in _best(made.rows, metric, None))
             points = {name: points[name] for name in points if name in list(kept)[:MOST]}
             if any(points.values()):
-                file = folder / f"{metric.name}-by-{field}.png"
+                file = _file(folder, f"{metric.name}-by-{field}")
                 files.append(sweep.draw(points, field=field, metric=metric.name, file=file))
     return files + _all_at_once(made, swept, folder) if len(swept) > 1 else files
 
@@ -84,9 +84,14 @@ def _all_at_once(made: Table, swept: Sequence[str], folder: pathlib.Path) -> lis
     note = f"{PAIRS} of {len(found)} pairs: the widest spread" if len(found) > PAIRS else ""
     for pair in found[:PAIRS]:
         of = {"xs": pair.xs, "ys": pair.ys, "x": pair.x, "y": pair.y}
-        file = folder / f"{name}-{pair.y}-by-{pair.x}.png"
+        file = _file(folder, f"{name}-{pair.y}-by-{pair.x}")
         files.append(heat.draw(pair.means, **of, metric=name, mode=mode, file=file, note=note))
     return files
+
+
+def _file(folder: pathlib.Path, name: str) -> pathlib.Path:
+    """Return where a picture is kept; the name of a field or a metric makes no folder."""
+    return folder / f"{name.replace('/', '_')}.png"
 
 
 def _label(row: Row, without: str = "") -> str:

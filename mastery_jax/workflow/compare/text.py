@@ -11,7 +11,7 @@ from mastery_jax.workflow.compare.table import Row, Table
 from mastery_jax.workflow.convert import show
 from mastery_jax.workflow.tables import Cell, grid
 
-__all__ = ["cells", "heads", "legend", "text", "to_csv", "to_json"]
+__all__ = ["cells", "heads", "is_many", "legend", "text", "to_csv", "to_json"]
 
 _NOTHING = Estimate(math.nan, math.nan, math.nan, 0)
 _UNTESTED = PairedTest(math.nan, math.nan)
@@ -36,7 +36,7 @@ def _p(found: PairedTest | None) -> str:
 
 def heads(made: Table) -> list[str]:
     """Return the heads of the columns; those of the fields come first."""
-    many = _is_many(made)
+    many = is_many(made)
     found = [*made.by, f"{made.over}s"]
     for name, mode in made.metrics:
         found += [name, f"minus {'best' if mode else 'first'}"] if many else [name]
@@ -52,7 +52,7 @@ def cells(made: Table, row: Row, index: int = -1) -> list[Cell]:
         row: One of its rows.
         index: Its place among them.
     """
-    many = _is_many(made)
+    many = is_many(made)
     found: list[Cell] = [x if isinstance(x, str) else show(x) for x in row.fields.values()]
     left = f"{row.num_broken} broken" if row.num_broken else ""
     apart = row.num_stopped if len(row.counted) + row.num_broken < len(row.members) else 0
@@ -72,7 +72,8 @@ def cells(made: Table, row: Row, index: int = -1) -> list[Cell]:
     return found + ([("*", "bold") if row.is_front else ""] if made.objectives else [])
 
 
-def _is_many(made: Table) -> bool:
+def is_many(made: Table) -> bool:
+    """Say whether there is anything to take a difference to."""
     return len(made.rows) > 1 or any(row.differences for row in made.rows)
 
 
@@ -80,7 +81,7 @@ def legend(made: Table) -> str:
     """Say what the numbers are."""
     over = made.over
     found = f"mean ± half of the 95 % interval over {over}s (Student's t)"
-    if _is_many(made):
+    if is_many(made):
         found += f"; differences are paired by {over}"
     if made.is_tested:
         found += "; p: paired t test of the difference, after Holm's correction over the rows"

@@ -84,7 +84,7 @@ def legend(made: Table) -> str:
     if is_many(made):
         found += f"; differences are paired by {over}"
     if made.is_tested:
-        found += "; p: paired t test of the difference, after Holm's correction over the rows"
+        found += "; p: paired t test, after Holm's correction over the rows"
     if made.objectives:
         found += f"; * none is better in {_objectives(made)} at once"
     return found

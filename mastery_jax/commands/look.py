@@ -80,7 +80,7 @@ def compare(
     found = [members.find(source, runs) for source in sources]
     if watch is not None:
         try:
-            found = watching.watch(found, lambda these: _compared(these, **asked)[1], seconds=watch)
+            found = watching.watch(found, lambda these: _so_far(these, **asked), seconds=watch)
         except KeyboardInterrupt:
             return 0
     compared, whole = _compared(members.gather(found), **asked)
@@ -103,6 +103,16 @@ def compare(
             runs_of = list({run.folder: run for run, _ in found}.values())
             _write(html, report.report(made, runs_of, drawn))
     return 0
+
+
+def _so_far(found: "Sequence[Member]", *, best: str, **asked: Any) -> "Table":
+    """Return the table of what is over, the best first by whichever metric tells."""
+    from mastery_jax.workflow.compare import metrics
+
+    if found and not best:
+        first = metrics.choose(found, asked["metrics"])[1][0]
+        best = f"{first.name}:{first.mode}" if first.mode else ""
+    return _compared(found, best=best, **asked)[1]
 
 
 def _compared(

@@ -9,7 +9,7 @@ from mastery_jax.plots import style
 __all__ = ["draw"]
 
 _FEW = 60  # cells that are labeled one by one
-_LONG = 8  # letters under a column; longer ones are turned
+_WIDE = 54  # letters below all columns; more are turned
 
 
 def draw(
@@ -47,7 +47,7 @@ def draw(
     colors = style.colors(found, mode)
     drawn = [[value if style.is_drawable(value) else math.nan for value in row] for row in cells]
     plane.imshow(drawn, origin="lower", aspect="auto", cmap=colors.cmap, norm=colors.norm)
-    turn = 30 if max(map(len, xs)) > _LONG else 0
+    turn = 30 if max(map(len, xs)) * len(xs) > _WIDE else 0
     plane.set_xticks(range(len(xs)), xs, rotation=turn, ha="right" if turn else "center")
     plane.set_yticks(range(len(ys)), ys)
     if len(xs) * len(ys) <= _FEW:

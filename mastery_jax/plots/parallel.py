@@ -16,6 +16,7 @@ _FEW = 8  # values that are named one by one
 _NAMES = 14  # words that are
 _LONG = 16  # letters of a name
 _ROOM = 0.045  # of an axis that a name needs
+_DENSE = 120  # pieces of lines
 _BELOW = -0.1  # where what has no place on a scale stands
 
 
@@ -98,8 +99,9 @@ def draw(
     plane.set_ylabel("")
     plane.spines[:].set_visible(False)
     plane.grid(visible=False)
-    thin = 1.6 if len(lines) <= 50 else 0.9
-    drawn = LineCollection(lines, cmap=colors.cmap, norm=colors.norm, linewidths=thin, alpha=0.8)
+    is_dense = len(lines) * len(axes) > _DENSE
+    width, look = (0.9, {"antialiaseds": False}) if is_dense else (1.6, {"alpha": 0.8})
+    drawn = LineCollection(lines, cmap=colors.cmap, norm=colors.norm, linewidths=width, **look)
     drawn.set_array([values[i] for i in order])
     plane.add_collection(drawn)
     for x, each in enumerate(axes.values()):
@@ -111,4 +113,4 @@ def draw(
     plane.set_yticks([])
     plane.set_xlim(-0.1, len(axes) - 0.7)
     plane.set_ylim(min(place for line in lines for _, place in line) - 0.05, 1.05)
-    return style.save(plane, file, note=note)
+    return style.save(plane, file, note=note, is_dense=is_dense)

@@ -229,6 +229,14 @@ def test_compare_chooses_orders_and_cuts(runs):
     assert [line.split()[0] for line in out.splitlines()[2:4]] == [f"{SWEEP}#3", f"{SWEEP}#0"]
 
 
+def test_compare_a_sweep_without_lanes_yet(runs):
+    write_sweep(runs, "x", {"seed": []}, lambda seed: {}, state="interrupted")
+    for options in ([], ["--where", "seed=1"], ["--watch"]):
+        code, out, err = call("compare", "x", *options)
+        assert (code, out) == (2, "")
+        assert err == "mastery: there is nothing to compare: the sweep has no lanes yet\n"
+
+
 def test_compare_tests_and_weighs_objectives(runs):
     measure = lambda num_steps, seed: {  # noqa: E731
         "test_accuracy": num_steps + seed / 8 * num_steps,
@@ -261,18 +269,19 @@ def test_compare_reports(runs):
 
 
 def test_compare_watches_until_it_ends_or_ctrl_c(runs, monkeypatch):
-    from mastery_jax.workflow.compare import watch
+    from mastery_jax.workflow.compare import members, watch
 
     assert call("compare", SWEEP, "--watch") == call("compare", SWEEP)
     asked = {}
 
     def interrupted(sources, compare, **given):
-        asked.update(given)
+        made = compare(members.gather(sources))
+        asked.update(given, rates=[row.fields["optimizer.learning_rate"] for row in made.rows])
         raise KeyboardInterrupt
 
     monkeypatch.setattr(watch, "watch", interrupted)
     assert call("compare", SWEEP, "--watch", "0.5") == (0, "", "")
-    assert asked == {"seconds": 0.5}
+    assert asked == {"seconds": 0.5, "rates": [0.2, 0.1]}, "the best first"
 
 
 def test_configs(monkeypatch):

@@ -127,3 +127,10 @@ def test_cells_are_labeled_where_they_are_few_and_brighter_where_they_are_better
     names = tuple(map(str, range(20)))
     heat.draw([[1.0] * 20] * 20, xs=names, ys=names, file=tmp_path / "b.png", **of)
     assert not kept[1].texts
+
+
+def test_many_lines_are_a_small_file(tmp_path):
+    rows = np.random.default_rng(0).random((9, 300)).tolist()
+    columns = dict(zip("abcdefghi", rows, strict=True))
+    file = parallel.draw(columns, metric="i", mode="max", file=tmp_path / "a.png")
+    assert file.stat().st_size < 60_000

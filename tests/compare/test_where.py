@@ -107,3 +107,7 @@ def test_stopped_lanes_are_asked_for_by_name():
     for text, asked in (("state=stopped", True), ("state in done,stopped", True),
                         ("state!=failed", False), ("rate=stopped", False)):  # fmt: skip
         assert where.names_stopped([where.condition(text)]) == asked
+
+
+def test_of_nothing_nothing_is_kept():
+    assert where.keep([], [where.condition("anything=1")]) == []

@@ -15,7 +15,7 @@ from mastery_jax.workflow.convert import show
 __all__ = ["draw"]
 
 MOST = 14  # lines over steps or a field in one picture; of more, the best
-LINES = 300  # lines of parallel coordinates
+LINES, FIELDS = 300, 8  # lines of parallel coordinates, and axes beside that of the metric
 PAIRS = 4  # pictures of two fields
 
 
@@ -71,8 +71,10 @@ def _all_at_once(made: Table, swept: Sequence[str], folder: pathlib.Path) -> lis
         return []
     means = [row.estimates[name].mean for row in kept]
     columns = {path: [row.fields[path] for row in kept] for path in swept}
-    lines = {path: values[:LINES] for path, values in columns.items()} | {name: means[:LINES]}
-    note = f"the best {LINES} of {len(kept)} groups; bright: better" if len(kept) > LINES else ""
+    lines = {path: columns[path][:LINES] for path in swept[:FIELDS]} | {name: means[:LINES]}
+    cut = [f"the best {LINES} of {len(kept)} groups"] if len(kept) > LINES else []
+    cut += [f"{FIELDS} of {len(swept)} fields"] if len(swept) > FIELDS else []
+    note = "; ".join((*cut, "bright: better")) if metric.mode else "; ".join(cut)
     file = folder / "parallel.png"
     files = [parallel.draw(lines, metric=name, mode=mode, file=file, note=note)]
     wide = [

@@ -68,6 +68,8 @@ def keep(compared: Sequence[Member], conditions: Sequence[Condition]) -> list[Me
         RunError: A name is neither a field nor a metric, ``<`` meets words alone, or no member is
             left.
     """
+    if not compared:
+        return []  # nothing is known of them: whoever compares them says so
     known = {name for m in compared for name in (*m.fields, *m.metrics)} | {"state"}
     kept = list(compared)
     for each in conditions:
@@ -80,7 +82,7 @@ def keep(compared: Sequence[Member], conditions: Sequence[Condition]) -> list[Me
                 f"which {each.operator} cannot order"
             )
         kept = [member for member in kept if _holds(each, _value(member, each.name))]
-    if compared and not kept:
+    if not kept:
         texts = " and ".join(each.text for each in conditions)
         raise RunError(f"nothing is left to compare: {texts} holds for none of {len(compared)}")
     return kept

@@ -60,10 +60,19 @@ def test_ls_shows_what_is_damaged(runs):
         ("a1b2c3", FIRST),
         ("sweep", SWEEP),
         ("sweep-0123ab", SWEEP),
+        ("0123ab", SWEEP),
+        ("0123", SWEEP),
     ],
 )
 def test_find_by_the_beginning_of_a_name(runs, argument, id):
     assert records.find(argument, runs).id == id
+
+
+def test_a_run_goes_before_a_sweep_of_the_same_digest(runs):
+    id = "20261125-091200-0123ab"
+    write_run(runs, id)
+    assert records.find("0123ab", runs).id == id
+    assert records.find("sweep-0123ab", runs).id == SWEEP
 
 
 def test_find_takes_any_spelling_of_a_path(runs, monkeypatch):

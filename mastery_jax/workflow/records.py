@@ -135,8 +135,9 @@ def find(argument: str, runs: pathlib.Path) -> Run:
     """Find one run or sweep.
 
     Args:
-        argument: A folder, or the beginning of an id, of its last part (``a1b2c3``), or of
-            ``name/id``; it must mean one folder only.
+        argument: A folder, or the beginning of an id, of its last part (``a1b2c3``,
+            ``sweep-a1b2c3`` or that without the word), or of ``name/id``; it must mean one folder
+            only, but a whole name goes before its beginnings, and a run before a sweep.
         runs: Where ids are looked for.
 
     Raises:
@@ -146,10 +147,12 @@ def find(argument: str, runs: pathlib.Path) -> Run:
     if _kind(folder):
         return read(folder)
     known = {path: _names(path) for path in runs.glob("*/*") if _kind(path)}
-    exact = [path for path, names in known.items() if argument in names]
-    found = exact or [
-        path for path, names in known.items() if any(name.startswith(argument) for name in names)
-    ]
+    exact = [path for path, names in known.items() if argument in names[:3]]
+    found = (
+        exact
+        or [path for path, names in known.items() if argument in names]
+        or [path for path, names in known.items() if any(n.startswith(argument) for n in names)]
+    )
     if len(found) == 1:
         return read(found[0])
     if found:
@@ -161,8 +164,10 @@ def find(argument: str, runs: pathlib.Path) -> Run:
 
 
 def _names(folder: pathlib.Path) -> tuple[str, ...]:
-    """Return what a run may be called: its id, the id's last part, and ``name/id``."""
-    return (folder.name, folder.name.split("-", 2)[-1], f"{folder.parent.name}/{folder.name}")
+    """Return what a run may be called: its id, the id's last part, ``name/id``, its digest."""
+    last = folder.name.split("-", 2)[-1]
+    whole = f"{folder.parent.name}/{folder.name}"
+    return (folder.name, last, whole, last.removeprefix("sweep-"))
 
 
 def config(run: Run) -> tuple[dict[str, Any], dict[str, list[Any]]]:

@@ -1,28 +1,22 @@
-"""Runs, their details and their comparison as text for a terminal, a pipe or a file."""
+"""Runs and their details as text for a terminal or a pipe."""
 
 import collections
-import csv
 import datetime
 import io
-import json
-import math
 import shutil
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from mastery_jax.workflow import files, records
-from mastery_jax.workflow.compare.table import Estimate, Table
-from mastery_jax.workflow.convert import show
 from mastery_jax.workflow.errors import RunError
 from mastery_jax.workflow.progress import duration, number
 from mastery_jax.workflow.records import Run
 from mastery_jax.workflow.sweep import store
 
-__all__ = ["comparison", "details", "grid", "headline", "listing", "to_csv", "to_json"]
+__all__ = ["Cell", "details", "environment", "grid", "headline", "listing"]
 
 _SHOWN = 3  # metrics of one run in a listing
-_UNBOUNDED = 10_000  # columns of a pipe: nothing is folded or cut
+_LONG = 200  # rows; more are laid out without rich, which takes a millisecond a row
 _STYLES = {"finished": "green", "running": "cyan", "failed": "red", "damaged": "red"}
 
 
@@ -32,7 +26,7 @@ Cell = str | tuple[str, str]  # a text, or a text and rich's style
 def grid(
     columns: Sequence[str], rows: Sequence[Sequence[Cell]], *, names: int = 1, numbers: int = 0
 ) -> str:
-    """Lay out a table; on a terminal it is folded to its width.
+    """Lay out a table; on a terminal it is folded to its width, unless it is very long.
 
     Args:
         columns: Heads.
@@ -40,14 +34,15 @@ def grid(
         names: How many columns at the beginning are never folded.
         numbers: How many columns at the end stand to the right.
     """
+    if not sys.stdout.isatty() or len(rows) > _LONG:
+        return _plain(columns, rows, numbers)
     from rich import box
     from rich.console import Console
     from rich.table import Table as Grid
     from rich.text import Text
 
-    live = sys.stdout.isatty()
-    width = shutil.get_terminal_size().columns if live else _UNBOUNDED
-    console = Console(file=io.StringIO(), width=width, force_terminal=live, highlight=False)
+    width = shutil.get_terminal_size().columns
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, highlight=False)
     table = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
     for index, name in enumerate(columns):
         side = "right" if index >= len(columns) - numbers else "left"
@@ -57,6 +52,27 @@ def grid(
     with console.capture() as captured:
         console.print(table)
     return "\n".join(line.rstrip() for line in captured.get().splitlines())
+
+
+def _plain(columns: Sequence[str], rows: Sequence[Sequence[Cell]], numbers: int) -> str:
+    """Lay out a table without styles, one line a row. Cost: O(cells)."""
+    from rich.cells import cell_len
+
+    def size(text: str) -> int:
+        return len(text) if text.isascii() else cell_len(text)
+
+    texts = [[cell if isinstance(cell, str) else cell[0] for cell in row] for row in rows]
+    lines = [[" ".join(text.splitlines()) for text in row] for row in (columns, *texts)]
+    widths = [max(map(size, column)) for column in zip(*lines, strict=True)]
+    left = len(columns) - numbers
+    found = []
+    for line in lines:
+        cells = []
+        for index, (text, width) in enumerate(zip(line, widths, strict=True)):
+            space = " " * (width - size(text))
+            cells.append(text + space if index < left else space + text)
+        found.append("  ".join(cells).rstrip())
+    return "\n".join((found[0], "─" * (sum(widths) + 2 * len(widths) - 2), *found[1:]))
 
 
 def _done(run: Run) -> str:
@@ -128,7 +144,7 @@ def details(run: Run) -> str:
     head = records.head(run)
     blocks = {
         head.name: head.read_text().splitlines(),
-        "environment": _environment(run),
+        "environment": environment(run),
         "metrics": _lanes(run) if run.kind == "sweep" else _last(run),
         "files": _files(run),
     }
@@ -136,7 +152,7 @@ def details(run: Run) -> str:
     return "\n\n".join((headline(run), *texts))
 
 
-def _environment(run: Run) -> list[str]:
+def environment(run: Run) -> list[str]:
     """Return what most often explains a difference."""
     try:
         found = files.read_json(run.folder / "environment.json")
@@ -177,92 +193,3 @@ def _files(run: Run) -> list[str]:
         else f"{path.name}  {path.stat().st_size:,} bytes"
         for path in entries
     ]
-
-
-def _interval(found: Estimate | None, *, sign: str = "") -> str:
-    """Return mean ± half the interval, the half with two digits and the mean to its place."""
-    if found is None or not found.n:
-        return "-"
-    half = (found.high - found.low) / 2
-    if math.isnan(half):
-        return f"{found.mean:{sign}.4g}"
-    places = 1 - math.floor(math.log10(half)) if 0 < half < math.inf else -1
-    if not 0 <= places <= 8:
-        return f"{found.mean:{sign}.4g} ± {half:.2g}"
-    return f"{found.mean:{sign}.{places}f} ± {half:.{places}f}"
-
-
-def comparison(made: Table) -> str:
-    """Return one line a group, the best one bold, and the notes below."""
-    many = len(made.rows) > 1
-    heads = [*made.by, f"{made.over}s"]
-    for name, mode in made.metrics:
-        heads += [name, f"minus {'best' if mode else 'first'}"] if many else [name]
-    rows = []
-    for index, row in enumerate(made.rows):
-        cells: list[Cell] = [x if isinstance(x, str) else show(x) for x in row.fields.values()]
-        broken = f" ({row.num_broken} broken)" if row.num_broken else ""
-        cells.append(f"{max(found.n for found in row.estimates.values())}{broken}")
-        for name, mode in made.metrics:
-            is_reference = many and made.reference[name] == index
-            text = _interval(row.estimates[name])
-            cells.append((text, "bold") if is_reference and mode else text)
-            if is_reference:
-                cells.append("best" if mode else "first")
-            elif many:
-                cells.append(_interval(row.differences.get(name), sign="+"))
-        rows.append(cells)
-    legend = f"mean ± half of the 95 % interval over {made.over}s (Student's t)"
-    if many:
-        legend += f"; differences are paired by {made.over}"
-    table = grid(heads, rows, names=0, numbers=len(heads) - len(made.by))
-    return "\n".join((table, "", legend, *(f"note: {note}" for note in made.notes)))
-
-
-def to_csv(made: Table) -> str:
-    """Return one line a group; an absent value is an empty cell."""
-    rows = []
-    for index, row in enumerate(made.rows):
-        cells: dict[str, Any] = {**row.fields, "num_broken": row.num_broken}
-        for name, _ in made.metrics:
-            difference = row.differences.get(name, Estimate(math.nan, math.nan, math.nan, 0))
-            cells |= {f"{name}_{part}": x for part, x in row.estimates[name]._asdict().items()}
-            cells[f"{name}_is_reference"] = made.reference[name] == index
-            cells |= {f"{name}_difference_{part}": x for part, x in difference._asdict().items()}
-        rows.append({name: _cell(x) for name, x in cells.items()})
-    text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return "" if isinstance(value, float) and math.isnan(value) else json.dumps(value)
-
-
-def to_json(made: Table) -> dict[str, Any]:
-    """Return a table as plain data, NaN as NaN, which msgspec writes as null."""
-    return {
-        "by": made.by,
-        "over": made.over,
-        "metrics": dict(made.metrics),
-        "notes": made.notes,
-        "rows": [
-            {
-                "fields": dict(row.fields),
-                "members": row.members,
-                "num_broken": row.num_broken,
-                "is_reference": [name for name, at in made.reference.items() if at == index],
-                "values": {
-                    name: {str(seed): x for seed, x in seeds.items()}
-                    for name, seeds in row.values.items()
-                },
-                "estimates": {name: x._asdict() for name, x in row.estimates.items()},
-                "differences": {name: x._asdict() for name, x in row.differences.items()},
-            }
-            for index, row in enumerate(made.rows)
-        ],
-    }

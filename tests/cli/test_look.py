@@ -24,6 +24,7 @@ from tests.folders import write_run, write_sweep
         ["ls"],
         ["show", FIRST],
         ["compare", SWEEP, FIRST, "--plots", "plots", "--csv", "a.csv", "--json", "a.json"],
+        ["compare", SWEEP, "--test", "paired", "--html", "a.html", "--watch"],
     ],
     ids=" ".join,
 )
@@ -74,10 +75,33 @@ def test_version():
         (["show", "2026"], "mastery: 2026 means 3 runs: digits/"),
         (["compare", FIRST, "--by", "sed"], "mastery: sed is not a field of these runs; did you"),
         (["compare", FIRST, "--csv", "no/such/a.csv"], "cannot be written: No such file or dir"),
+        (["compare"], "mastery: Missing argument 'RUN_OR_SWEEP...'"),
+        (
+            ["compare", SWEEP, "--where", "sed=1"],
+            "mastery: sed is not a field or a metric of",
+        ),
+        (["compare", SWEEP, "--where", "model.kind<mlp"], '"mlp" is no number, and < needs one'),
+        (["compare", SWEEP, "--metric", "acc"], "runs; they report test_accuracy"),
+        (
+            ["compare", SWEEP, "--best", "test_acuracy:max"],
+            "did you mean test_accuracy? They",
+        ),
+        (["compare", SWEEP, "--pareto", "test_accuracy:max"], "is one objective; a Pareto table"),
+        (["compare", SWEEP, "--top", "0"], "mastery: Invalid value for '--top': 0 is not in"),
+        (["compare", f"{SWEEP}#9"], f"mastery: {SWEEP} has no lane 9 that is over: 4 are"),
+        (["compare", f"{FIRST}#0"], f"{FIRST} is a run, which has no lanes"),
+        (["compare", "--watch", SWEEP], "is no number of seconds; write what to compare before"),
+        (["compare", SWEEP, "--watch", "0"], "'--watch': 0 is not more than 0 seconds"),
+        (
+            ["compare", FIRST, "--html", "no/such/a.html"],
+            "a.html cannot be written: No such",
+        ),
+        (["compare", SWEEP, "--plots", "a.file"], "mastery: a.file cannot be written: "),
         (["export", FIRST], "mastery: Missing option '--name'"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_2(runs, arguments, message):
+    pathlib.Path("a.file").write_text("no folder")
     code, _, err = call(*arguments)
     assert code == 2
     assert message in err
@@ -193,6 +217,71 @@ def test_compare_prints_or_writes(runs):
     assert "digits" in out
     assert err == "drawn: plots/test_accuracy.png\n"
     assert pathlib.Path("plots/test_accuracy.png").exists()
+
+
+def test_compare_chooses_orders_and_cuts(runs):
+    out = call("compare", SWEEP, "--where", "seed in 1", "--best", "test_accuracy:max")[1]
+    assert [line.split()[:2] for line in out.splitlines()[2:4]] == [["0.2", "1"], ["0.1", "1"]]
+    out = call("compare", SWEEP, "--where", "seed=0", "--where", "state=done", "--top", "1")[1]
+    assert out.splitlines()[2].split()[:2] == ["0.1", "1"]
+    assert "note: the first 1 of 2 groups" in out
+    out = call("compare", f"{SWEEP}#3", f"{SWEEP}#0", "--by", "run", "--best", "test_accuracy")[1]
+    assert [line.split()[0] for line in out.splitlines()[2:4]] == [f"{SWEEP}#3", f"{SWEEP}#0"]
+
+
+def test_compare_a_sweep_without_lanes_yet(runs):
+    write_sweep(runs, "x", {"seed": []}, lambda seed: {}, state="interrupted")
+    for options in ([], ["--where", "seed=1"], ["--watch"]):
+        code, out, err = call("compare", "x", *options)
+        assert (code, out) == (2, "")
+        assert err == "mastery: there is nothing to compare: the sweep has no lanes yet\n"
+
+
+def test_compare_tests_and_weighs_objectives(runs):
+    measure = lambda num_steps, seed: {  # noqa: E731
+        "test_accuracy": num_steps + seed / 8 * num_steps,
+        "seconds": float(num_steps),
+        **({"stopped": "median"} if num_steps == 3 else {}),
+    }
+    write_sweep(runs, "x", {"num_steps": [1, 2, 3], "seed": [0, 1, 2]}, measure)
+    out = call("compare", "x", "--pareto", "test_accuracy:max, seconds:min", "--test", "paired")[1]
+    assert "not dominated in test_accuracy:max and seconds:min: 2 groups" in out
+    assert "after Holm's correction" in out
+    assert "note: 3 of 9 were stopped early" in out
+    out = call("compare", "x", "--include-stopped")[1]
+    assert out.splitlines()[4].split()[:2] == ["3", "3"]
+    assert "left out" not in out
+    out = call("compare", "x", "--where", "state=stopped")[1]
+    assert out.splitlines()[2].split()[0] == "3"
+    assert "left out" not in out
+
+
+def test_compare_reports(runs):
+    code, _, err = call("compare", SWEEP, "--html", "a.html", "--plots", "plots", "--top", "1")
+    assert (code, err.count("drawn")) == (0, 2)
+    page = pathlib.Path("a.html").read_text()
+    assert page.count("<img") == 2
+    assert page.count("<tr>") == 2
+    call("compare", SWEEP, FIRST, "--html", "a.html")
+    page = pathlib.Path("a.html").read_text()
+    assert page.count("Environment of") == 2
+    assert sorted(path.name for path in pathlib.Path().glob("*a.html*")) == ["a.html"]
+
+
+def test_compare_watches_until_it_ends_or_ctrl_c(runs, monkeypatch):
+    from mastery_jax.workflow.compare import members, watch
+
+    assert call("compare", SWEEP, "--watch") == call("compare", SWEEP)
+    asked = {}
+
+    def interrupted(sources, compare, **given):
+        made = compare(members.gather(sources))
+        asked.update(given, rates=[row.fields["optimizer.learning_rate"] for row in made.rows])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(watch, "watch", interrupted)
+    assert call("compare", SWEEP, "--watch", "0.5") == (0, "", "")
+    assert asked == {"seconds": 0.5, "rates": [0.2, 0.1]}, "the best first"
 
 
 def test_configs(monkeypatch):

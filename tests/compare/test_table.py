@@ -6,26 +6,11 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from mastery_jax.workflow import tables
+from mastery_jax.workflow.compare import metrics, text
 from mastery_jax.workflow.compare import table as compare
 from mastery_jax.workflow.errors import RunError
 from tests.compare.known import RATES, SEEDS, SWEEP, VALUES, close, gather
 from tests.folders import write_run, write_sweep
-
-
-@pytest.mark.parametrize("n", [2, 3, 5, 40])
-def test_interval_is_scipy_s(n):
-    values = np.random.default_rng(n).normal(3, 2, size=n)
-    interval = scipy.stats.ttest_1samp(values, 0).confidence_interval(0.95)
-    close(compare.estimate(values), values.mean(), interval, n)
-
-
-def test_interval_of_one_of_none_and_of_equal_values():
-    assert compare.estimate([0.5])[0::3] == (0.5, 1)
-    assert np.isnan(compare.estimate([0.5])[1:3]).all()
-    assert np.isnan(compare.estimate([])[:3]).all()
-    assert compare.estimate([math.nan, 2.0, 2.0, math.inf, -math.inf]) == (2.0, 2.0, 2.0, 2)
-    assert compare.estimate([1e300, -1e300]) == (0.0, -math.inf, math.inf, 2)
 
 
 def test_a_sweep_is_grouped_by_what_differs_but_the_seed(sweep):
@@ -157,8 +142,8 @@ def test_broken_lanes_are_counted_and_never_best(tmp_path):
     by_seed = compare.table(gather(tmp_path / "digits" / "a"), by=["seed"], over="num_steps")
     assert [row.num_broken for row in by_seed.rows] == [1, 1, 0, 1]
     assert by_seed.rows[3].values["test_accuracy"] == {100: 0.875}
-    assert "3 (3 broken)" not in tables.comparison(made)
-    assert "1 (3 broken)" in tables.comparison(made)
+    assert "3 (3 broken)" not in text.text(made)
+    assert "1 (3 broken)" in text.text(made)
     failed = write_run(tmp_path, "f", state="failed", metrics={"test_accuracy": 0.9})
     assert compare.table(gather(failed)).rows[0].estimates["test_accuracy"].n == 0
 
@@ -183,7 +168,7 @@ def test_unfinished_runs_are_told(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "best", "mode"),
+    ("name", "best", "mode"),
     [
         ("test_accuracy", [], "max"),
         ("test_log_loss", [], "min"),
@@ -194,8 +179,8 @@ def test_unfinished_runs_are_told(tmp_path):
         ("test_accuracy:min", ["test_accuracy:max"], "min"),
     ],
 )
-def test_which_way_is_better(text, best, mode):
-    assert compare.metric(text, best) == (text.partition(":")[0], mode)
+def test_which_way_is_better(name, best, mode):
+    assert metrics.metric(name, best) == (name.partition(":")[0], mode)
 
 
 def test_without_a_direction_the_first_group_is_the_reference(sweep):
@@ -241,3 +226,12 @@ def test_a_lane_that_the_sweep_does_not_have(sweep):
     table.write_text(table.read_text().replace("\n11,", "\n12,"))
     with pytest.raises(RunError, match=r"lanes\.csv has lane 12, of 12 lanes"):
         gather(sweep)
+
+
+def test_a_metric_that_was_never_reported_names_those_that_were(sweep):
+    for asked, hint in (("test_acuracy", "; did you mean test_accuracy? They"), ("x", "; they")):
+        with pytest.raises(RunError) as error:
+            compare.table(gather(sweep), metrics=[asked])
+        assert str(error.value) == (
+            f"{asked} is not a metric of these runs{hint} report loss, test_accuracy, test_log_loss"
+        )

@@ -1,21 +1,31 @@
-"""The pictures of a comparison: every metric over steps, and against every field."""
+"""The pictures of a comparison: metrics over steps, against each field, and against several."""
 
+import functools
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mastery_jax.workflow import records
+from mastery_jax.workflow.compare import pairs
 from mastery_jax.workflow.compare.members import Member
-from mastery_jax.workflow.compare.table import Metric, Row, Table
+from mastery_jax.workflow.compare.metrics import Metric
+from mastery_jax.workflow.compare.table import Row, Table
 from mastery_jax.workflow.convert import show
 
 __all__ = ["draw"]
 
-MOST = 14  # lines in one picture; of more, the best
+MOST = 14  # lines over steps or a field in one picture; of more, the best
+LINES, FIELDS = 300, 8  # lines of parallel coordinates, and axes beside that of the metric
+PAIRS = 4  # pictures of two fields
 
 
 def draw(made: Table, compared: Sequence[Member], folder: pathlib.Path) -> list[pathlib.Path]:
-    """Draw ``<metric>.png`` and ``<metric>-by-<field>.png`` into ``folder``.
+    """Draw a comparison into ``folder``.
+
+    Of every metric ``<metric>.png`` over steps and ``<metric>-by-<field>.png``. Where two fields
+    or more are swept, also ``parallel.png`` of the metric by which groups are ordered, or else the
+    first, and of that metric ``<metric>-<field>-by-<field>.png`` for the ``PAIRS`` pairs of fields
+    whose means spread most.
 
     Args:
         made: What ``compare.table`` made of ``compared``.
@@ -30,23 +40,60 @@ def draw(made: Table, compared: Sequence[Member], folder: pathlib.Path) -> list[
     """
     from mastery_jax.plots import curves, sweep
 
-    lines = {m.label: records.series(records.metrics(m.lines)) for m in compared}
+    paths = {member.label: member.lines for member in compared}
+    read = functools.cache(lambda label: records.series(records.metrics(paths[label])))
+    swept = [path for path in made.by if len({repr(row.fields[path]) for row in made.rows}) > 1]
     files = []
     for metric in made.metrics:
         kept = _best(made.rows, metric)
-        series = {_label(row): _together(row, metric.name, lines) for row in made.rows}
-        series = {name: x for name, x in series.items() if name in kept and len(x[0]) > 1}
-        if series:
-            file = folder / f"{metric.name}.png"
+        series = {_label(row): _together(row, metric.name, read) for row in kept}
+        if series := {name: x for name, x in series.items() if len(x[0]) > 1}:
+            file = _file(folder, metric.name)
             files.append(curves.draw(series, metric=metric.name, file=file))
-        for field in made.by:
-            if len({repr(row.fields[field]) for row in made.rows}) > 1:
-                kept = _best(made.rows, metric, field)
-                points = _points(made.rows, field, metric.name)
-                points = {name: x for name, x in points.items() if name in kept}
-                file = folder / f"{metric.name}-by-{field}.png"
+        for field in swept:
+            points = _points(made.rows, field, metric.name)
+            kept = dict.fromkeys(_label(row, field) for row in _best(made.rows, metric, None))
+            points = {name: points[name] for name in points if name in list(kept)[:MOST]}
+            if any(points.values()):
+                file = _file(folder, f"{metric.name}-by-{field}")
                 files.append(sweep.draw(points, field=field, metric=metric.name, file=file))
+    return files + _all_at_once(made, swept, folder) if len(swept) > 1 else files
+
+
+def _all_at_once(made: Table, swept: Sequence[str], folder: pathlib.Path) -> list[pathlib.Path]:
+    """Draw parallel coordinates, and cells for the pairs of fields that say most."""
+    from mastery_jax.plots import heat, parallel, style
+
+    metric = made.first or made.metrics[0]
+    name, mode = metric
+    kept = [r for r in _best(made.rows, metric, None) if style.is_drawable(r.estimates[name].mean)]
+    if len(kept) < 2:
+        return []
+    means = [row.estimates[name].mean for row in kept]
+    columns = {path: [row.fields[path] for row in kept] for path in swept}
+    lines = {path: columns[path][:LINES] for path in swept[:FIELDS]} | {name: means[:LINES]}
+    cut = [f"the best {LINES} of {len(kept)} groups"] if len(kept) > LINES else []
+    cut += [f"{FIELDS} of {len(swept)} fields"] if len(swept) > FIELDS else []
+    note = "; ".join((*cut, "bright: better")) if metric.mode else "; ".join(cut)
+    file = folder / "parallel.png"
+    files = [parallel.draw(lines, metric=name, mode=mode, file=file, note=note)]
+    wide = [
+        path
+        for path, values in columns.items()
+        if all(map(style.is_number, values)) and style.is_wide(values)
+    ]
+    found = pairs.pairs(columns, means, wide)
+    note = f"{PAIRS} of {len(found)} pairs: the widest spread" if len(found) > PAIRS else ""
+    for pair in found[:PAIRS]:
+        of = {"xs": pair.xs, "ys": pair.ys, "x": pair.x, "y": pair.y}
+        file = _file(folder, f"{name}-{pair.y}-by-{pair.x}")
+        files.append(heat.draw(pair.means, **of, metric=name, mode=mode, file=file, note=note))
     return files
+
+
+def _file(folder: pathlib.Path, name: str) -> pathlib.Path:
+    """Return where a picture is kept; the name of a field or a metric makes no folder."""
+    return folder / f"{name.replace('/', '_')}.png"
 
 
 def _label(row: Row, without: str = "") -> str:
@@ -55,17 +102,18 @@ def _label(row: Row, without: str = "") -> str:
     return ", ".join(f"{k}={v if isinstance(v, str) else show(v)}" for k, v in named.items())
 
 
-def _best(rows: Sequence[Row], metric: Metric, without: str = "") -> list[str]:
-    """Return the labels of the best groups, at most ``MOST``; in order where none is best."""
-    sign = {"max": -1, "min": 1, "": 0}[metric.mode]
+def _best(rows: Sequence[Row], metric: Metric, most: int | None = MOST) -> list[Row]:
+    """Return the best groups that have a mean, in order where none is best."""
     measured = [row for row in rows if row.estimates[metric.name].n]
-    ranked = sorted(measured, key=lambda row: sign * row.estimates[metric.name].mean)
-    return list(dict.fromkeys(_label(row, without) for row in ranked))[:MOST]
+    ranked = sorted(measured, key=lambda row: -metric.sign * row.estimates[metric.name].mean)
+    return ranked[:most]
 
 
-def _together(row: Row, metric: str, lines: Mapping[str, Any]) -> tuple[list[int], list[Any]]:
-    """Return the steps that all members of a group have, and a row of values for each."""
-    found = [lines[label][metric] for label in row.members if metric in lines[label]]
+def _together(
+    row: Row, metric: str, read: Callable[[str], Mapping[str, Any]]
+) -> tuple[list[int], list[Any]]:
+    """Return the steps that all counted members of a group have, and a row of values for each."""
+    found = [read(label)[metric] for label in row.counted if metric in read(label)]
     tables = [dict(zip(*each, strict=True)) for each in found]
     steps = sorted(set.intersection(*(set(table) for table in tables))) if tables else []
     return steps, [[table[step] for step in steps] for table in tables]

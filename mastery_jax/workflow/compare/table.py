@@ -1,54 +1,32 @@
 """Tables of runs and of the lanes of sweeps: means, intervals and paired differences over seeds.
 
 Runs are grouped by the fields in which they differ. Within a group the values of one seed are
-averaged first, so that n counts seeds. A mean has the interval of Student's t,
-mean +- t(0.975, n - 1) s / sqrt(n), which takes the seeds as a sample from a normal distribution.
-The difference of two groups is taken seed by seed and has the same interval: what a seed does to
-both groups drops out. An interval stands for one comparison, and the best group is best partly by
-luck: with many groups read the differences as too favorable to it.
+averaged first, so that n counts seeds; ``estimates`` has the interval of their mean. The difference
+of two groups is taken seed by seed and has the same interval: what a seed does to both groups drops
+out. An interval stands for one comparison, and the best group is best partly by luck: with many
+groups read the differences as too favorable to it, also those that are tested.
 
-Source: Student (1908), The probable error of a mean.
+A lane that failed has no end worth comparing. One that early stopping ended has, but at fewer steps
+than those that went on, and it was chosen for being bad: in a mean with them it would count for
+what it would not have been. Both are left out of the means, counted, and told; stopped ones can be
+asked for.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mastery_jax.workflow import spelling
-from mastery_jax.workflow.compare.members import Member
+from mastery_jax.workflow.compare import pareto
+from mastery_jax.workflow.compare.estimates import Estimate, PairedTest, estimate, holm, paired
+from mastery_jax.workflow.compare.members import Member, confirm
+from mastery_jax.workflow.compare.metrics import Metric, choose
 from mastery_jax.workflow.errors import RunError
 
-__all__ = [
-    "Estimate",
-    "Metric",
-    "Row",
-    "Table",
-    "estimate",
-    "metric",
-    "table",
-]
+__all__ = ["BROKEN", "Row", "Table", "differing", "table", "top"]
 
-_RUNNER = ("evaluate_every", "save_every", "best")  # how often one looked is no difference
-_HIGHER = ("accuracy", "auc", "f1", "precision", "recall", "r2", "elbo", "reward", "log_prob")
-_LOWER = ("loss", "error", "rmse", "mse", "mae", "perplexity", "brier", "nll")
+BROKEN = ("failed", "nan", "damaged")  # their last numbers are of no state worth comparing
 _ENDED = ("finished", "done")
-_BROKEN = ("failed", "nan", "damaged")  # their last numbers are of no state worth comparing
-
-
-class Metric(NamedTuple):
-    """What is compared, and which way is better."""
-
-    name: str
-    mode: str  # max, min, or empty where that is unknown: then no group is best
-
-
-class Estimate(NamedTuple):
-    """A mean with its 95 % interval; one value has no interval, none no mean: NaN."""
-
-    mean: float
-    low: float
-    high: float
-    n: int
+_RUNNER = ("evaluate_every", "save_every", "best")  # how often one looked is no difference
 
 
 class Row(NamedTuple):
@@ -56,14 +34,18 @@ class Row(NamedTuple):
 
     fields: Mapping[str, Any]
     members: tuple[str, ...]
+    counted: tuple[str, ...]  # those whose values enter the means
     num_broken: int  # members that failed or met NaN; their values are left out
+    num_stopped: int  # members that early stopping ended; the same, unless they are asked for
     values: Mapping[str, Mapping[Any, float]]  # metric -> seed -> value, NaN where none is left
     estimates: Mapping[str, Estimate]
     differences: Mapping[str, Estimate]  # to the reference group of the metric, seed by seed
+    tests: Mapping[str, PairedTest]  # of these differences, where asked for
+    is_front: bool  # no group is better in every objective, or as good and better in one
 
 
 class Table(NamedTuple):
-    """Groups in the order of their fields."""
+    """Groups in the order of their fields, or the best first."""
 
     by: tuple[str, ...]
     over: str
@@ -71,47 +53,10 @@ class Table(NamedTuple):
     rows: tuple[Row, ...]
     reference: Mapping[str, int]  # metric -> the row with which others are compared
     notes: tuple[str, ...]  # what a reader must know
-
-
-def estimate(values: Iterable[float]) -> Estimate:
-    """Return the mean of ``values`` and its 95 % interval. Cost: O(n).
-
-    Args:
-        values: Independent, one a seed; what is not finite is left out.
-    """
-    found = [x for x in values if math.isfinite(x)]
-    n = len(found)
-    if n < 2:
-        return Estimate(found[0] if found else math.nan, math.nan, math.nan, n)
-    import numpy as np
-    from scipy.special import stdtrit
-
-    with np.errstate(over="ignore"):
-        mean, spread = float(np.mean(found)), float(np.std(found, ddof=1))
-    half = float(stdtrit(n - 1, 0.975)) * spread / math.sqrt(n)
-    return Estimate(mean, mean - half, mean + half, n)
-
-
-def metric(text: str, best: Iterable[str] = ()) -> Metric:
-    """Read ``NAME``, ``NAME:max`` or ``NAME:min``.
-
-    Args:
-        text: What the user wrote.
-        best: Such texts from the configs, which know better than the name.
-
-    Raises:
-        RunError: What follows the colon is neither.
-    """
-    name, colon, mode = text.partition(":")
-    if colon and mode not in ("max", "min"):
-        raise RunError(f"metric {text}: after the colon stands max or min, not {mode or 'nothing'}")
-    if not colon:
-        said = {known: way for known, _, way in (each.partition(":") for each in best)}
-        parts = f"_{name}_"
-        higher = any(f"_{word}_" in parts for word in _HIGHER)
-        lower = any(f"_{word}_" in parts for word in _LOWER)
-        mode = said.get(name) or ("max" if higher > lower else "min" if lower > higher else "")
-    return Metric(name, mode)
+    objectives: tuple[Metric, ...] = ()  # two or more, or none
+    front: tuple[Row, ...] = ()  # the groups that none dominates
+    first: Metric | None = None  # by which the best groups come first
+    is_tested: bool = False
 
 
 def table(
@@ -120,60 +65,97 @@ def table(
     by: Sequence[str] = (),
     over: str = "seed",
     metrics: Sequence[str] = (),
+    best: str = "",
+    objectives: Sequence[str] = (),
+    test: bool = False,
+    include_stopped: bool = False,
 ) -> Table:
-    """Group members and compare the groups.
+    """Group members and compare the groups. Cost: O(n log n) for n members.
 
     Args:
-        compared: See :func:`members`.
+        compared: See ``members.members``.
         by: Paths to group by, or ``config`` or ``run``; by default every field that differs
             between the members, except ``over``.
         over: The path whose values are repetitions.
         metrics: ``NAME`` or ``NAME:max``; by default those that begin with ``test_``, or else
             all.
+        best: ``NAME`` or ``NAME:max``: the best groups come first, ties in the order of lanes.
+        objectives: Two or more metrics in which groups are held against each other at once; by
+            default those that the sweeps seek, where they seek several.
+        test: Test the paired differences.
+        include_stopped: Let lanes that were stopped early count in the means.
 
     Raises:
         RunError: There is nothing to compare, or a field or a metric does not exist.
     """
     if not compared:
         raise RunError("there is nothing to compare: the sweep has no lanes yet")
-    by = tuple(by) or _differing(compared, over)
-    _confirm((*by, over), {path for member in compared for path in member.fields}, "a field")
-    chosen = _metrics(compared, metrics)
+    apart = differing(compared)
+    by = tuple(by) or _groups(compared, over, apart)
+    confirm((*by, over), {path for member in compared for path in member.fields}, "a field")
+    sought, chosen = choose(compared, metrics, objectives, best)
+    out = BROKEN if include_stopped else (*BROKEN, "stopped")
+    rows = [_row(g, by, over, [m.name for m in chosen], out) for g in _grouped(compared, by)]
+    first = next(m for m in chosen if m.name == best.partition(":")[0]) if best else None
+    if first:
+        place = {member.label: index for index, member in enumerate(compared)}
+        rows.sort(key=lambda row: (_rank(row, first), min(place[each] for each in row.members)))
+    reference = {m.name: _reference(rows, m) for m in chosen}
+    rows = _compared(rows, reference, test)
+    if sought:
+        points = [[m.sign * row.estimates[m.name].mean for m in sought] for row in rows]
+        held = pareto.front(points)
+        rows = [row._replace(is_front=is_so) for row, is_so in zip(rows, held, strict=True)]
+    front = tuple(row for row in rows if row.is_front)
+    made = Table(by, over, chosen, tuple(rows), reference, (), sought, front, first, test)
+    return made._replace(notes=tuple(_notes(made, compared, apart, include_stopped)))
+
+
+def top(made: Table, count: int) -> Table:
+    """Return the first rows of a table, and a note of how many there are."""
+    if count >= len(made.rows):
+        return made
+    order = "best" if made.first else "first"
+    note = f"the {order} {count} of {len(made.rows)} groups"
+    reference = {name: at for name, at in made.reference.items() if at < count}
+    return made._replace(rows=made.rows[:count], reference=reference, notes=(note, *made.notes))
+
+
+def differing(compared: Sequence[Member]) -> dict[str, None]:
+    """Return the paths whose values differ between members, in order. Cost: O(members)."""
+    first = compared[0].fields
+    differ = set()
+    for member in compared:
+        fields = member.fields
+        for path, value in fields.items():
+            if path not in differ and (
+                path not in first or (value is not first[path] and repr(value) != repr(first[path]))
+            ):
+                differ.add(path)
+        if fields.keys() != first.keys():
+            differ |= first.keys() - fields.keys()
+    paths = dict.fromkeys(path for member in compared for path in member.fields)
+    return {path: None for path in paths if path in differ}
+
+
+def _groups(compared: Sequence[Member], over: str, apart: Collection[str]) -> tuple[str, ...]:
+    """Return the fields that differ; the runs themselves where nothing does, not even a seed."""
+    found = tuple(path for path in apart if path not in (over, "config", "run", *_RUNNER))
+    return found if found or over in apart or len(compared) == 1 else ("run",)
+
+
+def _grouped(compared: Sequence[Member], by: Sequence[str]) -> Iterable[list[Member]]:
+    """Return the members that share the fields, in the order of these."""
     groups: dict[str, list[Member]] = {}
     for member in sorted(compared, key=lambda m: [_order(m.fields.get(path)) for path in by]):
         groups.setdefault(repr([member.fields.get(path) for path in by]), []).append(member)
-    rows = [_row(group, by, over, [m.name for m in chosen]) for group in groups.values()]
-    reference = {m.name: _reference(rows, m) for m in chosen}
-    rows = [row._replace(differences=_differences(row, rows, reference)) for row in rows]
-    notes = _notes(compared, rows, by, over, chosen)
-    return Table(by, over, tuple(chosen), tuple(rows), reference, tuple(notes))
+    return groups.values()
 
 
-def _confirm(names: Iterable[str], known: Iterable[str], what: str) -> None:
-    known = sorted(known)
-    for name in names:
-        if name not in known:
-            hint = spelling.hint(name, known) or f"; there is {', '.join(known)}"
-            raise RunError(f"{name} is not {what} of these runs{hint}")
-
-
-def _differing(compared: Sequence[Member], over: str) -> tuple[str, ...]:
-    """Return the fields that differ; the runs themselves where nothing does, not even a seed."""
-    paths = dict.fromkeys(path for member in compared for path in member.fields)
-    differ = {p for p in paths if len({repr(member.fields.get(p)) for member in compared}) > 1}
-    found = tuple(p for p in paths if p in differ - {over, "config", "run", *_RUNNER})
-    return found if found or over in differ or len(compared) == 1 else ("run",)
-
-
-def _metrics(compared: Sequence[Member], wanted: Sequence[str]) -> list[Metric]:
-    names = dict.fromkeys(name for member in compared for name in member.metrics)
-    best = [text for member in compared if (text := member.fields.get("best"))]
-    tested = [name for name in names if name.startswith("test_")]
-    found = [metric(text, best) for text in wanted or tested or names]
-    if not found:
-        raise RunError("there is nothing to compare: no metric has been recorded yet")
-    _confirm((m.name for m in found), names, "a metric")
-    return found
+def _rank(row: Row, which: Metric) -> tuple[bool, float]:
+    """Sort the best first, and last what has no mean."""
+    found = row.estimates[which.name]
+    return (not found.n, -which.sign * found.mean if found.n else 0.0)
 
 
 def _order(value: Any) -> tuple[int, float, str]:
@@ -183,71 +165,97 @@ def _order(value: Any) -> tuple[int, float, str]:
     return (1, 0.0, str(value))
 
 
-def _row(group: Sequence[Member], by: Sequence[str], over: str, names: Sequence[str]) -> Row:
+def _row(
+    group: Sequence[Member],
+    by: Sequence[str],
+    over: str,
+    names: Sequence[str],
+    out: Collection[str],
+) -> Row:
+    counted = [member for member in group if member.state not in out]
     values: dict[str, dict[Any, float]] = {}
     for name in names:
         seeds: dict[Any, list[float]] = {member.fields.get(over): [] for member in group}
-        for member in group:
-            if member.state not in _BROKEN:
-                seeds[member.fields.get(over)].append(member.metrics.get(name, math.nan))
+        for member in counted:
+            seeds[member.fields.get(over)].append(member.metrics.get(name, math.nan))
         values[name] = {seed: estimate(found).mean for seed, found in seeds.items()}
     return Row(
         fields={path: group[0].fields.get(path) for path in by},
         members=tuple(member.label for member in group),
-        num_broken=sum(member.state in _BROKEN for member in group),
+        counted=tuple(member.label for member in counted),
+        num_broken=sum(member.state in BROKEN for member in group),
+        num_stopped=sum(member.state == "stopped" for member in group),
         values=values,
         estimates={name: estimate(values[name].values()) for name in names},
         differences={},
+        tests={},
+        is_front=False,
     )
 
 
 def _reference(rows: Sequence[Row], which: Metric) -> int:
     """Return the best group, if possible one where nothing broke; without a mode, the first."""
-    name, sign = which.name, {"max": 1, "min": -1, "": 0}[which.mode]
+    name = which.name
     alive = [i for i, row in enumerate(rows) if row.estimates[name].n]
     whole = [i for i in alive if rows[i].estimates[name].n == len(rows[i].values[name])]
     whole = [i for i in whole if not rows[i].num_broken]
-    return max(whole or alive or [0], key=lambda i: sign * rows[i].estimates[name].mean)
+    return max(whole or alive or [0], key=lambda i: which.sign * rows[i].estimates[name].mean)
 
 
-def _differences(
-    row: Row, rows: Sequence[Row], reference: Mapping[str, int]
-) -> dict[str, Estimate]:
-    found = {}
+def _compared(rows: Sequence[Row], reference: Mapping[str, int], test: bool) -> list[Row]:
+    """Return the rows with their differences to the reference of each metric, and tests."""
+    differences: list[dict[str, Estimate]] = [{} for _ in rows]
+    tests: list[dict[str, PairedTest]] = [{} for _ in rows]
     for name, index in reference.items():
-        other = rows[index].values[name]
-        if rows[index].members != row.members:
-            pairs = [(x, other[seed]) for seed, x in row.values[name].items() if seed in other]
-            found[name] = estimate(x - y for x, y in pairs)
-    return found
+        other, ps = rows[index].values[name], []
+        others = [at for at in range(len(rows)) if at != index]
+        for at in others:
+            pairs = [(x, other[seed]) for seed, x in rows[at].values[name].items() if seed in other]
+            found = [x - y for x, y in pairs]
+            differences[at][name] = estimate(found)
+            ps.append(paired(found) if test else math.nan)
+        if test:
+            for at, p, adjusted in zip(others, ps, holm(ps), strict=True):
+                tests[at][name] = PairedTest(p, adjusted)
+    added = zip(rows, differences, tests, strict=True)
+    return [row._replace(differences=found, tests=held) for row, found, held in added]
 
 
 def _notes(
-    compared: Sequence[Member],
-    rows: Sequence[Row],
-    by: Sequence[str],
-    over: str,
-    chosen: Sequence[Metric],
+    made: Table, compared: Sequence[Member], apart: Collection[str], include_stopped: bool
 ) -> list[str]:
     """Say what the numbers hide."""
+    over, rows, whole = made.over, made.rows, len(compared)
     notes = []
-    within = [path for path in _differing(compared, over) if path not in (*by, "run")]
+    within = [path for path in _groups(compared, over, apart) if path not in (*made.by, "run")]
     if within:
         notes.append(f"{', '.join(within)} also differ: averaged within each {over}")
-    repeated = len(compared) > sum(len(row.values[chosen[0].name]) for row in rows)
+    repeated = whole > sum(len(row.values[made.metrics[0].name]) for row in rows)
     if repeated and not within:
         notes.append(f"some runs are alike, {over} and all: averaged before n is counted")
-    if broken := sum(row.num_broken for row in rows):
-        notes.append(f"{broken} of {len(compared)} failed or met NaN: left out of the means")
-    measured = [m for m in compared if m.state not in _BROKEN]
-    for name, _ in chosen:
+    broken = sum(row.num_broken for row in rows)
+    stopped = sum(row.num_stopped for row in rows)
+    if broken:
+        notes.append(f"{broken} of {whole} failed or met NaN: left out of the means")
+    if stopped and include_stopped:
+        notes.append(f"{stopped} of {whole} were stopped early: their last values count")
+    elif stopped:
+        notes.append(
+            f"{stopped} of {whole} were stopped early: left out of the means; "
+            "--include-stopped lets them count"
+        )
+    counted = {label for row in rows for label in row.counted}
+    measured = [member for member in compared if member.label in counted]
+    for name, _ in made.metrics:
         if odd := sum(not math.isfinite(m.metrics.get(name, 0.0)) for m in measured):
             notes.append(f"{odd} values of {name} are not finite: left out of the means")
-    ended = sum(member.state in _ENDED for member in compared)
-    if waiting := len(compared) - ended - broken:
-        notes.append(f"{waiting} of {len(compared)} have not ended: their last values count")
-    counts = [row.estimates[m.name].n for row in rows for m in chosen]
+    if waiting := sum(m.state not in (*_ENDED, *BROKEN, "stopped") for m in compared):
+        notes.append(f"{waiting} of {whole} have not ended: their last values count")
+    counts = [row.estimates[m.name].n for row in rows for m in made.metrics]
     if 1 in counts:
         some = "some groups have" if max(counts) > 1 else "there is"
         notes.append(f"{some} one {over} only: no interval")
+    untested = sum(math.isnan(test.p) for row in rows for test in row.tests.values())
+    if untested:
+        notes.append(f"{untested} differences have fewer than two pairs or no spread: no p")
     return notes

@@ -1,0 +1,89 @@
+"""The lanes of a sweep that are over: from its table, or from their records while it runs."""
+
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from mastery_jax.workflow import records
+from mastery_jax.workflow.errors import RunError
+from mastery_jax.workflow.sweep import store
+
+__all__ = ["Lane", "Memory", "read"]
+
+_ENDS = {"reason": "failed", "stopped": "stopped"}  # what a lane's last line says -> its state
+_APART = {"lane", "state", "step", *_ENDS}  # columns of the table that are no metrics
+
+
+class Lane(NamedTuple):
+    """A lane that is over."""
+
+    number: int
+    state: str
+    fields: Mapping[str, Any]  # what it changes, by dotted path
+    metrics: Mapping[str, float]  # of its last step
+
+
+class Memory:
+    """What was read of files, kept as long as their size and time of change stay the same."""
+
+    def __init__(self):
+        """Remember nothing yet."""
+        self._kept: dict[pathlib.Path, tuple[tuple[int, int], Any]] = {}
+
+    def read(self, path: pathlib.Path, parse: Callable[[pathlib.Path], Any]) -> Any:
+        """Return ``parse(path)``, which is called only where the file is another than before."""
+        found = path.stat()
+        mark = (found.st_mtime_ns, found.st_size)
+        if path not in self._kept or self._kept[path][0] != mark:
+            self._kept[path] = (mark, parse(path))
+        return self._kept[path][1]
+
+
+def read(folder: pathlib.Path, memory: Memory, *, is_over: bool) -> list[Lane]:
+    """Return the lanes that are over, in their order. Cost: O(lanes).
+
+    While a sweep runs, and where it was killed, there is no table yet, or that of an interruption
+    before. Then each lane's own record is read: once, as long as it does not change.
+
+    Args:
+        folder: A sweep.
+        memory: What was read of it before.
+        is_over: Whether the sweep came to its end, and so has a table.
+
+    Raises:
+        RunError: A file is damaged.
+    """
+    if is_over and (folder / "lanes.csv").is_file():
+        return _of_table(folder)
+    paths = sorted((folder / "lanes").glob("*.jsonl"))
+    found = [lane for path in paths if (lane := memory.read(path, _of_record))]
+    return sorted(found, key=lambda lane: lane.number)
+
+
+def _of_record(path: pathlib.Path) -> Lane | None:
+    """Read the record of one lane; ``None`` where it holds no metrics yet."""
+    rows = records.metrics(path)
+    if not rows:
+        return None
+    number, fields = store.lane_fields(path)
+    step = rows[-1]["step"]
+    last = {name: x for row in rows if row["step"] == step for name, x in row.items()}
+    state = next((state for why, state in _ENDS.items() if last.get(why)), "done")
+    return Lane(number, state, fields, _numbers(last, _APART))
+
+
+def _of_table(folder: pathlib.Path) -> list[Lane]:
+    points = store.points(folder)
+    swept = {path for fields in points.values() for path in fields} | _APART
+    found = []
+    for cells in store.lanes(folder):
+        number = cells["lane"]
+        if number not in points:
+            raise RunError(f"{folder / 'lanes.csv'} has lane {number}, of {len(points)} lanes")
+        found.append(Lane(number, cells["state"], points[number], _numbers(cells, swept)))
+    return found
+
+
+def _numbers(cells: Mapping[str, Any], apart: set[str]) -> dict[str, float]:
+    """Return the metrics of a row."""
+    return {k: x for k, x in cells.items() if k not in apart and isinstance(x, float | int)}

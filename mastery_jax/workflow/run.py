@@ -139,8 +139,7 @@ def resume(
     if not (folder / "config.yaml").is_file():
         raise RunError(f"{folder} has no config.yaml: it is not a run, or it is damaged")
     with files.writing(folder), files.lock(folder):
-        if records.status(folder, missing={}).get("state") == "finished":
-            raise RunError(f"{folder} is finished: there is nothing to resume")
+        records.refuse_finished(folder)
         loaded = config.load(folder / "config.yaml")._replace(name=folder.parent.name)
         prepared = ready(loaded)
         programs = [prepared.program.digest]

@@ -62,6 +62,10 @@ class Batch:
         self._functions = batched(one, strategy, mesh)
         self._programs: dict[int, program.Program] = {}
 
+    def digests(self) -> set[str]:
+        """Return the digests of what was compiled."""
+        return {compiled.digest for compiled in self._programs.values()}
+
     def advance(
         self, entries: Sequence[Entry], until: int, listener: Listener, interrupt: Interrupt
     ) -> None:

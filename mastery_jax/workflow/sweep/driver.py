@@ -7,9 +7,9 @@ A sweep writes ``sweep.yaml``, ``plan.json``, ``environment.json``, ``status.jso
 import pathlib
 import tempfile
 import time
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterable
+
+import msgspec
 
 from mastery_jax.workflow import config, environment, files, records
 from mastery_jax.workflow.config import Loaded, Sweep
@@ -17,24 +17,12 @@ from mastery_jax.workflow.errors import RunError
 from mastery_jax.workflow.progress import Progress
 from mastery_jax.workflow.stops import failures, interrupts
 from mastery_jax.workflow.sweep import plan, processes, session, store, strategies
-from mastery_jax.workflow.sweep.hosts import Hosts
 from mastery_jax.workflow.sweep.ledger import Ledger
+from mastery_jax.workflow.sweep.places import HERE, Where, place
 from mastery_jax.workflow.sweep.plan import Plan, Strategy
-from mastery_jax.workflow.sweep.search import Search
+from mastery_jax.workflow.track import tracker, writer
 
-__all__ = ["HERE", "Where", "lane_config", "resume", "sweep"]
-
-
-class Where(NamedTuple):
-    """The engine that runs lanes."""
-
-    engine: Literal["here", "ray", "slurm", "hosts"] = "here"
-    address: str | None = None  # of a cluster of Ray that runs; slurm or local
-    resources: Mapping[str, Any] = MappingProxyType({})  # of one task or job
-    jobs: int = 8  # of SLURM
-
-
-HERE = Where()
+__all__ = ["lane_config", "resume", "sweep"]
 
 
 def sweep(
@@ -44,6 +32,7 @@ def sweep(
     strategy: Strategy = "auto",
     width: int | None = None,
     where: Where = HERE,
+    track: Iterable[str] = (),
     progress: Progress,
 ) -> pathlib.Path:
     """Run every point in a new folder ``runs/<name>/<id>``.
@@ -55,6 +44,7 @@ def sweep(
             ``vmap`` and ``map`` put ``width`` lanes into one program: equal to a tolerance.
         width: Lanes in one program under ``vmap`` and ``map``; by default what memory allows.
         where: On which engine; each keeps the promises of the strategy.
+        track: Trackers.
         progress: Where to say how far it is.
 
     Returns:
@@ -63,7 +53,7 @@ def sweep(
     Raises:
         UserError: a lane is not sound; nothing has been written.
     """
-    loaded = swept.loaded
+    loaded, track = swept.loaded, tracker.check(track)
     made = plan.plan(swept, strategy=strategy)
     folder = _new_folder(runs, loaded)
     with files.writing(folder), files.lock(folder):
@@ -71,33 +61,48 @@ def sweep(
         files.write_text(folder / "sweep.yaml", config.sweep_to_yaml(swept))
         store.write_points(folder, swept.points)
         files.write_json(folder / "plan.json", made.to_json() | {"width": width})
-        environment.write(folder, loaded, made.datasets, strategy=made.strategy, width=width)
+        how = {"strategy": made.strategy, "width": width, "seeds": _seeds(made)}
+        environment.write(folder, loaded, made.datasets, **how, track=list(track))
         for path in made.without_effect:
             progress.say(f"warning: {path} is swept but changes nothing")
-        _run(folder, made, swept.search, width, where, progress)
+        _run(folder, swept, made, width, where, track, progress)
     return folder
 
 
 def resume(
-    folder: pathlib.Path, *, where: Where = HERE, progress: Progress, force: bool = False
+    folder: pathlib.Path,
+    *,
+    where: Where = HERE,
+    track: Iterable[str] | None = None,
+    progress: Progress,
+    force: bool = False,
 ) -> pathlib.Path:
     """Run the lanes that are not there yet, by the strategy and width of the record.
 
+    Args:
+        folder: Of the sweep.
+        where: On which engine, whichever it began on.
+        track: Trackers; by default those that it began with.
+        progress: Where to say how far it is.
+        force: Go on though config, data, code or packages changed; its record will say so.
+
     Raises:
-        RunError: the sweep is finished, damaged, in use by another process, or its config or its
-            data is not what it began with.
+        RunError: the sweep is finished, damaged, in use by another process, or its config, data,
+            code or packages are not what it began with.
     """
     folder = processes.mirror(folder)
     swept = _read(folder)
     loaded = swept.loaded
     with files.writing(folder), files.lock(folder):
-        if records.status(folder, missing={}).get("state") == "finished":
-            raise RunError(f"{folder} is finished: there is nothing to resume")
+        records.refuse_finished(folder)
         before = files.read_json(folder / "plan.json")
         made = plan.plan(swept, strategy=before["strategy"])
-        environment.confirm(folder, loaded, made.datasets, force=force, say=progress.say)
         width = strategies.choose_width(made.groups, before["width"])
-        _run(folder, made, swept.search, width, where, progress)
+        how = {"strategy": made.strategy, "width": width, "seeds": _seeds(made)}
+        environment.confirm(folder, loaded, made.datasets, force=force, say=progress.say, **how)
+        _confirm_points(folder, swept)
+        names = environment.read(folder).get("track", ()) if track is None else track
+        _run(folder, swept, made, width, where, names, progress)
     return folder
 
 
@@ -125,55 +130,63 @@ def _new_folder(runs: pathlib.Path, loaded: Loaded) -> pathlib.Path:
     return files.new_folder(pathlib.Path(tempfile.mkdtemp(prefix="mastery-")) / loaded.name, label)
 
 
-def _place(
-    folder: pathlib.Path, where: Where, made: Plan, width: int, progress: Progress
-) -> strategies.Place:
-    """Return what runs lanes."""
-    experiment = made.loaded.experiment
-    how: dict[str, Any] = {"strategy": made.strategy, "width": width, "say": progress.say}
-    if where.engine == "ray":
-        from mastery_jax.workflow.sweep.cluster import Cluster
+def _seeds(made: Plan) -> list[int]:
+    return sorted({lane.value.seed for group in made.groups for lane in group.lanes})
 
-        return Cluster(experiment, address=where.address, resources=where.resources, **how)
-    if where.engine == "slurm":
-        from mastery_jax.workflow.sweep.slurm import Slurm
 
-        return Slurm(
-            experiment,
-            folder,
-            jobs=where.jobs,
-            cluster=where.address,
-            parameters=where.resources,
-            **how,
-        )
-    return (Hosts if processes.are_several() else strategies.Here)(experiment, **how)
+def _confirm_points(folder: pathlib.Path, swept: Sweep) -> None:
+    """Refuse to go on with other lanes than those that were written down.
+
+    Raises:
+        RunError: ``sweep.yaml`` was edited, or its points are drawn otherwise today.
+    """
+    before = store.points(folder)
+    for number, point in enumerate(msgspec.to_builtins(swept.points)):
+        if before.get(number, point) != point:
+            raise RunError(
+                f"{folder} is not what it was: lane {number} had {before[number]} and has {point}; "
+                "sweep.yaml was edited, or another release of scipy draws other points"
+            )
 
 
 def _run(
     folder: pathlib.Path,
+    swept: Sweep,
     made: Plan,
-    search: Search,
     width: int,
     where: Where,
+    track: Iterable[str],
     progress: Progress,
 ) -> None:
     """Run what is missing, then write the table."""
-    begun = time.monotonic()
     for partial in (folder / "lanes").glob(".*"):  # of a process that was killed
         partial.unlink()
-    ledger = Ledger(folder, say=progress.say, changed=progress.update)
+    begun = time.monotonic()
+    names = track if processes.is_first() else ()
+    with writer.open(names, folder=folder, progress=progress, is_sweep=True) as tracked:
+        ledger = Ledger(folder, say=progress.say, changed=progress.update, tracked=tracked)
 
-    def status(state: str, reason: str = "") -> None:
-        found = {"state": state, "lanes_done": len(ledger.over), "num_lanes": made.num_lanes}
-        seconds = round(time.monotonic() - begun, 3)
-        files.write_json(folder / "status.json", found | {"seconds": seconds, "reason": reason})
+        def status(state: str, reason: str = "") -> None:
+            found = {"state": state, "lanes_done": len(ledger.over), "num_lanes": made.num_lanes}
+            seconds = round(time.monotonic() - begun, 3)
+            files.write_json(folder / "status.json", found | {"seconds": seconds, "reason": reason})
+            if state not in ("running", "finished"):
+                tracked.finish(state)
 
-    status("running")
-    place = _place(folder, where, made, width, progress)
-    title = f"{made.loaded.name} {folder.name}"
-    with progress, interrupts() as interrupt, failures(status):
-        progress.start(title, made.num_lanes, "lanes", done=len(ledger.over))
-        session.run(made.groups, search, place=place, ledger=ledger, interrupt=interrupt)
-    store.write_table(folder)
-    is_over = len(ledger.over) == made.num_lanes
-    status("finished" if is_over else "interrupted", "" if is_over else "stopped by a signal")
+        status("running")
+        run_at = place(
+            where,
+            folder,
+            made.loaded.experiment,
+            strategy=made.strategy,
+            width=width,
+            say=progress.say,
+        )
+        with progress, interrupts() as interrupt, failures(status):
+            title = f"{made.loaded.name} {folder.name}"
+            progress.start(title, made.num_lanes, "lanes", done=len(ledger.over))
+            session.run(made.groups, swept.search, place=run_at, ledger=ledger, interrupt=interrupt)
+        environment.amend(folder, programs=run_at.digests())
+        store.write_table(folder)
+        is_over = len(ledger.over) == made.num_lanes
+        status("finished" if is_over else "interrupted", "" if is_over else "stopped by a signal")

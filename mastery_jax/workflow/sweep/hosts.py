@@ -30,6 +30,10 @@ class Hosts:
         self._here = Here(experiment, strategy=strategy, width=width, say=say)
         self._strategy = strategy
 
+    def digests(self) -> list[str]:
+        """Return the digests of what was compiled in this process."""
+        return self._here.digests()
+
     def advance(self, due: Due, until: int, listener: Ledger, interrupt: Interrupt) -> None:
         """Run every lane to the step ``until`` or its end, and tell the listener."""
         if self._strategy != "loop":

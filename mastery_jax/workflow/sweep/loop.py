@@ -32,6 +32,10 @@ class Loop:
         self._arrays: dict[Any, Any] = {}  # by device
         self._programs: dict[Any, program.Program] = {}
 
+    def digests(self) -> set[str]:
+        """Return the digests of what was compiled."""
+        return {compiled.digest for compiled in self._programs.values()}
+
     def advance(
         self, entries: Sequence[Entry], until: int, listener: Listener, interrupt: Interrupt
     ) -> None:

@@ -108,6 +108,10 @@ class Slurm:
         except (NameError, TypeError, ValueError) as error:
             raise RunError(f"--resource: {str(error).splitlines()[0]}") from None
 
+    def digests(self) -> list[str]:
+        """Return nothing: programs are compiled elsewhere."""
+        return []
+
     def advance(self, due: Due, until: int, listener: Ledger, interrupt: Interrupt) -> None:
         """Run every lane to the step ``until`` or its end, and tell the listener."""
         (self._folder / STOP).unlink(missing_ok=True)

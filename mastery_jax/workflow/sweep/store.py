@@ -9,7 +9,7 @@ lanes.csv         the table, one row a lane; it can always be made from the reco
 import csv
 import io
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -18,6 +18,7 @@ from mastery_jax.workflow import files, records
 from mastery_jax.workflow.errors import RunError
 
 __all__ = [
+    "ending",
     "lane_fields",
     "lane_rows",
     "lanes",
@@ -114,13 +115,19 @@ def lane_rows(folder: pathlib.Path) -> list[dict[str, Any]]:
     found = []
     for path in sorted((folder / "lanes").glob("*.jsonl")):
         if rows := records.metrics(path):
-            last = [row for row in rows if row["step"] == rows[-1]["step"]]
-            ended = {name: value for row in last for name, value in row.items()}
-            state = next((s for why, s in _ENDS.items() if ended.pop(why, None)), "done")
+            state, ended = ending(rows)
             number, fields = lane_fields(path)
             shown = {path: _cell(path, show(value)) for path, value in fields.items()}
             found.append({"lane": number, "state": state} | shown | ended)
     return sorted(found, key=lambda row: row["lane"])
+
+
+def ending(rows: Sequence[Mapping[str, Any]]) -> tuple[str, dict[str, Any]]:
+    """Return how a lane ended, and its last step with all that was measured there."""
+    last = [row for row in rows if row["step"] == rows[-1]["step"]]
+    ended = {name: value for row in last for name, value in row.items()}
+    state = next((state for why, state in _ENDS.items() if why in ended), "done")
+    return state, {k: v for k, v in ended.items() if k not in _ENDS}
 
 
 def lane_fields(path: pathlib.Path) -> tuple[int, dict[str, Any]]:

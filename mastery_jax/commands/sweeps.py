@@ -1,0 +1,81 @@
+"""The command that runs many lanes."""
+
+import pathlib
+from typing import Any
+
+import rich_click as click
+
+from mastery_jax.commands import ending, output
+from mastery_jax.commands.options import CHANGES, JSON, QUIET, RUNS, TRACK
+from mastery_jax.commands.where import Chosen, where
+
+__all__ = ["sweep"]
+
+
+@click.command()
+@click.argument("config")
+@CHANGES
+@click.option("--plan", "only_plan", is_flag=True, help="Say what would be run, and stop.")
+@click.option("--num-samples", type=click.IntRange(min=1), help="Points to draw of distributions.")
+@click.option("--metric", multiple=True, metavar="NAME:max|min", help="What stops and chooses.")
+@click.option(
+    "--strategy",
+    type=click.Choice(["auto", "loop", "vmap", "map"]),
+    default="auto",
+    show_default=True,
+    help="How lanes share a program; auto is loop on a CPU and vmap elsewhere.",
+)
+@click.option("--exact", is_flag=True, help="Every lane equal to its own run, bit for bit: loop.")
+@click.option("--width", type=click.IntRange(min=1), help="Lanes in one program of vmap or map.")
+@click.option("--yes", is_flag=True, help="Run more than 100,000 lanes.")
+@where
+@TRACK
+@RUNS
+@QUIET
+@JSON
+def sweep(
+    config: str,
+    changes: tuple[str, ...],
+    only_plan: bool,
+    num_samples: int | None,
+    metric: tuple[str, ...],
+    strategy: Any,
+    exact: bool,
+    width: int | None,
+    yes: bool,
+    where: Chosen,
+    track: tuple[str, ...] | None,
+    runs: pathlib.Path,
+    quiet: bool,
+    as_json: bool,
+) -> int:
+    """Run every combination of the values that fields are given, or points drawn of their space.
+
+    `mastery sweep digits_mlp 'optimizer.learning_rate=log(1e-4,1e-1,16)' seed=0,1,2`
+    """
+    from mastery_jax.workflow import config as configs
+    from mastery_jax.workflow.sweep import driver as sweeps
+    from mastery_jax.workflow.sweep import plan as plans
+
+    if exact and strategy not in ("auto", "loop"):
+        raise click.UsageError(f"--exact is --strategy loop, so --strategy {strategy} cannot be.")
+    strategy = "loop" if exact else strategy
+    engine = where.enter(strategy)
+    if num_samples:
+        changes += (f"search.num_samples={num_samples}",)
+    if metric:
+        changes += (f"search.metrics=[{','.join(metric)}]",)
+    swept = configs.load_sweep(config, changes, many=yes)
+    if only_plan:
+        made = plans.plan(swept, strategy=strategy)
+        return output.show(made.to_json() if as_json else made.describe())
+    folder = sweeps.sweep(
+        swept,
+        runs=runs,
+        strategy=strategy,
+        width=width,
+        where=engine,
+        track=track or (),
+        progress=ending.progress(quiet or not where.is_first()),
+    )
+    return ending.finish(folder, quiet, as_json, is_first=where.is_first())

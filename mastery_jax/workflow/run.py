@@ -30,6 +30,7 @@ from mastery_jax.workflow.track import tracker, writer
 
 __all__ = [
     "Ready",
+    "adopt",
     "ready",
     "resume",
     "run",
@@ -114,6 +115,30 @@ def start_in(
         environment.write(folder, prepared.loaded, [prepared.dataset], **recorded)
         with writer.open(track, folder=folder, progress=progress) as tracked:
             _drive(folder, prepared, tracked, state=None, first=0, until=until, progress=progress)
+    return folder
+
+
+def adopt(
+    folder: pathlib.Path, prepared: Ready, state: Any, rows: list[dict[str, Any]], **entries: Any
+) -> pathlib.Path:
+    """Write a run that was run elsewhere to its last step, as if it had been run here.
+
+    Args:
+        folder: It exists and holds no run.
+        prepared: From :func:`ready`.
+        state: After the last step.
+        rows: What was measured.
+        entries: What ``environment.json`` says besides.
+    """
+    step = rows[-1]["step"]
+    last = {k: v for row in rows if row["step"] == step for k, v in row.items() if k != "step"}
+    found = {"state": "finished", "step": step, "num_steps": step, "seconds": 0.0, "reason": ""}
+    with files.writing(folder), files.lock(folder):
+        files.write_text(folder / "config.yaml", config.to_yaml(prepared.loaded))
+        environment.write(folder, prepared.loaded, [prepared.dataset], **entries)
+        files.write_lines(folder / "metrics.jsonl", rows)
+        checkpoint.save(folder, step, state)
+        files.write_json(folder / "status.json", found | {"metrics": last, "best": None})
     return folder
 
 

@@ -129,6 +129,10 @@ class Batch:
         ):
             for place, course in enumerate(courses):
                 course.add(event, place, listener)
+            if listener.keeps_states and event.step >= num_steps:
+                everything = processes.fetch(event.state)
+                for place, course in enumerate(courses):
+                    course.pause(everything, place, listener)
             alive = [(place, course) for place, course in enumerate(courses) if not course.is_over]
             is_narrower = bool(alive) and self._narrow(len(alive)) < width
             is_due = time.monotonic() - saved > SECONDS_A_SAVE

@@ -137,7 +137,8 @@ class Cluster:
         slots = int(ray.cluster_resources().get("CPU", 1) // self._threads)
         pieces = remote.deal(due, slots)
         run = self._task()
-        tasks = [run.remote(self._pack(piece, until), self._collector) for piece in pieces]
+        parts = [self._pack(piece, until, listener.keeps_states) for piece in pieces]
+        tasks = [run.remote(part, self._collector) for part in parts]
         has_asked = False
         while tasks:
             over, tasks = ray.wait(tasks, num_returns=len(tasks), timeout=SECONDS)
@@ -160,7 +161,7 @@ class Cluster:
             max_retries=RETRIES,
         )
 
-    def _pack(self, piece: Any, until: int) -> remote.Part:
+    def _pack(self, piece: Any, until: int, keeps_states: bool) -> remote.Part:
         return remote.pack(
             piece,
             experiment=self._experiment,
@@ -168,6 +169,7 @@ class Cluster:
             width=self._width,
             threads=self._threads,
             until=until,
+            keeps_states=keeps_states,
         )
 
     def _pass_on(self, lanes: Mapping[int, Lane], listener: Listener) -> None:

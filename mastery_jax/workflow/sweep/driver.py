@@ -13,6 +13,7 @@ import msgspec
 
 from mastery_jax.workflow import config, environment, files, records
 from mastery_jax.workflow.config import Loaded, Sweep
+from mastery_jax.workflow.convert import convert_at
 from mastery_jax.workflow.errors import RunError
 from mastery_jax.workflow.progress import Progress
 from mastery_jax.workflow.stops import failures, interrupts
@@ -20,9 +21,10 @@ from mastery_jax.workflow.sweep import plan, processes, session, store, strategi
 from mastery_jax.workflow.sweep.ledger import Ledger
 from mastery_jax.workflow.sweep.places import HERE, Where, place
 from mastery_jax.workflow.sweep.plan import Plan, Strategy
+from mastery_jax.workflow.sweep.search import Population
 from mastery_jax.workflow.track import tracker, writer
 
-__all__ = ["lane_config", "resume", "sweep"]
+__all__ = ["keeps_states", "lane_config", "resume", "sweep"]
 
 
 def sweep(
@@ -108,11 +110,22 @@ def resume(
 
 def lane_config(folder: pathlib.Path, number: int) -> Loaded:
     """Return the config of one lane, as a run of its own would have it."""
-    swept = _read(folder)
-    if not 0 <= number < len(swept.points):
-        raise RunError(f"{folder} has no lane {number}: it has {len(swept.points)}")
-    value = config.replace(swept.loaded.value, swept.points[number])
-    return swept.loaded._replace(value=value)
+    loaded, record = _read(folder).loaded, store.record(folder, number)
+    points = store.points(folder)
+    if number not in points:
+        raise RunError(f"{folder} has no lane {number}: it has {len(points)}")
+    # A population has moved fields since; the record says where to.
+    fields = store.lane_fields(record)[1] if record.exists() else points[number]
+    value = loaded.value
+    for path in sorted(fields, key=lambda path: path.count(".")):
+        (typed,) = convert_at(value, path, (fields[path],), loaded.name)
+        value = config.replace(value, {path: typed})
+    return loaded._replace(value=value)
+
+
+def keeps_states(folder: pathlib.Path) -> bool:
+    """Say whether a sweep keeps the last state of every lane, as no lane could be run alone."""
+    return isinstance(_read(folder).search.stop, Population)
 
 
 def _read(folder: pathlib.Path) -> Sweep:
@@ -164,7 +177,13 @@ def _run(
     begun = time.monotonic()
     names = track if processes.is_first() else ()
     with writer.open(names, folder=folder, progress=progress, is_sweep=True) as tracked:
-        ledger = Ledger(folder, say=progress.say, changed=progress.update, tracked=tracked)
+        ledger = Ledger(
+            folder,
+            say=progress.say,
+            changed=progress.update,
+            tracked=tracked,
+            keeps_states=keeps_states(folder),
+        )
 
         def status(state: str, reason: str = "") -> None:
             found = {"state": state, "lanes_done": len(ledger.over), "num_lanes": made.num_lanes}

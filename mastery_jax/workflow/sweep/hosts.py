@@ -63,7 +63,12 @@ class Hosts:
         news: list[remote.News] = []
         mine = entries[jax.process_index() :: jax.process_count()]
         if mine:
-            self._here.advance([(group, mine)], until, remote.Reporter(news.append), interrupt)
+            self._here.advance(
+                [(group, mine)],
+                until,
+                remote.Reporter(news.append, listener.keeps_states),
+                interrupt,
+            )
         lanes = {entry.lane.number: entry.lane for entry in entries}
         everything = [
             each for said in processes.gather(pickle.dumps(news)) for each in pickle.loads(said)

@@ -31,6 +31,8 @@ class Entry(NamedTuple):
 class Listener(Protocol):
     """What is told how far lanes are; its methods may be called from several threads."""
 
+    keeps_states: bool  # whether a lane that is over is to be paused first, at its last step
+
     def pause(self, lane: Lane, step: int, rows: list[dict[str, Any]], state: bytes) -> None:
         """Keep a lane that is to go on later; ``state`` is from ``states.dump``."""
         ...
@@ -50,6 +52,7 @@ class Ledger:
         say: Callable[[str], None],
         changed: Callable[[int], None] = lambda count: None,
         tracked: writer.Tracked = writer.NOBODY,
+        keeps_states: bool = False,
     ) -> None:
         """Read which lanes are over.
 
@@ -58,9 +61,11 @@ class Ledger:
             say: Where to say that a file is damaged.
             changed: Called with the number of lanes that are over, whenever it grows.
             tracked: What is told of every line and every end.
+            keeps_states: Keep the last state of every lane: where it cannot be had by running the
+                lane alone.
         """
         self._folder, self._say, self._changed = folder, say, changed
-        self._tracked = tracked
+        self._tracked, self.keeps_states = tracked, keeps_states
         self._handles: dict[int, writer.Lane] = {}
         self._lock = threading.Lock()
         self._rows: dict[int, list[dict[str, Any]]] = {}  # of every lane that has any
@@ -107,6 +112,8 @@ class Ledger:
     def end(self, lane: Lane, rows: list[dict[str, Any]]) -> None:
         """Keep a lane that is over."""
         store.write_lane(self._folder, lane.number, lane.fields, rows)
+        if not self.keeps_states:
+            store.state(self._folder, lane.number).unlink(missing_ok=True)
         with self._lock:
             self._follow(lane, rows, is_over=True)
             self._rows[lane.number] = rows

@@ -59,10 +59,9 @@ def write_points(folder: pathlib.Path, points: Iterable[Mapping[str, Any]]) -> N
 def write_lane(
     folder: pathlib.Path, number: int, fields: Mapping[str, Any], rows: list[dict[str, Any]]
 ) -> None:
-    """Write the record of a lane that is over, whole or not at all; it needs no state then."""
+    """Write the record of a lane that is over, whole or not at all."""
     named = {"lane": number, "fields": dict(fields)}
     files.write_lines(record(folder, number), [named, *rows], sync=False)
-    state(folder, number).unlink(missing_ok=True)
 
 
 def state(folder: pathlib.Path, number: int) -> pathlib.Path:

@@ -7,6 +7,7 @@ collector what is known, leaves out the lanes that are over and goes on with the
 last step.
 """
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -108,7 +109,10 @@ class Cluster:
             if address is None:
                 options["include_dashboard"] = False
             try:
-                ray.init(address=address, **options)
+                with warnings.catch_warnings():
+                    # Ray forks to start its own programs at once: nothing of jax runs in between.
+                    warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
+                    ray.init(address=address, **options)
             except (ConnectionError, ValueError) as error:
                 raise RunError(f"--address: there is no cluster at {address}: {error}") from None
         self._collector = self._collect()

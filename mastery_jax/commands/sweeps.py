@@ -16,6 +16,7 @@ __all__ = ["sweep"]
 @click.argument("config")
 @CHANGES
 @click.option("--plan", "only_plan", is_flag=True, help="Say what would be run, and stop.")
+@click.option("has_probe", "--probe", is_flag=True, help="Compile too: FLOPs, memory, time.")
 @click.option("--num-samples", type=click.IntRange(min=1), help="Points to draw of distributions.")
 @click.option("--metric", multiple=True, metavar="NAME:max|min", help="What stops and chooses.")
 @click.option(
@@ -37,6 +38,7 @@ def sweep(
     config: str,
     changes: tuple[str, ...],
     only_plan: bool,
+    has_probe: bool,
     num_samples: int | None,
     metric: tuple[str, ...],
     strategy: Any,
@@ -55,7 +57,6 @@ def sweep(
     """
     from mastery_jax.workflow import config as configs
     from mastery_jax.workflow.sweep import driver as sweeps
-    from mastery_jax.workflow.sweep import plan as plans
 
     if exact and strategy not in ("auto", "loop"):
         raise click.UsageError(f"--exact is --strategy loop, so --strategy {strategy} cannot be.")
@@ -66,9 +67,8 @@ def sweep(
     if metric:
         changes += (f"search.metrics=[{','.join(metric)}]",)
     swept = configs.load_sweep(config, changes, many=yes)
-    if only_plan:
-        made = plans.plan(swept, strategy=strategy)
-        return output.show(made.to_json() if as_json else made.describe())
+    if only_plan or has_probe:
+        return _plan(swept, strategy, width, has_probe, as_json)
     folder = sweeps.sweep(
         swept,
         runs=runs,
@@ -79,3 +79,17 @@ def sweep(
         progress=ending.progress(quiet or not where.is_first()),
     )
     return ending.finish(folder, quiet, as_json, is_first=where.is_first())
+
+
+def _plan(swept: Any, strategy: Any, width: int | None, has_probe: bool, as_json: bool) -> int:
+    """Say what would be run."""
+    from mastery_jax.workflow.sweep import plan, probe, strategies
+
+    made = plan.plan(swept, strategy=strategy)
+    made = made._replace(width=strategies.choose_width(made.groups, width))
+    if not has_probe:
+        return output.show(made.to_json() if as_json else made.describe())
+    found = probe.probe(made)
+    if as_json:
+        return output.show(made.to_json() | {"probe": found.to_json()})
+    return output.show(f"{made.describe()}\n{found.describe()}")

@@ -5,13 +5,14 @@ import os
 import pathlib
 import subprocess
 import sys
+from typing import NamedTuple
 
 import pytest
 
 from mastery_jax.commands import ending
 from mastery_jax.workflow import config, run
 from mastery_jax.workflow.errors import ConfigError, RunError
-from mastery_jax.workflow.sweep import driver, places, plan
+from mastery_jax.workflow.sweep import driver, places, plan, strategies
 from tests.cli.calls import FIRST, SECOND, SWEEP, call
 from tests.folders import write_run, write_sweep
 
@@ -87,7 +88,10 @@ def test_sweep_strategies(engines, options, strategy, splits):
 
 
 def test_plan_is_printed_and_nothing_run(engines, monkeypatch):
-    class Plan:
+    class Plan(NamedTuple):
+        groups: tuple = ()
+        width: int = 1
+
         def describe(self):
             return "digits: 2 lanes in 1 program"
 
@@ -95,6 +99,7 @@ def test_plan_is_printed_and_nothing_run(engines, monkeypatch):
             return {"lanes": 2}
 
     monkeypatch.setattr(plan, "plan", lambda swept, *, strategy: Plan())
+    monkeypatch.setattr(strategies, "choose_width", lambda groups, width: 1)
     assert call("sweep", "digits", "--plan")[1] == "digits: 2 lanes in 1 program\n"
     assert json.loads(call("sweep", "digits", "--plan", "--json")[1]) == {"lanes": 2}
     assert "mastery_jax.workflow.sweep.driver.sweep" not in engines

@@ -5,8 +5,10 @@ or more has ended, what is left goes on in a narrower one, compiled once for eac
 that does not fit into memory is halved.
 """
 
+import contextlib
 import itertools
 import os
+import pathlib
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,16 +24,28 @@ from mastery_jax.workflow.sweep.plan import Group
 __all__ = ["Batch", "batched", "memory"]
 
 OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
+MOST_OF_MEMORY = 0.9  # of a device, for what a batch needs beside its data
 
 
 def memory() -> int:
-    """Return the bytes of one device; of a CPU's, its share of the machine."""
+    """Return the bytes that one device has; of a CPU, its share of what others leave."""
     import jax
 
     devices = jax.local_devices()
     stats = devices[0].memory_stats() or {}
-    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return stats.get("bytes_limit") or whole // len(devices)
+    return stats.get("bytes_limit") or _host_memory() // len(devices)
+
+
+def _host_memory() -> int:
+    """Return the bytes of the machine that are free, or fewer where this process may have fewer."""
+    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        lines = pathlib.Path("/proc/meminfo").read_text().splitlines()
+        free = next(line for line in lines if line.startswith("MemAvailable:"))
+        found.append(1024 * int(free.split()[1]))
+    with contextlib.suppress(OSError, ValueError):  # "max" where there is no limit
+        found.append(int(pathlib.Path("/sys/fs/cgroup/memory.max").read_text()))
+    return min(found)
 
 
 class Batch:
@@ -85,6 +99,27 @@ class Batch:
                 self._say(f"out of memory: from here on {self._width} lanes at a time")
                 waiting += batch
 
+    def prepared(self, lanes: Sequence[Any]) -> tuple[program.Program, Any, Any]:
+        """Return the program for so many lanes, compiled once, the lanes as its batch, its data.
+
+        Raises:
+            MemoryError: It needs more than a device has.
+        """
+        batch, width = self._stack(lanes), len(lanes)
+        if width not in self._programs:
+            compiled = program.prepare(
+                self._functions, batch, self._data, place=self._split, metrics=self._whole
+            )
+            needs = compiled.advance.memory_analysis()
+            needed = needs.output_size_in_bytes + needs.temp_size_in_bytes
+            if needed > (most := int(memory() * MOST_OF_MEMORY)):
+                raise MemoryError(
+                    f"{OUT_OF_MEMORY}: {width} lanes need {needed:,} bytes of each device, "
+                    f"{most:,} can be used"
+                )
+            self._programs[width] = compiled
+        return self._programs[width], batch, self._data
+
     def _fit(self, count: int) -> int:
         """Return the least multiple of the devices that holds ``count``."""
         return max(1, -(-count // self._least)) * self._least
@@ -108,19 +143,15 @@ class Batch:
         """Run one batch; return the lanes that go on in a narrower one."""
         width, num_steps = self._narrow(len(batch)), self._group.value.num_steps
         filled = list(itertools.islice(itertools.chain(batch, itertools.repeat(batch[-1])), width))
-        lanes = self._stack([program.lane(entry.lane.value) for entry in filled])
-        if width not in self._programs:
-            self._programs[width] = program.prepare(
-                self._functions, lanes, self._data, place=self._split, metrics=self._whole
-            )
+        compiled, lanes, data = self.prepared([program.lane(each.lane.value) for each in filled])
         kept = [entry.state for entry in filled if entry.state is not None]
         state = self._stack([states.load(each, self._like) for each in kept]) if kept else None
         courses = [_Course(entry, num_steps) for entry in batch]
         saved = time.monotonic()
         for event in program.drive(
-            self._programs[width],
+            compiled,
             lanes,
-            self._data,
+            data,
             num_steps=min(until, num_steps),
             evaluate_every=self._group.value.evaluate_every,
             state=state,

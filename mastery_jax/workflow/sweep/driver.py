@@ -59,15 +59,15 @@ def sweep(
     made = plan.plan(swept, strategy=strategy)
     folder = _new_folder(runs, loaded)
     with files.writing(folder), files.lock(folder):
-        width = strategies.choose_width(made.groups, width)
+        made = made._replace(width=strategies.choose_width(made.groups, width))
         files.write_text(folder / "sweep.yaml", config.sweep_to_yaml(swept))
         store.write_points(folder, swept.points)
-        files.write_json(folder / "plan.json", made.to_json() | {"width": width})
-        how = {"strategy": made.strategy, "width": width, "seeds": _seeds(made)}
+        files.write_json(folder / "plan.json", made.to_json())
+        how = {"strategy": made.strategy, "width": made.width, "seeds": _seeds(made)}
         environment.write(folder, loaded, made.datasets, **how, track=list(track))
         for path in made.without_effect:
             progress.say(f"warning: {path} is swept but changes nothing")
-        _run(folder, swept, made, width, where, track, progress)
+        _run(folder, swept, made, where, track, progress)
     return folder
 
 
@@ -99,12 +99,12 @@ def resume(
         records.refuse_finished(folder)
         before = files.read_json(folder / "plan.json")
         made = plan.plan(swept, strategy=before["strategy"])
-        width = strategies.choose_width(made.groups, before["width"])
-        how = {"strategy": made.strategy, "width": width, "seeds": _seeds(made)}
+        made = made._replace(width=strategies.choose_width(made.groups, before["width"]))
+        how = {"strategy": made.strategy, "width": made.width, "seeds": _seeds(made)}
         environment.confirm(folder, loaded, made.datasets, force=force, say=progress.say, **how)
         _confirm_points(folder, swept)
         names = environment.read(folder).get("track", ()) if track is None else track
-        _run(folder, swept, made, width, where, names, progress)
+        _run(folder, swept, made, where, names, progress)
     return folder
 
 
@@ -166,7 +166,6 @@ def _run(
     folder: pathlib.Path,
     swept: Sweep,
     made: Plan,
-    width: int,
     where: Where,
     track: Iterable[str],
     progress: Progress,
@@ -198,7 +197,7 @@ def _run(
             folder,
             made.loaded.experiment,
             strategy=made.strategy,
-            width=width,
+            width=made.width,
             say=progress.say,
         )
         with progress, interrupts() as interrupt, failures(status):

@@ -5,13 +5,14 @@ fields is a *program* of its own.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from mastery_jax.workflow import config, program, trace, usage
+from mastery_jax.workflow import config, launch, program, trace, usage
 from mastery_jax.workflow.config import Loaded, Sweep
 from mastery_jax.workflow.experiment import Spec
 from mastery_jax.workflow.goals import confirm_measured
+from mastery_jax.workflow.sweep import stopping
 from mastery_jax.workflow.sweep.search import Search
 from mastery_jax.workflow.sweep.store import show
 
@@ -49,6 +50,8 @@ class Plan(NamedTuple):
     without_effect: tuple[str, ...]
     strategy: str  # loop, vmap or map
     devices: tuple[str, ...]
+    search: Search
+    width: int = 1  # lanes at a time, of all devices together
 
     @property
     def num_lanes(self) -> int:
@@ -60,6 +63,20 @@ class Plan(NamedTuple):
         """Return what the programs are fed, one each."""
         return tuple(group.dataset for group in self.groups)
 
+    @property
+    def rungs(self) -> list[tuple[int, int]]:
+        """Return after which steps lanes are looked at, and how many go there at most."""
+        longest = max(group.value.num_steps for group in self.groups)
+        return stopping.counts(self.search.stop, self.num_lanes, longest)
+
+    @property
+    def share(self) -> float:
+        """Return the steps that are run at most, as a share of those of all lanes to the end."""
+        steps = lanes = before = 0
+        for until, count in self.rungs:
+            steps, before, lanes = steps + count * (until - before), until, max(lanes, count)
+        return steps / (lanes * before) if before else 1.0
+
     def to_json(self) -> dict[str, Any]:
         """Return the plan as plain data."""
         return {
@@ -67,6 +84,9 @@ class Plan(NamedTuple):
             "lanes": self.num_lanes,
             "strategy": self.strategy,
             "devices": self.devices,
+            "width": self.width,
+            "rungs": [list(rung) for rung in self.rungs],
+            "share_of_steps": self.share,
             "fields": self.fields,
             "programs": [
                 {
@@ -80,6 +100,12 @@ class Plan(NamedTuple):
             "without_effect": self.without_effect,
         }
 
+    def _at_a_time(self) -> str:
+        if self.strategy == "loop":
+            return f"{min(_workers(self.devices), self.num_lanes)} lanes, each by itself"
+        count = len(self.devices)
+        return f"{self.width} lanes, {self.width // count} on each of {count} devices"
+
     def describe(self) -> str:
         """Return the plan as lines of text."""
         programs = f"{len(self.groups)} program{'s' if len(self.groups) > 1 else ''}"
@@ -92,11 +118,21 @@ class Plan(NamedTuple):
                 f"  program {number}: {len(group.lanes)} lanes x {group.value.num_steps} steps, "
                 f"{group.state_bytes:,} bytes of state a lane; constants: {made}"
             )
+        lines.append(f"  at a time: {self._at_a_time()}")
+        if self.search.stop is not None:
+            steps = ", ".join(f"{count} to step {until}" for until, count in self.rungs)
+            most = f"at most {self.share:.0%} of the steps of the whole"
+            lines.append(f"  {type(self.search.stop).__name__.lower()}: lanes {steps}; {most}")
         for title, keep in (("lanes", True), ("programs", False)):
             swept = [f"{k} ({len(v)})" for k, v in self.fields.items() if (k in lanes) == keep]
             lines.append(f"  swept as {title}: {', '.join(swept) or '-'}")
         lines.append(f"  without effect: {', '.join(self.without_effect) or '-'}")
         return "\n".join(lines)
+
+
+def _workers(devices: Sequence[str]) -> int:
+    """Return how many lanes ``loop`` runs at a time: one a device, of a CPU one a core."""
+    return launch.cores() if list(devices) == ["cpu"] else len(devices)
 
 
 def plan(sweep: Sweep, *, strategy: Strategy = "auto") -> Plan:
@@ -120,8 +156,9 @@ def plan(sweep: Sweep, *, strategy: Strategy = "auto") -> Plan:
     traced = lay(loaded, lanes, sweep.search)
     acting = set(ACTING & fields.keys())
     acting |= {path for each in traced for path, acts in each.acts.items() if acts}
-    texts = [(each.group.constants, each.text) for each in traced]
-    acting |= {path for path in fields if _changes(path, texts)}
+    if len(traced) > 1:
+        texts = [(each.group.constants, _text(each)) for each in traced]
+        acting |= {path for path in fields if _changes(path, texts)}
     devices = jax.local_devices()
     if strategy == "auto":
         strategy = "loop" if devices[0].platform == "cpu" else "vmap"
@@ -132,6 +169,7 @@ def plan(sweep: Sweep, *, strategy: Strategy = "auto") -> Plan:
         without_effect=tuple(k for k in fields if k not in acting and len(fields[k]) > 1),
         strategy=strategy,
         devices=tuple(device.device_kind for device in devices),
+        search=sweep.search,
     )
 
 
@@ -140,7 +178,7 @@ class Traced(NamedTuple):
 
     group: Group
     acts: dict[str, bool]  # lane field -> whether it changes anything
-    text: str  # equal for equal programs fed with equal data
+    text: Callable[[], str]  # equal for equal programs
 
 
 def lay(loaded: Loaded, lanes: Iterable[Lane], search: Search) -> list[Traced]:
@@ -184,18 +222,23 @@ def _trace(
     spec = program.specify(dataset)
     found = trace.confirm(loaded.experiment, value, spec, dataset.arrays)
     confirm_measured("search.metrics", search.metrics, found.measured)
-    fns = program.functions(loaded.experiment, value, spec)
-    state = jax.eval_shape(fns.start, program.lane(value), dataset.arrays)
+    leaves = jax.tree.leaves(found.state)
     group = Group(
         value=value,
         constants=_constants(lanes[0]),
         lanes=lanes,
         dataset=dataset,
         spec=spec,
-        state_bytes=sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(state)),
+        state_bytes=sum(math.prod(x.shape) * x.dtype.itemsize for x in leaves),
     )
-    text = f"{usage.digest(jax.tree.leaves(dataset.arrays))} {found.text}"
-    return Traced(group, found.acts, text)
+    return Traced(group, found.acts, found.text)
+
+
+def _text(traced: Traced) -> str:
+    """Return what is equal for equal programs that are fed with equal data."""
+    import jax
+
+    return f"{usage.digest(jax.tree.leaves(traced.group.dataset.arrays))} {traced.text()}"
 
 
 def _changes(path: str, texts: list[tuple[dict[str, Any], str]]) -> bool:

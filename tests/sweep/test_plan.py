@@ -1,0 +1,78 @@
+"""What a plan says of lanes, rungs and cost."""
+
+import time
+
+import pytest
+
+from mastery_jax.workflow import config
+from mastery_jax.workflow.progress import Progress
+from mastery_jax.workflow.sweep import driver, plan, probe, strategies
+from mastery_jax.workflow.sweep.search import Halving, Search
+
+FIELDS = ["rate=0.05,0.1", "seed=range(8)"]
+
+
+@pytest.fixture
+def toy(tmp_path):
+    path = tmp_path / "toy.yaml"
+    path.write_text("experiment: tests.toy\nnum_steps: 270\n")
+    return path
+
+
+def planned(toy, *, strategy="loop", search=None, fields=FIELDS):
+    swept = config.load_sweep(toy, fields)._replace(search=search or Search())
+    made = plan.plan(swept, strategy=strategy)
+    return made._replace(width=strategies.choose_width(made.groups, None))
+
+
+def test_rungs_and_their_steps(toy):
+    search = Search(metrics=("test_loss:min",), stop=Halving(min_steps=10))
+    made = planned(toy, search=search)
+    assert made.rungs == [(10, 16), (30, 5), (90, 1), (270, 1)]
+    assert made.share == (16 * 10 + 5 * 20 + 1 * 60 + 1 * 180) / (16 * 270)
+    text = made.describe()
+    assert "halving: lanes 16 to step 10, 5 to step 30, 1 to step 90, 1 to step 270" in text
+    assert "at most 12% of the steps of the whole" in text
+    assert made.to_json()["rungs"][0] == [10, 16]
+
+
+def test_how_many_at_a_time(toy):
+    assert "at a time: 4 lanes, each by itself" in planned(toy).describe()
+    batched = planned(toy, strategy="vmap")
+    assert "at a time: 16 lanes, 4 on each of 4 devices" in batched.describe()
+
+
+@pytest.mark.parametrize("strategy", ["loop", "vmap", "map"])
+def test_a_probe_counts_and_times(toy, strategy):
+    found = probe.probe(planned(toy, strategy=strategy))
+    (cost,) = found.programs
+    # A step of the toy: two copies of eight squared differences and their gradient, and a kick.
+    assert 50 < cost.flops_per_step < 2000
+    assert 2 * 4 <= cost.bytes_per_lane < 100_000
+    assert 0 < cost.cpu_per_step < 0.01
+    assert found.cpu_seconds > cost.compile_seconds > 0
+    assert "FLOP and" in found.describe()
+    assert found.to_json()["programs"][0]["flops_per_step"] == cost.flops_per_step
+
+
+@pytest.mark.engine
+def test_flops_of_a_step_are_those_of_its_products():
+    """A ridge of digits_mlp's size is dominated by three products, forward and twice backward."""
+    swept = config.load_sweep("digits_mlp", ["seed=0,1", "model.widths=[256,256]"])
+    (cost,) = probe.probe(plan.plan(swept, strategy="loop")).programs
+    products = 6 * 128 * (64 * 256 + 256 * 256 + 256 * 10) - 2 * 128 * 64 * 256
+    assert cost.flops_per_step == pytest.approx(products, rel=0.15)
+
+
+@pytest.mark.slow
+@pytest.mark.engine
+def test_an_estimate_is_near_the_truth(toy, tmp_path):
+    """Within a factor of two; both are printed."""
+    swept = config.load_sweep("digits_mlp", ["optimizer.learning_rate=1e-3,1e-2", "seed=range(16)"])
+    made = plan.plan(swept, strategy="loop")
+    found = probe.probe(made)
+    begun = time.process_time()
+    driver.sweep(swept, runs=tmp_path, strategy="loop", progress=Progress(quiet=True))
+    took = time.process_time() - begun
+    print(f"estimated {found.cpu_seconds:.1f}, took {took:.1f} CPU-s")
+    assert took / 2 < found.cpu_seconds < 2 * took

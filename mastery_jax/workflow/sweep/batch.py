@@ -2,180 +2,25 @@
 
 A batch has ``width`` lanes of the same step; fewer are filled up with copies. When half of a batch
 or more has ended, what is left goes on in a narrower one, compiled once for each width. A batch
-that does not fit into memory is halved.
+that would not fit into memory is halved before it is run; one that does not, where it is.
 """
 
-import contextlib
 import itertools
-import os
-import pathlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from mastery_jax.workflow import program
 from mastery_jax.workflow.keeper import SECONDS_A_SAVE
 from mastery_jax.workflow.log import Log
 from mastery_jax.workflow.stops import Interrupt
-from mastery_jax.workflow.sweep import processes, states
+from mastery_jax.workflow.sweep import memory, processes, states
 from mastery_jax.workflow.sweep.ledger import Entry, Listener
-from mastery_jax.workflow.sweep.plan import Group
+from mastery_jax.workflow.sweep.plan import Group, Lane
 
-__all__ = ["Batch", "batched", "memory"]
+__all__ = ["Batch", "batched"]
 
 OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
-MOST_OF_MEMORY = 0.9  # of a device, for what a batch needs beside its data
-
-
-def memory() -> int:
-    """Return the bytes that one device has; of a CPU, its share of what others leave."""
-    import jax
-
-    devices = jax.local_devices()
-    stats = devices[0].memory_stats() or {}
-    return stats.get("bytes_limit") or _host_memory() // len(devices)
-
-
-def _host_memory() -> int:
-    """Return the bytes of the machine that are free, or fewer where this process may have fewer."""
-    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    with contextlib.suppress(OSError, ValueError, StopIteration):
-        lines = pathlib.Path("/proc/meminfo").read_text().splitlines()
-        free = next(line for line in lines if line.startswith("MemAvailable:"))
-        found.append(1024 * int(free.split()[1]))
-    with contextlib.suppress(OSError, ValueError):  # "max" where there is no limit
-        found.append(int(pathlib.Path("/sys/fs/cgroup/memory.max").read_text()))
-    return min(found)
-
-
-class Batch:
-    """The programs of one group, compiled for the widths that are used."""
-
-    def __init__(
-        self, module: str, group: Group, strategy: str, width: int, say: Callable[[str], None]
-    ) -> None:
-        """Compile nothing yet.
-
-        Args:
-            module: The experiment.
-            group: Whose lanes are run.
-            strategy: ``vmap`` or ``map``.
-            width: The most lanes of a batch, a multiple of the number of devices.
-            say: Where to say that a batch was halved.
-        """
-        import jax
-
-        self._group, self._width, self._say = group, width, say
-        self._least = jax.device_count()
-        mesh = jax.make_mesh((self._least,), ("lane",), axis_types=(jax.sharding.AxisType.Auto,))
-        self._split = jax.NamedSharding(mesh, jax.P("lane"))
-        self._whole = jax.NamedSharding(mesh, jax.P())
-        one = program.functions(module, group.value, group.spec)
-        self._data = jax.device_put(group.dataset.arrays, self._whole)
-        self._like = jax.eval_shape(one.start, program.lane(group.value), self._data)
-        self._functions = batched(one, strategy, mesh)
-        self._programs: dict[int, program.Program] = {}
-
-    def digests(self) -> set[str]:
-        """Return the digests of what was compiled."""
-        return {compiled.digest for compiled in self._programs.values()}
-
-    def advance(
-        self, entries: Sequence[Entry], until: int, listener: Listener, interrupt: Interrupt
-    ) -> None:
-        """Run every lane to the step ``until`` or its end, whichever is first."""
-        waiting = list(entries)
-        while waiting and not interrupt.asked:
-            step = min(entry.step for entry in waiting)
-            batch = [entry for entry in waiting if entry.step == step][: self._width]
-            chosen = {entry.lane.number for entry in batch}
-            waiting = [entry for entry in waiting if entry.lane.number not in chosen]
-            try:
-                waiting += self._run(batch, until, listener, interrupt)
-            except Exception as error:
-                if OUT_OF_MEMORY not in str(error) or self._width <= self._least:
-                    raise
-                self._width = self._fit(self._width // 2)
-                self._say(f"out of memory: from here on {self._width} lanes at a time")
-                waiting += batch
-
-    def prepared(self, lanes: Sequence[Any]) -> tuple[program.Program, Any, Any]:
-        """Return the program for so many lanes, compiled once, the lanes as its batch, its data.
-
-        Raises:
-            MemoryError: It needs more than a device has.
-        """
-        batch, width = self._stack(lanes), len(lanes)
-        if width not in self._programs:
-            compiled = program.prepare(
-                self._functions, batch, self._data, place=self._split, metrics=self._whole
-            )
-            needs = compiled.advance.memory_analysis()
-            needed = needs.output_size_in_bytes + needs.temp_size_in_bytes
-            if needed > (most := int(memory() * MOST_OF_MEMORY)):
-                raise MemoryError(
-                    f"{OUT_OF_MEMORY}: {width} lanes need {needed:,} bytes of each device, "
-                    f"{most:,} can be used"
-                )
-            self._programs[width] = compiled
-        return self._programs[width], batch, self._data
-
-    def _fit(self, count: int) -> int:
-        """Return the least multiple of the devices that holds ``count``."""
-        return max(1, -(-count // self._least)) * self._least
-
-    def _narrow(self, count: int) -> int:
-        """Return the narrowest of the widths, each half of the one before, for ``count`` lanes."""
-        width = self._width
-        while (half := self._fit(width // 2)) >= count and half < width:
-            width = half
-        return width
-
-    def _stack(self, trees: Sequence[Any]) -> Any:
-        import jax
-        import jax.numpy as jnp
-
-        return jax.device_put(jax.tree.map(lambda *xs: jnp.stack(xs), *trees), self._split)
-
-    def _run(
-        self, batch: Sequence[Entry], until: int, listener: Listener, interrupt: Interrupt
-    ) -> list[Entry]:
-        """Run one batch; return the lanes that go on in a narrower one."""
-        width, num_steps = self._narrow(len(batch)), self._group.value.num_steps
-        filled = list(itertools.islice(itertools.chain(batch, itertools.repeat(batch[-1])), width))
-        compiled, lanes, data = self.prepared([program.lane(each.lane.value) for each in filled])
-        kept = [entry.state for entry in filled if entry.state is not None]
-        state = self._stack([states.load(each, self._like) for each in kept]) if kept else None
-        courses = [_Course(entry, num_steps) for entry in batch]
-        saved = time.monotonic()
-        for event in program.drive(
-            compiled,
-            lanes,
-            data,
-            num_steps=min(until, num_steps),
-            evaluate_every=self._group.value.evaluate_every,
-            state=state,
-            first=batch[0].step,
-            is_steady=processes.are_several(),
-        ):
-            for place, course in enumerate(courses):
-                course.add(event, place, listener)
-            if listener.keeps_states and event.step >= num_steps:
-                everything = processes.fetch(event.state)
-                for place, course in enumerate(courses):
-                    course.pause(everything, place, listener)
-            alive = [(place, course) for place, course in enumerate(courses) if not course.is_over]
-            is_narrower = bool(alive) and self._narrow(len(alive)) < width
-            is_due = time.monotonic() - saved > SECONDS_A_SAVE
-            is_due, interrupt.asked = processes.agree(is_due, interrupt.asked)
-            if not (is_due or is_narrower or interrupt.asked or event.step >= until):
-                continue
-            everything = processes.fetch(event.state)
-            paused = [course.pause(everything, place, listener) for place, course in alive]
-            saved = time.monotonic()
-            if interrupt.asked or (is_narrower and event.step < min(until, num_steps)):
-                return paused
-        return []
 
 
 class _Course:
@@ -211,6 +56,190 @@ def _take(event: program.Event, place: int) -> program.Event:
     metrics = {name: x[place] for name, x in event.metrics.items()}
     evaluation = event.evaluation and {name: x[place] for name, x in event.evaluation.items()}
     return event._replace(metrics=metrics, evaluation=evaluation)
+
+
+class Batch:
+    """The programs of one group, compiled for the widths that are used."""
+
+    def __init__(
+        self, module: str, group: Group, strategy: str, width: int, say: Callable[[str], None]
+    ) -> None:
+        """Compile nothing yet.
+
+        Args:
+            module: The experiment.
+            group: Whose lanes are run.
+            strategy: ``vmap`` or ``map``.
+            width: The most lanes of a batch, a multiple of the number of devices.
+            say: Where to say that a batch was halved.
+        """
+        import jax
+
+        self._group, self.width, self._say = group, width, say
+        self._memory = memory.available()
+        self._least = jax.device_count()
+        mesh = jax.make_mesh((self._least,), ("lane",), axis_types=(jax.sharding.AxisType.Auto,))
+        self._split = jax.NamedSharding(mesh, jax.P("lane"))
+        self._whole = jax.NamedSharding(mesh, jax.P())
+        one = program.functions(module, group.value, group.spec)
+        self.data = jax.device_put(group.dataset.arrays, self._whole)
+        self._like = jax.eval_shape(one.start, program.lane(group.value), self.data)
+        self._functions = batched(one, strategy, mesh)
+        self.programs: dict[int, program.Program] = {}  # by width
+
+    def digests(self) -> set[str]:
+        """Return the digests of what was compiled."""
+        return {compiled.digest for compiled in self.programs.values()}
+
+    def advance(
+        self, entries: Sequence[Entry], until: int, listener: Listener, interrupt: Interrupt
+    ) -> None:
+        """Run every lane to the step ``until`` or its end, whichever is first."""
+        waiting = list(entries)
+        while waiting and not interrupt.asked:
+            step = min(entry.step for entry in waiting)
+            batch = [entry for entry in waiting if entry.step == step][: self.width]
+            chosen = {entry.lane.number for entry in batch}
+            waiting = [entry for entry in waiting if entry.lane.number not in chosen]
+            waiting += self._run(batch, until, listener, interrupt)
+
+    def prepare(self, lanes: Sequence[Lane]) -> tuple[program.Program, Any] | None:
+        """Compile for so many lanes, once a width; halve the width where they do not fit.
+
+        Args:
+            lanes: At most the width; filled up with copies of the last.
+
+        Returns:
+            The program and the lanes on their devices, or ``None`` where there are now too many.
+        """
+        width = self._narrow(len(lanes))
+        filled = itertools.islice(itertools.chain(lanes, itertools.repeat(lanes[-1])), width)
+        try:
+            stacked = self._stack([program.lane(each.value) for each in filled])
+            if width not in self.programs:
+                self.programs[width] = program.prepare(
+                    self._functions, stacked, self.data, place=self._split, metrics=self._whole
+                )
+        except Exception as error:
+            self._halve(width, error)
+            return None
+        made = self.programs[width]
+        needed = memory.needed((made.start, made.advance, made.evaluate))
+        if needed > self._memory * memory.SHARE_OF_PROGRAMS and width > self._least:
+            del self.programs[width]
+            self._narrow_to(
+                width // 2,
+                f"{width} lanes need {needed:,} bytes of a device that has {self._memory:,.0f} "
+                "left",
+            )
+            return None
+        return made, stacked
+
+    def _halve(self, width: int, error: Exception) -> None:
+        """Go on with half as many lanes, if memory is what there was too little of."""
+        if OUT_OF_MEMORY not in str(error) or width <= self._least:
+            raise error
+        self._narrow_to(width // 2, "out of memory")
+
+    def _narrow_to(self, count: int, why: str) -> None:
+        self.width = self._fit(count)
+        self._say(f"{why}: from here on {self.width} lanes at a time")
+
+    def _fit(self, count: int) -> int:
+        """Return the least multiple of the devices that holds ``count``."""
+        return max(1, -(-count // self._least)) * self._least
+
+    def _narrow(self, count: int) -> int:
+        """Return the narrowest of the widths, each half of the one before, for ``count`` lanes."""
+        width = self.width
+        while (half := self._fit(width // 2)) >= count and half < width:
+            width = half
+        return width
+
+    def _stack(self, trees: Sequence[Any]) -> Any:
+        """Put trees of arrays of the host along a leading axis, split over the devices."""
+        import jax
+        import jax.numpy as jnp
+        import numpy as np
+
+        def stack(*leaves: Any) -> Any:
+            # NumPy is faster, one jax operation a lane being saved, but knows no random keys.
+            return (jnp if isinstance(leaves[0], jax.Array) else np).stack(leaves)
+
+        return jax.device_put(jax.tree.map(stack, *trees), self._split)
+
+    def _run(
+        self, batch: Sequence[Entry], until: int, listener: Listener, interrupt: Interrupt
+    ) -> list[Entry]:
+        """Run one batch; return the lanes that go on in a narrower one."""
+        prepared = self.prepare([entry.lane for entry in batch])
+        if prepared is None:
+            return list(batch)
+        courses = [_Course(entry, self._group.value.num_steps) for entry in batch]
+        event: program.Event | None = None
+        try:
+            for event in self._events(prepared, batch, until):
+                paused = self._look(event, courses, until, listener, interrupt)
+                if paused is not None:
+                    return paused
+        except Exception as error:
+            self._halve(self._narrow(len(batch)), error)
+            # What the last event left is sound: those that go on do so from there.
+            return self._pause(event, courses, listener) if event else list(batch)
+        return []
+
+    def _events(
+        self, prepared: tuple[program.Program, Any], batch: Sequence[Entry], until: int
+    ) -> Iterator[program.Event]:
+        """Yield what the batch as a whole goes through."""
+        compiled, lanes = prepared
+        width, kept = self._narrow(len(batch)), [each.state for each in batch if each.state]
+        kept += kept[-1:] * (width - len(batch))
+        self._saved = time.monotonic()
+        return program.drive(
+            compiled,
+            lanes,
+            self.data,
+            num_steps=min(until, self._group.value.num_steps),
+            evaluate_every=self._group.value.evaluate_every,
+            state=self._stack([states.load(each, self._like) for each in kept]) if kept else None,
+            first=batch[0].step,
+            is_steady=processes.are_several(),
+        )
+
+    def _look(
+        self,
+        event: program.Event,
+        courses: Sequence[_Course],
+        until: int,
+        listener: Listener,
+        interrupt: Interrupt,
+    ) -> list[Entry] | None:
+        """Take in an event; return the lanes that go on otherwise, if the batch is to end here."""
+        for place, course in enumerate(courses):
+            course.add(event, place, listener)
+        if listener.keeps_states and event.step >= self._group.value.num_steps:
+            everything = processes.fetch(event.state)
+            for place, course in enumerate(courses):
+                course.pause(everything, place, listener)
+        count = sum(not course.is_over for course in courses)
+        is_narrower = count > 0 and self._narrow(count) < self._narrow(len(courses))
+        is_due = time.monotonic() - self._saved > SECONDS_A_SAVE
+        is_due, interrupt.asked = processes.agree(is_due, interrupt.asked)
+        if not (is_due or is_narrower or interrupt.asked or event.step >= until):
+            return None
+        paused = self._pause(event, courses, listener)
+        is_on = event.step < min(until, self._group.value.num_steps)
+        return paused if interrupt.asked or (is_narrower and is_on) else None
+
+    def _pause(
+        self, event: program.Event, courses: Sequence[_Course], listener: Listener
+    ) -> list[Entry]:
+        """Keep the lanes that are not over as the event left them."""
+        self._saved = time.monotonic()
+        alive = [(place, course) for place, course in enumerate(courses) if not course.is_over]
+        everything = processes.fetch(event.state) if alive else None
+        return [course.pause(everything, place, listener) for place, course in alive]
 
 
 def batched(fns: program.Functions, strategy: str, mesh: Any) -> program.Functions:

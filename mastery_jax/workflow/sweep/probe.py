@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from mastery_jax.workflow import launch, program
 from mastery_jax.workflow.progress import duration
+from mastery_jax.workflow.sweep import memory
 from mastery_jax.workflow.sweep.batch import Batch
 from mastery_jax.workflow.sweep.plan import Group, Plan
 
@@ -80,15 +81,20 @@ def _cost(made: Plan, group: Group) -> Cost:
     else:
         width = made.width
         batch = Batch(made.loaded.experiment, group, made.strategy, width, lambda line: None)
-        compiled, lanes, data = batch.prepared([program.lane(group.value)] * width)
+        while (prepared := batch.prepare(group.lanes[:width])) is None:
+            width = batch.width
+        (compiled, lanes), data = prepared, batch.data
+        width = len(jax.tree.leaves(lanes)[0])
     seconds = time.perf_counter() - begun
-    cost, needs = compiled.advance.cost_analysis() or {}, compiled.advance.memory_analysis()
+    cost = compiled.advance.cost_analysis() or {}
+    needed = memory.needed((compiled.start, compiled.advance, compiled.evaluate))
     parts = len(made.devices) if made.strategy == "vmap" else 1
+    fed = sum(leaf.nbytes for leaf in jax.tree.leaves(data))
     cpu, wall = _step(compiled, lanes, data)
     return Cost(
         compile_seconds=seconds,
         flops_per_step=cost.get("flops", 0.0) * parts / (width if made.strategy == "vmap" else 1),
-        bytes_per_lane=(needs.output_size_in_bytes + needs.temp_size_in_bytes) * parts // width,
+        bytes_per_lane=max(0, needed - fed) * (1 if width == 1 else len(made.devices)) // width,
         cpu_per_step=cpu / width,
         wall_per_step=wall / width,
     )

@@ -10,17 +10,13 @@ from typing import Protocol
 
 from mastery_jax.workflow import launch
 from mastery_jax.workflow.stops import Interrupt
-from mastery_jax.workflow.sweep.batch import Batch, memory
+from mastery_jax.workflow.sweep import memory
+from mastery_jax.workflow.sweep.batch import Batch
 from mastery_jax.workflow.sweep.ledger import Entry, Ledger, Listener
 from mastery_jax.workflow.sweep.loop import Loop
 from mastery_jax.workflow.sweep.plan import Group
 
 __all__ = ["Due", "Here", "Place", "choose_width"]
-
-# A batch may fill a quarter of a device's memory with states: the program holds the old and the
-# new one, gradients, and its own temporaries beside them.
-SHARE_OF_MEMORY = 0.25
-MOST_LANES = 256  # of one device in one program: more gain little, and temporaries are many states
 
 Due = Sequence[tuple[Group, Sequence[Entry]]]
 
@@ -91,12 +87,5 @@ def choose_width(groups: Sequence[Group], wanted: int | None) -> int:
         groups: What is to be run.
         wanted: What the user asked for; by default what memory allows.
     """
-    import jax
-
-    count = jax.device_count()
     most = max(len(group.lanes) for group in groups)
-    if wanted is None:
-        largest = max(1, *(group.state_bytes for group in groups))
-        fitting = min(int(memory() * SHARE_OF_MEMORY / largest), MOST_LANES)
-        wanted = max(1, fitting * count)
-    return -(-min(wanted, most) // count) * count
+    return memory.choose_width(max(group.state_bytes for group in groups), most, wanted)

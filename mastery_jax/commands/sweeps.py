@@ -83,10 +83,9 @@ def sweep(
 
 def _plan(swept: Any, strategy: Any, width: int | None, has_probe: bool, as_json: bool) -> int:
     """Say what would be run."""
-    from mastery_jax.workflow.sweep import plan, probe, strategies
+    from mastery_jax.workflow.sweep import driver, probe
 
-    made = plan.plan(swept, strategy=strategy)
-    made = made._replace(width=strategies.choose_width(made.groups, width))
+    made = driver.planned(swept, strategy=strategy, width=width)
     if not has_probe:
         return output.show(made.to_json() if as_json else made.describe())
     found = probe.probe(made)

@@ -5,14 +5,13 @@ import os
 import pathlib
 import subprocess
 import sys
-from typing import NamedTuple
 
 import pytest
 
 from mastery_jax.commands import ending
 from mastery_jax.workflow import config, run
 from mastery_jax.workflow.errors import ConfigError, RunError
-from mastery_jax.workflow.sweep import driver, places, plan, strategies
+from mastery_jax.workflow.sweep import driver, places
 from tests.cli.calls import FIRST, SECOND, SWEEP, call
 from tests.folders import write_run, write_sweep
 
@@ -88,18 +87,14 @@ def test_sweep_strategies(engines, options, strategy, splits):
 
 
 def test_plan_is_printed_and_nothing_run(engines, monkeypatch):
-    class Plan(NamedTuple):
-        groups: tuple = ()
-        width: int = 1
-
+    class Plan:
         def describe(self):
             return "digits: 2 lanes in 1 program"
 
         def to_json(self):
             return {"lanes": 2}
 
-    monkeypatch.setattr(plan, "plan", lambda swept, *, strategy: Plan())
-    monkeypatch.setattr(strategies, "choose_width", lambda groups, width: 1)
+    monkeypatch.setattr(driver, "planned", lambda swept, *, strategy, width: Plan())
     assert call("sweep", "digits", "--plan")[1] == "digits: 2 lanes in 1 program\n"
     assert json.loads(call("sweep", "digits", "--plan", "--json")[1]) == {"lanes": 2}
     assert "mastery_jax.workflow.sweep.driver.sweep" not in engines

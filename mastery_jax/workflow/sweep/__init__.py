@@ -14,11 +14,15 @@ driver      a sweep from its first lane to its table, and resumed
 session     lanes from rung to rung, and who goes on from each
 stopping    which lanes go on: halving and median stopping
 population  which lanes take the state of another
+sampled     a search: points chosen by what was measured at others
+asks        the sampler, asked and told
+journal     what it was asked and told, whole or not at all
 
 How lanes run, in one process:
 strategies  the engines below, one for each program
 loop        the solo program, called once a lane
 batch       vmap and map: several lanes in one program
+memory      what a device has left, and what lanes need
 
 Where lanes run:
 places      the choice among these

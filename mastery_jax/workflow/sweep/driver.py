@@ -7,7 +7,7 @@ A sweep writes ``sweep.yaml``, ``plan.json``, ``environment.json``, ``status.jso
 import pathlib
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -16,12 +16,13 @@ from mastery_jax.workflow.config import Loaded, Sweep
 from mastery_jax.workflow.convert import convert_at
 from mastery_jax.workflow.errors import RunError
 from mastery_jax.workflow.progress import Progress
-from mastery_jax.workflow.stops import failures, interrupts
-from mastery_jax.workflow.sweep import plan, processes, session, store, strategies
+from mastery_jax.workflow.stops import Interrupt, failures, interrupts
+from mastery_jax.workflow.sweep import plan, processes, sampled, session, store, strategies
 from mastery_jax.workflow.sweep.ledger import Ledger
 from mastery_jax.workflow.sweep.places import HERE, Where, place
 from mastery_jax.workflow.sweep.plan import Plan, Strategy
 from mastery_jax.workflow.sweep.search import Population
+from mastery_jax.workflow.sweep.strategies import Place
 from mastery_jax.workflow.track import tracker, writer
 
 __all__ = ["keeps_states", "lane_config", "resume", "sweep"]
@@ -56,10 +57,9 @@ def sweep(
         UserError: a lane is not sound; nothing has been written.
     """
     loaded, track = swept.loaded, tracker.check(track)
-    made = plan.plan(swept, strategy=strategy)
+    made = planned(swept, strategy=strategy, width=width)
     folder = _new_folder(runs, loaded)
     with files.writing(folder), files.lock(folder):
-        made = made._replace(width=strategies.choose_width(made.groups, width))
         files.write_text(folder / "sweep.yaml", config.sweep_to_yaml(swept))
         store.write_points(folder, swept.points)
         files.write_json(folder / "plan.json", made.to_json())
@@ -69,6 +69,23 @@ def sweep(
             progress.say(f"warning: {path} is swept but changes nothing")
         _run(folder, swept, made, where, track, progress)
     return folder
+
+
+def planned(swept: Sweep, *, strategy: Strategy = "auto", width: int | None = None) -> Plan:
+    """Return the plan of a sweep; of a search that of some points that it might ask for.
+
+    Args:
+        swept: What is varied.
+        strategy: See :func:`sweep`.
+        width: See :func:`sweep`.
+
+    Raises:
+        UserError: a lane is not sound, or a sampler cannot do what is asked.
+    """
+    asked = sampled.num_lanes(swept) if swept.search.sampler else 0
+    seen = swept._replace(points=sampled.preview(swept)) if asked else swept
+    made = plan.plan(seen, strategy=strategy)
+    return made._replace(width=strategies.choose_width(made.groups, width), asked=asked)
 
 
 def resume(
@@ -98,8 +115,7 @@ def resume(
     with files.writing(folder), files.lock(folder):
         records.refuse_finished(folder)
         before = files.read_json(folder / "plan.json")
-        made = plan.plan(swept, strategy=before["strategy"])
-        made = made._replace(width=strategies.choose_width(made.groups, before["width"]))
+        made = planned(swept, strategy=before["strategy"], width=before["width"])
         how = {"strategy": made.strategy, "width": made.width, "seeds": _seeds(made)}
         environment.confirm(folder, loaded, made.datasets, force=force, say=progress.say, **how)
         _confirm_points(folder, swept)
@@ -181,7 +197,7 @@ def _run(
             say=progress.say,
             changed=progress.update,
             tracked=tracked,
-            keeps_states=keeps_states(folder),
+            keeps_states=isinstance(swept.search.stop, Population),
         )
 
         def status(state: str, reason: str = "") -> None:
@@ -203,8 +219,40 @@ def _run(
         with progress, interrupts() as interrupt, failures(status):
             title = f"{made.loaded.name} {folder.name}"
             progress.start(title, made.num_lanes, "lanes", done=len(ledger.over))
-            session.run(made.groups, swept.search, place=run_at, ledger=ledger, interrupt=interrupt)
+            _advance(folder, swept, made, run_at, ledger, interrupt, progress)
         environment.amend(folder, programs=run_at.digests())
         store.write_table(folder)
         is_over = len(ledger.over) == made.num_lanes
         status("finished" if is_over else "interrupted", "" if is_over else "stopped by a signal")
+
+
+def _advance(
+    folder: pathlib.Path,
+    swept: Sweep,
+    made: Plan,
+    run_at: Place,
+    ledger: Ledger,
+    interrupt: Interrupt,
+    progress: Progress,
+) -> None:
+    """Run the lanes that are planned, or those that a sampler asks for."""
+    search, known = swept.search, {}
+
+    def run_groups(groups: Sequence[plan.Group]) -> None:
+        session.run(groups, search, place=run_at, ledger=ledger, interrupt=interrupt)
+
+    def run_lanes(lanes: Sequence[plan.Lane]) -> None:
+        run_groups([each.group for each in plan.lay(swept.loaded, lanes, search, known)])
+
+    if not search.sampler:
+        run_groups(made.groups)
+        return
+    sampled.run(
+        folder,
+        swept,
+        search,
+        run_lanes=run_lanes,
+        ledger=ledger,
+        interrupt=interrupt,
+        say=progress.say,
+    )

@@ -52,11 +52,12 @@ class Plan(NamedTuple):
     devices: tuple[str, ...]
     search: Search
     width: int = 1  # lanes at a time, of all devices together
+    asked: int = 0  # lanes that a sampler is going to choose; those of the groups are examples
 
     @property
     def num_lanes(self) -> int:
         """Return the number of lanes of all programs."""
-        return sum(len(group.lanes) for group in self.groups)
+        return self.asked or sum(len(group.lanes) for group in self.groups)
 
     @property
     def datasets(self) -> tuple[Any, ...]:
@@ -118,6 +119,8 @@ class Plan(NamedTuple):
                 f"  program {number}: {len(group.lanes)} lanes x {group.value.num_steps} steps, "
                 f"{group.state_bytes:,} bytes of state a lane; constants: {made}"
             )
+        if self.asked:
+            lines.append(f"  chosen by {self.search.sampler} as it goes; above are examples")
         lines.append(f"  at a time: {self._at_a_time()}")
         if self.search.stop is not None:
             steps = ", ".join(f"{count} to step {until}" for until, count in self.rungs)
@@ -181,10 +184,21 @@ class Traced(NamedTuple):
     text: Callable[[], str]  # equal for equal programs
 
 
-def lay(loaded: Loaded, lanes: Iterable[Lane], search: Search) -> list[Traced]:
+def lay(
+    loaded: Loaded,
+    lanes: Iterable[Lane],
+    search: Search,
+    known: dict[str, Traced] | None = None,
+) -> list[Traced]:
     """Put lanes that share a program into groups, in the order in which they begin.
 
     Cost: one trace a group; data that groups share is loaded once.
+
+    Args:
+        loaded: The config that is varied.
+        lanes: What is run.
+        search: Whose metrics must be measured.
+        known: What calls before have traced, and where this one adds what it traces.
 
     Raises:
         ConfigError: a float of the config cannot be traced, or a metric is not measured.
@@ -192,8 +206,15 @@ def lay(loaded: Loaded, lanes: Iterable[Lane], search: Search) -> list[Traced]:
     shared: dict[str, list[Lane]] = {}
     for lane in lanes:
         shared.setdefault(repr(_constants(lane)), []).append(lane)
-    datasets: dict[Any, Any] = {}
-    return [_trace(loaded, tuple(each), search, datasets) for each in shared.values()]
+    known = {} if known is None else known
+    datasets = {each.group.value.data: each.group.dataset for each in known.values()}
+    for key, each in shared.items():
+        if key not in known:
+            known[key] = _trace(loaded, tuple(each), search, datasets)
+    return [
+        known[key]._replace(group=known[key].group._replace(lanes=tuple(each)))
+        for key, each in shared.items()
+    ]
 
 
 def _distinct(points: Iterable[Mapping[str, Any]], path: str) -> Iterable[Any]:

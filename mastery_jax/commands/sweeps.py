@@ -9,7 +9,7 @@ from mastery_jax.commands import ending, output
 from mastery_jax.commands.options import CHANGES, JSON, QUIET, RUNS, TRACK
 from mastery_jax.commands.where import Chosen, where
 
-__all__ = ["sweep"]
+__all__ = ["asked", "sweep"]
 
 
 @click.command()
@@ -62,10 +62,7 @@ def sweep(
         raise click.UsageError(f"--exact is --strategy loop, so --strategy {strategy} cannot be.")
     strategy = "loop" if exact else strategy
     engine = where.enter(strategy)
-    if num_samples:
-        changes += (f"search.num_samples={num_samples}",)
-    if metric:
-        changes += (f"search.metrics=[{','.join(metric)}]",)
+    changes += asked(num_samples, metric)
     swept = configs.load_sweep(config, changes, many=yes)
     if only_plan or has_probe:
         return _plan(swept, strategy, width, has_probe, as_json)
@@ -79,6 +76,12 @@ def sweep(
         progress=ending.progress(quiet or not where.is_first()),
     )
     return ending.finish(folder, quiet, as_json, is_first=where.is_first())
+
+
+def asked(num_samples: int | None, metric: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the options that are short for a change of ``search`` as such changes."""
+    samples = (f"search.num_samples={num_samples}",) if num_samples else ()
+    return (*samples, f"search.metrics=[{','.join(metric)}]") if metric else samples
 
 
 def _plan(swept: Any, strategy: Any, width: int | None, has_probe: bool, as_json: bool) -> int:

@@ -173,7 +173,8 @@ def _adopt(source: pathlib.Path, number: int, folder: pathlib.Path) -> None:
     path = store.state(source, number)
     if not path.exists():
         raise RunError(f"{path} is not there: the process was killed as lane {number} ended")
-    content = path.read_bytes()
+    with path.open("rb") as file:
+        said = states.head(file)
     prepared = run.ready(driver.lane_config(source, number))
-    state = jax.device_put(states.load(content, prepared.program.state))
-    run.adopt(folder, prepared, state, states.head(content).rows, lane=f"{source.name}#{number}")
+    state = jax.device_put(states.load(path.read_bytes(), prepared.program.state))
+    run.adopt(folder, prepared, state, said.rows, lane=f"{source.name}#{number}")

@@ -1,5 +1,6 @@
 """Lanes that are stopped early change nothing for those that go on."""
 
+import io
 import json
 import math
 
@@ -184,13 +185,15 @@ def test_a_state_comes_back_as_it_was():
     for one, other in zip(jax.tree.leaves(tree), jax.tree.leaves(back), strict=True):
         assert one.dtype == other.dtype
         assert (one == other).all()
-    said = states.head(content)
+    said = states.head(io.BytesIO(content))
     assert (said.step, said.fields, said.rows[1]) == (5, {"rate": 0.1}, lines[1])
     assert math.isnan(said.rows[0]["loss"])
     with pytest.raises(ValueError, match="it has 5 arrays, not 1"):
         states.load(content, like["key"])
     with pytest.raises(ValueError, match=r"float32\[0, 3\]"):
         states.load(content, {**like, "none": jax.ShapeDtypeStruct((3,), jnp.float32)})
-    for damaged in (b"", content[:20], json.dumps({}).encode()):
+    for damaged in (b"", content[:20], json.dumps({}).encode(), b"\xff" * 99):
         with pytest.raises(ValueError, match="head"):
-            states.head(damaged)
+            states.head(io.BytesIO(damaged))
+    with pytest.raises(ValueError, match="cut off"):
+        states.head(io.BytesIO(content[:-1]))

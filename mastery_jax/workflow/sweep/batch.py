@@ -193,7 +193,8 @@ class Batch:
     ) -> Iterator[program.Event]:
         """Yield what the batch as a whole goes through."""
         compiled, lanes = prepared
-        width, kept = self._narrow(len(batch)), [each.state for each in batch if each.state]
+        width = self._narrow(len(batch))
+        kept = [content for each in batch if (content := each.content()) is not None]
         kept += kept[-1:] * (width - len(batch))
         self._saved = time.monotonic()
         return program.drive(

@@ -143,6 +143,18 @@ class Cluster:
         run = self._task()
         parts = [self._pack(piece, until, listener.keeps_states) for piece in pieces]
         tasks = [run.remote(part, self._collector) for part in parts]
+        try:
+            self._wait(tasks, lanes, listener, interrupt)
+        except BaseException:
+            self._collector.stop.remote()  # lanes of other tasks are not wanted any more
+            raise
+
+    def _wait(
+        self, tasks: list[Any], lanes: Mapping[int, Lane], listener: Listener, interrupt: Interrupt
+    ) -> None:
+        """Pass on what tasks say until all have ended."""
+        import ray
+
         has_asked = False
         while tasks:
             over, tasks = ray.wait(tasks, num_returns=len(tasks), timeout=SECONDS)

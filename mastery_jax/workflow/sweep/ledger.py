@@ -25,7 +25,11 @@ class Entry(NamedTuple):
     lane: Lane
     step: int  # steps done
     rows: list[dict[str, Any]]  # what they measured
-    state: bytes | None  # the content of its state file; None: it begins
+    state: bytes | pathlib.Path | None  # its state file, read or not; None: it begins
+
+    def content(self) -> bytes | None:
+        """Return the content of its state file; there may be more lanes than fit into memory."""
+        return self.state.read_bytes() if isinstance(self.state, pathlib.Path) else self.state
 
 
 class Listener(Protocol):
@@ -92,15 +96,15 @@ class Ledger:
     def _entry(self, lane: Lane) -> Entry:
         path = store.state(self._folder, lane.number)
         try:
-            content = path.read_bytes()
-            said = states.head(content)
+            with path.open("rb") as file:
+                said = states.head(file)
         except FileNotFoundError:
             return Entry(lane, 0, [], None)
         except ValueError as error:
             self._say(f"warning: {path} is damaged ({error}); the lane begins anew")
             return Entry(lane, 0, [], None)
         self._rows[lane.number] = said.rows
-        return Entry(_changed(lane, said.fields), said.step, said.rows, content)
+        return Entry(_changed(lane, said.fields), said.step, said.rows, path)
 
     def pause(self, lane: Lane, step: int, rows: list[dict[str, Any]], state: bytes) -> None:
         """Keep a lane that is to go on later; ``state`` is from ``states.dump``."""

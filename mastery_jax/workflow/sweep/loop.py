@@ -91,8 +91,8 @@ class Loop:
         import jax
 
         compiled, state = self._programs[device], None
-        if entry.state is not None:
-            state = jax.device_put(states.load(entry.state, compiled.state), device)
+        if (content := entry.content()) is not None:
+            state = jax.device_put(states.load(content, compiled.state), device)
         num_steps = self._group.value.num_steps
         log, rows = Log(num_steps, step=entry.step), list(entry.rows)
         saved = time.monotonic()

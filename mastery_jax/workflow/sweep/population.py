@@ -108,5 +108,5 @@ def _take(
     fields = perturbed(giver.lane.value, given, rule.factor, (seed, rung, taker.lane.number))
     lane = taker.lane._replace(fields=taker.lane.fields | fields)
     said = states.Head(rung, taker.rows, lane.fields)
-    if giver.state is not None:  # as every lane that waits at a rung
-        ledger.pause(lane, rung, taker.rows, states.retell(giver.state, said))
+    if (content := giver.content()) is not None:  # as every lane that waits at a rung
+        ledger.pause(lane, rung, taker.rows, states.retell(content, said))

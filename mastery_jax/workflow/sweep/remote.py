@@ -65,7 +65,7 @@ def pack(
         keeps_states=keeps_states,
         path=tuple(map(os.path.abspath, sys.path)),
         numbers=tuple(entry.lane.number for entry in entries),
-        entries=pickle.dumps(list(entries)),
+        entries=pickle.dumps([entry._replace(state=entry.content()) for entry in entries]),
     )
 
 

@@ -54,8 +54,9 @@ def _known(part: remote.Part, folder: pathlib.Path) -> dict[int, remote.News]:
         if store.record(folder, number).exists():
             found[number] = remote.News(number, None, [], None, {})
         elif (path := store.state(folder, number)).exists():
+            with path.open("rb") as file:
+                said = states.head(file)
             content = path.read_bytes()
-            said = states.head(content)
             found[number] = remote.News(number, said.step, said.rows, content, said.fields)
     return found
 
@@ -134,11 +135,16 @@ class Slurm:
         parts = [self._pack(piece, until, keeps) for piece in pieces]
         with self._executor.batch():
             jobs = [self._executor.submit(_Job(), part, self._folder) for part in parts]
-        while any(not job.done() for job in jobs):
-            time.sleep(SECONDS)
-            listener.look(lanes)
-            if interrupt.asked:
-                (self._folder / STOP).touch()
+        try:
+            while any(not job.done() for job in jobs):
+                time.sleep(SECONDS)
+                listener.look(lanes)
+                if interrupt.asked:
+                    (self._folder / STOP).touch()
+        except BaseException:
+            for job in jobs:  # nobody would hear of them
+                job.cancel()
+            raise
         listener.look(lanes)
         for job in jobs:
             self._finish(job)

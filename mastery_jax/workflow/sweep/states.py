@@ -6,7 +6,7 @@ tell of different steps.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import msgspec
 
@@ -44,17 +44,21 @@ def _said(head: Head) -> dict[str, str]:
     return {name: msgspec.json.encode(x).decode() for name, x in head._asdict().items()}
 
 
-def head(content: bytes) -> Head:
-    """Read what the file says beside the state.
+def head(file: IO[bytes]) -> Head:
+    """Read what the file says beside the state, which is left where it is.
 
     Raises:
-        ValueError: it is damaged.
+        ValueError: it is damaged, or cut off.
     """
     try:
-        end = 8 + int.from_bytes(content[:8], "little")
-        said = msgspec.json.decode(content[8:end])["__metadata__"]
+        size = int.from_bytes(file.read(8), "little")
+        leaves = msgspec.json.decode(file.read(size))
+        said = leaves.pop("__metadata__")
+        end = max((leaf["data_offsets"][1] for leaf in leaves.values()), default=0)
+        if file.seek(0, 2) != 8 + size + end:
+            raise ValueError("it is cut off")
         step, rows, fields = (msgspec.json.decode(said[name]) for name in Head._fields)
-    except (KeyError, TypeError, msgspec.DecodeError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError, msgspec.DecodeError) as error:
         raise ValueError(f"it has no head: {error}") from None
     return Head(step, [{k: _number(v) for k, v in row.items()} for row in rows], fields)
 

@@ -48,6 +48,8 @@ def solo(changes: list[str]) -> Cost:
 class Nobody:
     """Who is told how far lanes are, and keeps nothing."""
 
+    keeps_states = False
+
     def pause(self, lane: Any, step: int, rows: Any, state: bytes) -> None: ...
 
     def end(self, lane: Any, rows: Any) -> None: ...

@@ -175,6 +175,10 @@ def _adopt(source: pathlib.Path, number: int, folder: pathlib.Path) -> None:
         raise RunError(f"{path} is not there: the process was killed as lane {number} ended")
     with path.open("rb") as file:
         said = states.head(file)
+    if said.step != records.metrics(store.record(source, number))[-1]["step"]:
+        raise RunError(
+            f"{path} is not of the last step: the process was killed as lane {number} ended"
+        )
     prepared = run.ready(driver.lane_config(source, number))
     state = jax.device_put(states.load(path.read_bytes(), prepared.program.state))
     run.adopt(folder, prepared, state, said.rows, lane=f"{source.name}#{number}")

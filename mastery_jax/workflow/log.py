@@ -30,24 +30,24 @@ class Log:
         """Take in an event of this lane; return its lines."""
         rows, since = [], self.step
         series = {name: x.tolist() for name, x in event.metrics.items()}  # far faster than items
-        self.step, self.reason = event.step, _failure(series.get("loss", ()), since)
-        for i, step in enumerate(range(since + 1, event.step + 1)):
+        failed = _failure(series.get("loss", ()), since)
+        # What came after a failure depends on where the chunk happened to end.
+        self.step = failed or event.step
+        for i, step in enumerate(range(since + 1, self.step + 1)):
             if series and (step % self._stride == 0 or step == self.num_steps):
                 rows.append({"step": step} | {name: x[i] for name, x in series.items()})
-        if event.evaluation is not None:
+        if failed:
+            self.reason = f"loss became {series['loss'][failed - since - 1]} at step {failed}"
+            rows.append({"step": failed, "reason": self.reason})
+        elif event.evaluation is not None:
             self._is_evaluated = True
             self.evaluation = {name: x.item() for name, x in event.evaluation.items()}
             if not (rows and rows[-1]["step"] == event.step):
                 rows.append({"step": event.step})
             rows[-1] |= self.evaluation
-        if self.reason:
-            rows.append({"step": event.step, "reason": self.reason})
         return rows
 
 
-def _failure(losses: Sequence[float], since: int) -> str:
-    """Say at which step the loss stopped being a number, if it did."""
-    for step, value in enumerate(losses, since + 1):
-        if not math.isfinite(value):
-            return f"loss became {value} at step {step}"
-    return ""
+def _failure(losses: Sequence[float], since: int) -> int:
+    """Return the step at which the loss stopped being a number; 0 where it did not."""
+    return next((s for s, x in enumerate(losses, since + 1) if not math.isfinite(x)), 0)

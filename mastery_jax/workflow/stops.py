@@ -12,8 +12,12 @@ __all__ = ["Interrupt", "failures", "interrupts"]
 class Interrupt:
     """Whether a signal asked the run to stop."""
 
+    asked = False
+    is_signaled = False
+    is_shared = False  # several processes stop together: not when one of them is signaled
+
     def __init__(self) -> None:
-        self.asked = False
+        """Nothing has been asked."""
 
 
 @contextlib.contextmanager
@@ -25,10 +29,11 @@ def interrupts() -> Iterator[Interrupt]:
         return
 
     def ask(number: int, frame: Any) -> None:
-        if interrupt.asked:
+        if interrupt.is_signaled:
             signal.signal(number, before[number])
             signal.raise_signal(number)
-        interrupt.asked = True
+        interrupt.is_signaled = True
+        interrupt.asked = interrupt.asked or not interrupt.is_shared
 
     before: dict[int, Any] = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
     for number in before:

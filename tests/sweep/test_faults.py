@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from mastery_jax.workflow import config, files, records
+from mastery_jax.workflow import config, environment, files, records
 from mastery_jax.workflow.errors import RunError
 from mastery_jax.workflow.progress import Progress
 from mastery_jax.workflow.sweep import driver, loop, store
@@ -78,6 +78,24 @@ def test_an_edited_sweep(killed):
     (killed / "sweep.yaml").write_text(text.replace("0.1", "0.3"))
     with pytest.raises(RunError, match="is not what it was"):
         driver.resume(killed, progress=QUIET)
+
+
+def test_an_edited_space(killed):
+    text = (killed / "sweep.yaml").read_text()
+    (killed / "sweep.yaml").write_text(text.replace("seed: [0, 1]", "seed: [0, 1, 2]"))
+    assert (killed / "sweep.yaml").read_text() != text
+    with pytest.raises(RunError, match="had 4 lanes and has 6"):
+        driver.resume(killed, progress=QUIET)
+
+
+def test_another_search(killed, whole):
+    text = (killed / "sweep.yaml").read_text()
+    asked = "search: {metrics: [test_loss:min], stop: {kind: median, every: 5}}\n"
+    (killed / "sweep.yaml").write_text(text + asked)
+    with pytest.raises(RunError, match=r"search\.metrics was \[\] and is \['test_loss:min'\]"):
+        driver.resume(killed, progress=QUIET)
+    driver.resume(killed, progress=QUIET, force=True)
+    assert environment.read(killed)["forced"][0]["differences"][0].startswith("search.metrics")
 
 
 def test_a_full_disk_loses_nothing(toy, whole, tmp_path, monkeypatch):

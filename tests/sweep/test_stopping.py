@@ -77,6 +77,16 @@ def test_median_stopping_by_its_definition(rows):
             assert best[lane] == max(best.values())
 
 
+def test_infinities_of_both_signs_have_a_mean():
+    series = {0: [math.nan, math.inf], 1: [1.0, 2.0], 2: [0.0, 0.0]}
+    assert stopping.median(series, [0, 1, 2], 1) == {0, 1, 2}
+
+
+def test_a_median_of_many_lanes_is_cheap():
+    series = {lane: [float(lane)] for lane in range(100_000)}
+    assert len(stopping.median(series, list(series), 3)) == 50_000
+
+
 def test_a_lane_without_others_goes_on():
     assert stopping.median({4: [math.nan]}, [4], 3) == {4}
 

@@ -83,3 +83,15 @@ def test_cells_have_numbers_and_text(tmp_path):
     }  # fmt: skip
     assert second["state"] == "nan"
     assert math.isnan(second["loss"])
+
+
+@pytest.mark.parametrize("text", ["1_000", "007", "infinity", "+1", " 2", "0x1", "NaN", "1e"])
+def test_text_that_is_no_number_stays_text(tmp_path, text):
+    (tmp_path / "lanes.csv").write_text(f"lane,state,label\n0,done,{text}\n")
+    assert store.lanes(tmp_path)[0]["label"] == text
+
+
+@pytest.mark.parametrize("number", [0, -7, 1.5, 1e-05, 1e30, -math.inf, 1.2345e-300])
+def test_a_number_comes_back(tmp_path, number):
+    (tmp_path / "lanes.csv").write_text(f"lane,state,x\n0,done,{number}\n")
+    assert store.lanes(tmp_path)[0]["x"] == number

@@ -31,14 +31,13 @@ class _Course:
         self._log = Log(num_steps, step=entry.step)
         self.is_over = False
 
-    def add(self, event: program.Event, place: int, listener: Listener) -> None:
-        """Take in what an event of the batch says of this lane."""
+    def add(self, event: program.Event, place: int) -> bool:
+        """Take in what an event of the batch says of this lane; say whether it ends with it."""
         if self.is_over:
-            return
+            return False
         self.rows += self._log.add(_take(event, place))
-        if self._log.is_over:
-            self.is_over = True
-            listener.end(self.lane, self.rows)
+        self.is_over = self._log.is_over
+        return self.is_over
 
     def pause(self, everything: Any, place: int, listener: Listener) -> Entry:
         """Keep the lane's own part of the batch's state."""
@@ -62,7 +61,13 @@ class Batch:
     """The programs of one group, compiled for the widths that are used."""
 
     def __init__(
-        self, module: str, group: Group, strategy: str, width: int, say: Callable[[str], None]
+        self,
+        module: str,
+        group: Group,
+        strategy: str,
+        width: int,
+        say: Callable[[str], None],
+        arrays: dict[Any, Any] | None = None,
     ) -> None:
         """Compile nothing yet.
 
@@ -72,6 +77,7 @@ class Batch:
             strategy: ``vmap`` or ``map``.
             width: The most lanes of a batch, a multiple of the number of devices.
             say: Where to say that a batch was halved.
+            arrays: Data that other programs have put on devices, and where this one puts its own.
         """
         import jax
 
@@ -82,7 +88,10 @@ class Batch:
         self._split = jax.NamedSharding(mesh, jax.P("lane"))
         self._whole = jax.NamedSharding(mesh, jax.P())
         one = program.functions(module, group.value, group.spec)
-        self.data = jax.device_put(group.dataset.arrays, self._whole)
+        arrays, key = {} if arrays is None else arrays, (group.value.data, None)
+        if key not in arrays:
+            arrays[key] = jax.device_put(group.dataset.arrays, self._whole)
+        self.data = arrays[key]
         self._like = jax.eval_shape(one.start, program.lane(group.value), self.data)
         self._functions = batched(one, strategy, mesh)
         self.programs: dict[int, program.Program] = {}  # by width
@@ -217,16 +226,17 @@ class Batch:
         interrupt: Interrupt,
     ) -> list[Entry] | None:
         """Take in an event; return the lanes that go on otherwise, if the batch is to end here."""
-        for place, course in enumerate(courses):
-            course.add(event, place, listener)
-        if listener.keeps_states and event.step >= self._group.value.num_steps:
+        ended = [(i, course) for i, course in enumerate(courses) if course.add(event, i)]
+        if listener.keeps_states and ended:
             everything = processes.fetch(event.state)
-            for place, course in enumerate(courses):
+            for place, course in ended:
                 course.pause(everything, place, listener)
+        for _, course in ended:
+            listener.end(course.lane, course.rows)
         count = sum(not course.is_over for course in courses)
         is_narrower = count > 0 and self._narrow(count) < self._narrow(len(courses))
         is_due = time.monotonic() - self._saved > SECONDS_A_SAVE
-        is_due, interrupt.asked = processes.agree(is_due, interrupt.asked)
+        is_due = processes.settle(interrupt, is_due)
         if not (is_due or is_narrower or interrupt.asked or event.step >= until):
             return None
         paused = self._pause(event, courses, listener)

@@ -48,6 +48,10 @@ class Collector:
         """Return the newest of some lanes."""
         return {number: self._newest[number] for number in numbers if number in self._newest}
 
+    def forget(self) -> None:
+        """Begin anew: the driver has moved lanes since, or stopped them."""
+        self._newest.clear()
+
     def stop(self) -> None:
         """Ask all tasks to pause their lanes."""
         self._is_stopping = True
@@ -138,6 +142,7 @@ class Cluster:
         import ray
 
         lanes = {entry.lane.number: entry.lane for _, entries in due for entry in entries}
+        ray.get(self._collector.forget.remote())
         slots = int(ray.cluster_resources().get("CPU", 1) // self._threads)
         pieces = remote.deal(due, slots)
         run = self._task()

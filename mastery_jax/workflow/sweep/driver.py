@@ -4,10 +4,12 @@ A sweep writes ``sweep.yaml``, ``plan.json``, ``environment.json``, ``status.jso
 ``store`` says of its lanes.
 """
 
+import importlib.metadata
 import pathlib
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 
@@ -63,7 +65,7 @@ def sweep(
         files.write_text(folder / "sweep.yaml", config.sweep_to_yaml(swept))
         store.write_points(folder, swept.points)
         files.write_json(folder / "plan.json", made.to_json())
-        how = {"strategy": made.strategy, "width": made.width, "seeds": _seeds(made)}
+        how = _how(swept, made)
         environment.write(folder, loaded, made.datasets, **how, track=list(track))
         for path in made.without_effect:
             progress.say(f"warning: {path} is swept but changes nothing")
@@ -116,9 +118,10 @@ def resume(
         records.refuse_finished(folder)
         before = files.read_json(folder / "plan.json")
         made = planned(swept, strategy=before["strategy"], width=before["width"])
-        how = {"strategy": made.strategy, "width": made.width, "seeds": _seeds(made)}
+        how = _how(swept, made)
         environment.confirm(folder, loaded, made.datasets, force=force, say=progress.say, **how)
-        _confirm_points(folder, swept)
+        _confirm_asked(folder, how["search"], force, progress)
+        _confirm_points(folder, swept, before)
         names = environment.read(folder).get("track", ()) if track is None else track
         _run(folder, swept, made, where, names, progress)
     return folder
@@ -159,17 +162,50 @@ def _new_folder(runs: pathlib.Path, loaded: Loaded) -> pathlib.Path:
     return files.new_folder(pathlib.Path(tempfile.mkdtemp(prefix="mastery-")) / loaded.name, label)
 
 
-def _seeds(made: Plan) -> list[int]:
-    return sorted({lane.value.seed for group in made.groups for lane in group.lanes})
+def _how(swept: Sweep, made: Plan) -> dict[str, Any]:
+    """Return what the record says of a sweep beside its config."""
+    search: dict[str, Any] = msgspec.to_builtins(swept.search)
+    if swept.search.sampler:  # another release may ask for other points
+        search["optuna"] = importlib.metadata.version("optuna")
+    seeds = sorted({lane.value.seed for group in made.groups for lane in group.lanes})
+    return {"strategy": made.strategy, "width": made.width, "seeds": seeds, "search": search}
 
 
-def _confirm_points(folder: pathlib.Path, swept: Sweep) -> None:
+def _confirm_asked(
+    folder: pathlib.Path, search: dict[str, Any], force: bool, progress: Progress
+) -> None:
+    """Refuse to go on with another search than the sweep began with.
+
+    Raises:
+        RunError: a field differs, and it was not forced.
+    """
+    before = environment.read(folder).get("search", search)
+    other = {k: (before.get(k), x) for k, x in search.items() if before.get(k) != x}
+    if not other:
+        return
+    said = "; ".join(f"search.{k} was {old} and is {new}" for k, (old, new) in other.items())
+    if not force:
+        raise RunError(
+            f"{folder} is not what it was: {said}; run it anew, or go on all the same with --force"
+        )
+    progress.say(f"warning: {said}")
+    environment.amend(folder, search=search, forced=[{"differences": [said]}])
+
+
+def _confirm_points(folder: pathlib.Path, swept: Sweep, planned: dict[str, Any]) -> None:
     """Refuse to go on with other lanes than those that were written down.
 
     Raises:
         RunError: ``sweep.yaml`` was edited, or its points are drawn otherwise today.
     """
-    before = store.points(folder)
+    if swept.search.sampler:
+        return
+    before, count = store.points(folder), planned.get("lanes", len(swept.points))
+    if count != len(swept.points):
+        raise RunError(
+            f"{folder} is not what it was: it had {count} lanes and has {len(swept.points)}; "
+            "sweep.yaml was edited"
+        )
     for number, point in enumerate(msgspec.to_builtins(swept.points)):
         if before.get(number, point) != point:
             raise RunError(
@@ -207,16 +243,17 @@ def _run(
             if state not in ("running", "finished"):
                 tracked.finish(state)
 
-        status("running")
-        run_at = place(
-            where,
-            folder,
-            made.loaded.experiment,
-            strategy=made.strategy,
-            width=made.width,
-            say=progress.say,
-        )
         with progress, interrupts() as interrupt, failures(status):
+            status("running")
+            interrupt.is_shared = processes.are_several()
+            run_at = place(
+                where,
+                folder,
+                made.loaded.experiment,
+                strategy=made.strategy,
+                width=made.width,
+                say=progress.say,
+            )
             title = f"{made.loaded.name} {folder.name}"
             progress.start(title, made.num_lanes, "lanes", done=len(ledger.over))
             _advance(folder, swept, made, run_at, ledger, interrupt, progress)

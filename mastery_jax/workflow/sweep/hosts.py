@@ -10,6 +10,7 @@ import pickle
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from mastery_jax.workflow.errors import RunError
 from mastery_jax.workflow.stops import Interrupt
 from mastery_jax.workflow.sweep import processes, remote
 from mastery_jax.workflow.sweep.ledger import Entry, Ledger
@@ -29,6 +30,8 @@ class Hosts:
         """Compile nothing yet; see ``strategies.Here``."""
         self._here = Here(experiment, strategy=strategy, width=width, say=say)
         self._strategy = strategy
+        # Machines may differ; all must deal alike.
+        self._threads = min(map(int, processes.gather(b"%d" % self._here.threads)))
 
     def digests(self) -> list[str]:
         """Return the digests of what was compiled in this process."""
@@ -42,9 +45,9 @@ class Hosts:
         import jax
 
         for group, entries in due:
-            size = LANES_A_ROUND * self._here.threads * jax.process_count()
+            size = LANES_A_ROUND * self._threads * jax.process_count()
             for first in range(0, len(entries), size):
-                (interrupt.asked,) = processes.agree(interrupt.asked)
+                processes.settle(interrupt)
                 if interrupt.asked:
                     return
                 self._round(group, entries[first : first + size], until, listener, interrupt)
@@ -61,17 +64,33 @@ class Hosts:
         import jax
 
         news: list[remote.News] = []
-        mine = entries[jax.process_index() :: jax.process_count()]
-        if mine:
-            self._here.advance(
-                [(group, mine)],
-                until,
-                remote.Reporter(news.append, listener.keeps_states),
-                interrupt,
-            )
+        mine, error = entries[jax.process_index() :: jax.process_count()], None
+        reporter = remote.Reporter(news.append, listener.keeps_states)
+        try:
+            if mine:
+                self._here.advance([(group, mine)], until, reporter, _Signal(interrupt))
+        except Exception as raised:  # the others must hear of it: they wait
+            error = raised
+        said = processes.gather(pickle.dumps((news, error and f"{type(error).__name__}: {error}")))
+        heard = [pickle.loads(each) for each in said]
         lanes = {entry.lane.number: entry.lane for entry in entries}
-        everything = [
-            each for said in processes.gather(pickle.dumps(news)) for each in pickle.loads(said)
-        ]
+        everything = [each for found, _ in heard for each in found]
         for each in sorted(everything, key=lambda each: each.number):
             remote.tell(each, lanes[each.number], listener)
+        if error:
+            raise error
+        for number, (_, failure) in enumerate(heard):
+            if failure:
+                raise RunError(f"process {number} failed: {failure}")
+
+
+class _Signal(Interrupt):
+    """What this process alone was asked: its lanes pause at once, and then it says so."""
+
+    def __init__(self, interrupt: Interrupt) -> None:
+        self._interrupt = interrupt
+
+    @property
+    def asked(self) -> bool:
+        """Say whether a signal came."""
+        return self._interrupt.is_signaled

@@ -111,7 +111,7 @@ class Ledger:
         store.write_state(self._folder, lane.number, state)
         with self._lock:
             self._follow(lane, rows)
-            self._rows[lane.number] = rows
+            self._rows[lane.number] = list(rows)  # the caller's goes on growing
 
     def end(self, lane: Lane, rows: list[dict[str, Any]]) -> None:
         """Keep a lane that is over."""
@@ -145,8 +145,16 @@ class Ledger:
         before = len(self.over)
         for lane in lanes:
             path = store.record(self._folder, lane.number)
-            if lane.number not in self.over and path.exists():
+            if lane.number in self.over or not path.exists():
+                continue
+            with self._lock:
+                known = self._rows.get(lane.number, [])
                 self._read(path)
+                if lane.number in self.over:
+                    now = self._rows[lane.number]
+                    self._rows[lane.number] = known
+                    self._follow(lane, now, is_over=True)
+                    self._rows[lane.number] = now
         if len(self.over) > before:
             self._changed(len(self.over))
 

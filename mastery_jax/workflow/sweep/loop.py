@@ -25,11 +25,20 @@ __all__ = ["Loop"]
 class Loop:
     """The programs of one group, compiled for the devices that are used."""
 
-    def __init__(self, module: str, group: Group, threads: int) -> None:
-        """Compile nothing yet; ``threads`` is for a CPU that is one device."""
+    def __init__(
+        self, module: str, group: Group, threads: int, arrays: dict[Any, Any] | None = None
+    ) -> None:
+        """Compile nothing yet.
+
+        Args:
+            module: The experiment.
+            group: Whose lanes are run.
+            threads: How many at a time, on a CPU that is one device.
+            arrays: Data that other programs have put on devices, and where this one puts its own.
+        """
         self._group, self._threads = group, threads
         self._functions = program.functions(module, group.value, group.spec)
-        self._arrays: dict[Any, Any] = {}  # by device
+        self._arrays = {} if arrays is None else arrays  # by data and device
         self._programs: dict[Any, program.Program] = {}
 
     def digests(self) -> set[str]:
@@ -73,10 +82,17 @@ class Loop:
         import jax
 
         if device not in self._programs:
-            self._arrays[device] = jax.device_put(self._group.dataset.arrays, device)
             self._programs[device] = program.prepare(
-                self._functions, jax.device_put(lane, device), self._arrays[device]
+                self._functions, jax.device_put(lane, device), self._data(device)
             )
+
+    def _data(self, device: Any) -> Any:
+        import jax
+
+        key = (self._group.value.data, device)
+        if key not in self._arrays:
+            self._arrays[key] = jax.device_put(self._group.dataset.arrays, device)
+        return self._arrays[key]
 
     def _run(
         self,
@@ -99,7 +115,7 @@ class Loop:
         for event in program.drive(
             compiled,
             jax.device_put(lane, device),
-            self._arrays[device],
+            self._data(device),
             num_steps=min(until, num_steps),
             evaluate_every=self._group.value.evaluate_every,
             state=state,

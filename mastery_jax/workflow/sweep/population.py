@@ -94,7 +94,9 @@ def move(
         ledger: Where states are read and written.
     """
     entries = {entry.lane.number: entry for entry in ledger.entries(group.lanes)}
-    if any(entry.step > rung for entry in entries.values()):
+    over = (lane.number for lane in group.lanes if lane.number not in entries)
+    ends = (rows[-1]["step"] for number in over if (rows := ledger.rows(number)))
+    if any(step > rung for step in (*ends, *(entry.step for entry in entries.values()))):
         return
     here = {number: newest[number] for number in entries if number in newest}
     for taker, giver in pairs(here, rule.fraction, (seed, rung)).items():

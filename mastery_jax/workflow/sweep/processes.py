@@ -11,8 +11,9 @@ import tempfile
 from typing import Any
 
 from mastery_jax.workflow.errors import RunError
+from mastery_jax.workflow.stops import Interrupt
 
-__all__ = ["agree", "are_several", "fetch", "gather", "is_first", "join", "mirror"]
+__all__ = ["agree", "are_several", "fetch", "gather", "is_first", "join", "mirror", "settle"]
 
 
 def join(address: str | None, process: tuple[int, int] | None) -> None:
@@ -77,6 +78,15 @@ def agree(*asked: bool) -> tuple[bool, ...]:
 
     said = multihost_utils.process_allgather(np.array(asked))
     return tuple(bool(each) for each in said.any(axis=0))
+
+
+def settle(interrupt: Interrupt, is_due: bool = False) -> bool:
+    """Stop all processes where a signal asked any; return whether any says that it is due."""
+    if not are_several():
+        return is_due
+    is_signaled, is_due = agree(interrupt.is_signaled, is_due)
+    interrupt.asked = interrupt.asked or is_signaled
+    return is_due
 
 
 def gather(content: bytes) -> list[bytes]:

@@ -110,7 +110,7 @@ def run(
     for trials in _batches(search):
         if study.is_told(trials[-1]):
             continue
-        (interrupt.asked,) = processes.agree(interrupt.asked)
+        processes.settle(interrupt)
         if interrupt.asked:
             return
         if len(study) < trials.stop:
@@ -187,10 +187,12 @@ def _outcome(swept: Sweep, trial: int, ledger: Ledger) -> Outcome:
     size = _grid_size(swept)
     lanes = [ledger.rows(number) for number in range(trial * size, (trial + 1) * size)]
     metrics = [direction(each)[0] for each in swept.search.metrics]
-    values = tuple(statistics.fmean(_last(rows, metric) for rows in lanes) for metric in metrics)
+    numbers = [[_last(rows, metric) for rows in lanes] for metric in metrics]
     ends = [rows[-1] for rows in lanes]
-    if any("reason" in end for end in ends) or not all(map(math.isfinite, values)):
+    is_finite = all(math.isfinite(x) for each in numbers for x in each)
+    if any("reason" in end for end in ends) or not is_finite:
         return Outcome(None)
+    values = tuple(map(statistics.fmean, numbers))
     is_stopped = all("stopped" in end for end in ends)
     return Outcome(values, max(end["step"] for end in ends) if is_stopped else None)
 

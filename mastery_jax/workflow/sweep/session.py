@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from mastery_jax.workflow.goals import direction
 from mastery_jax.workflow.stops import Interrupt
-from mastery_jax.workflow.sweep import population, stopping
+from mastery_jax.workflow.sweep import population, processes, stopping
 from mastery_jax.workflow.sweep.ledger import Entry, Ledger
 from mastery_jax.workflow.sweep.plan import Group
 from mastery_jax.workflow.sweep.search import Population, Search, Stop
@@ -39,6 +39,7 @@ def run(
     for rung, until in enumerate([*rungs, longest]):
         due = [(group, _due(group, until, ledger)) for group in groups]
         place.advance([each for each in due if each[1]], until, ledger, interrupt)
+        processes.settle(interrupt)
         if interrupt.asked:
             return
         if search.stop is not None and until < longest:
@@ -46,8 +47,14 @@ def run(
 
 
 def _due(group: Group, until: int, ledger: Ledger) -> list[Entry]:
-    """Return the lanes that are not there yet."""
-    return [e for e in ledger.entries(group.lanes) if not e.step or e.step < until]
+    """Return the lanes that are not there yet; those that a kill caught at their end are ended."""
+    found = []
+    for entry in ledger.entries(group.lanes):
+        if 0 < group.value.num_steps <= entry.step:
+            ledger.end(entry.lane, entry.rows)
+        elif not entry.step or entry.step < until:
+            found.append(entry)
+    return found
 
 
 def _choose(
@@ -67,20 +74,13 @@ def _choose(
         return
     alive = [entry.lane.number for entry in waiting]
     going = stopping.keep(stop, found, alive, len(lanes))
+    least = min((found[number][-1] for number in going), default=math.nan)
+    on = f"those that go on have {sign * least:.6g} or better"
     for number in alive:
         if number not in going:
-            ledger.stop(lanes[number], rungs[-1], _why(search, metric, sign, found, number, going))
-
-
-def _why(
-    search: Search, metric: str, sign: int, found: stopping.Series, number: int, going: set[int]
-) -> str:
-    least = min((found[lane][-1] for lane in going), default=math.nan)
-    rule = type(search.stop).__name__.lower()
-    return (
-        f"{rule}: {metric} {sign * found[number][-1]:.6g}, "
-        f"those that go on have {sign * least:.6g} or better"
-    )
+            mine = f"{metric} {sign * found[number][-1]:.6g}"
+            why = f"{type(stop).__name__.lower()}: {mine}, {on}"
+            ledger.stop(lanes[number], rungs[-1], why)
 
 
 def series(

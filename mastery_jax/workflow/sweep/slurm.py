@@ -4,11 +4,13 @@ The jobs write the records of their lanes into the sweep's folder themselves, wh
 A job that SLURM takes back is submitted again and goes on with what the folder shows.
 """
 
+import contextlib
 import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from mastery_jax.workflow import records
 from mastery_jax.workflow.errors import RunError
 from mastery_jax.workflow.stops import Interrupt
 from mastery_jax.workflow.sweep import remote, states, store
@@ -51,13 +53,15 @@ def _known(part: remote.Part, folder: pathlib.Path) -> dict[int, remote.News]:
     """Return what the folder shows of the lanes of a part."""
     found = {}
     for number in part.numbers:
-        if store.record(folder, number).exists():
-            found[number] = remote.News(number, None, [], None, {})
-        elif (path := store.state(folder, number)).exists():
+        path = store.state(folder, number)
+        with contextlib.suppress(OSError, ValueError):  # none, or damaged: it begins anew
             with path.open("rb") as file:
                 said = states.head(file)
             content = path.read_bytes()
             found[number] = remote.News(number, said.step, said.rows, content, said.fields)
+        with contextlib.suppress(RunError):
+            if records.metrics(store.record(folder, number)):
+                found[number] = remote.News(number, None, [], None, {})
     return found
 
 
@@ -140,7 +144,7 @@ class Slurm:
                 time.sleep(SECONDS)
                 listener.look(lanes)
                 if interrupt.asked:
-                    (self._folder / STOP).touch()
+                    self._stop(jobs)
         except BaseException:
             for job in jobs:  # nobody would hear of them
                 job.cancel()
@@ -148,6 +152,13 @@ class Slurm:
         listener.look(lanes)
         for job in jobs:
             self._finish(job)
+
+    def _stop(self, jobs: Sequence[Any]) -> None:
+        """Ask jobs that run to pause, and take back those that wait."""
+        (self._folder / STOP).touch()
+        for job in jobs:
+            if job.state == "PENDING":
+                job.cancel()
 
     def _finish(self, job: Any) -> None:
         """Return when a job has ended well, or was lost; an error of the experiment is raised."""

@@ -11,6 +11,7 @@ Sources: Jamieson and Talwalkar (2016), Non-stochastic best arm identification a
 optimization, algorithm 1; Golovin et al. (2017), Google Vizier, section 3.2.2.
 """
 
+import bisect
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -77,19 +78,29 @@ def halve(newest: Mapping[int, float], count: int) -> set[int]:
 def median(series: Series, alive: Sequence[int], least: int) -> set[int]:
     """Return the lanes that are no worse than the median of the others, at least ``least``."""
     rung = max(len(series[lane]) for lane in alive)
-    means = {
-        lane: statistics.fmean(map(_number, found[:rung]))
-        for lane, found in series.items()
-        if len(found) >= rung
-    }
+    means = {lane: _mean(found[:rung]) for lane, found in series.items() if len(found) >= rung}
+    ranked = sorted(means.values())
     best = {lane: max(map(_number, series[lane])) for lane in alive}
-    going = {
-        lane
-        for lane in alive
-        if not (others := [mean for other, mean in means.items() if other != lane])
-        or best[lane] >= statistics.median(others)
-    }
+    going = {lane for lane in alive if best[lane] >= _median_without(ranked, means[lane])}
     return going | halve(best, least)
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Return the mean, which one value that is worse than everything makes so."""
+    numbers = [_number(value) for value in values]
+    return -math.inf if -math.inf in numbers else statistics.fmean(numbers)
+
+
+def _median_without(ranked: Sequence[float], one: float) -> float:
+    """Return the median of sorted numbers without one of them. Cost: O(log n)."""
+    place, count = bisect.bisect_left(ranked, one), len(ranked) - 1
+    if not count:
+        return -math.inf
+
+    def at(index: int) -> float:
+        return ranked[index + (index >= place)]
+
+    return statistics.median((at((count - 1) // 2), at(count // 2)))
 
 
 def _number(value: float) -> float:

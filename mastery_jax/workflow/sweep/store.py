@@ -9,7 +9,9 @@ lanes.csv         the table, one row a lane; it can always be made from the reco
 
 import csv
 import io
+import math
 import pathlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -34,6 +36,7 @@ __all__ = [
     "write_table",
 ]
 
+_NUMBER = re.compile(r"-?((0|[1-9]\d*)(\.\d+)?(e[+-]?\d+)?|inf)|nan")
 _ENDS = {"reason": "failed", "stopped": "stopped"}  # what a lane's last line says -> its state
 
 
@@ -178,15 +181,14 @@ def points(folder: pathlib.Path) -> dict[int, dict[str, Any]]:
 
 
 def _cell(column: str, text: str) -> Any:
-    """Read a cell: a whole number, a number or text, as a state is always (``nan`` is one)."""
+    """Read a cell: a number as Python writes one, or text, as a state is always."""
     if column == "state":
         return text
-    for number in (int, float):
-        try:
-            return number(text or "nan")
-        except ValueError:
-            continue
-    return text
+    if not text:
+        return math.nan
+    if not _NUMBER.fullmatch(text):
+        return text
+    return int(text) if text.lstrip("-").isdigit() else float(text)
 
 
 def show(value: Any) -> str:

@@ -6,7 +6,7 @@ map   lanes one after another inside one program, shared out over the devices: s
 """
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from mastery_jax.workflow import launch
 from mastery_jax.workflow.stops import Interrupt
@@ -57,6 +57,7 @@ class Here:
         self._module, self._strategy, self._width, self._say = module, strategy, width, say
         self.threads = threads or launch.cores()
         self._engines: dict[str, Loop | Batch] = {}
+        self._arrays: dict[Any, Any] = {}  # data on devices, which programs share
 
     def advance(self, due: Due, until: int, listener: Listener, interrupt: Interrupt) -> None:
         """Run every lane to the step ``until`` or its end, and tell the listener."""
@@ -73,9 +74,11 @@ class Here:
         key = repr(group.constants)
         if key not in self._engines:
             self._engines[key] = (
-                Loop(self._module, group, self.threads)
+                Loop(self._module, group, self.threads, self._arrays)
                 if self._strategy == "loop"
-                else Batch(self._module, group, self._strategy, self._width, self._say)
+                else Batch(
+                    self._module, group, self._strategy, self._width, self._say, self._arrays
+                )
             )
         return self._engines[key]
 

@@ -20,7 +20,13 @@ class Trace(NamedTuple):
 
     acts: dict[str, bool]  # lane field -> whether it changes anything
     measured: tuple[str, ...]  # the metrics of an evaluation
-    text: str  # equal for equal programs
+    state: Any  # a tree of ``jax.ShapeDtypeStruct``s
+    reading: usage.Reading
+
+    @property
+    def text(self) -> str:
+        """Return a text that is equal for equal programs, made where it is asked for."""
+        return self.reading.text
 
 
 def confirm(module: str, value: RunConfig, spec: Spec, data: Any) -> Trace:
@@ -34,9 +40,11 @@ def confirm(module: str, value: RunConfig, spec: Spec, data: Any) -> Trace:
 
     fns = program.functions(module, value, spec)
     measured: list[str] = []
+    begun: list[Any] = []
 
     def whole(lane: Any, data: Any) -> Any:
         state, metrics = fns.start(lane, data), {}
+        begun.append(jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), state))
         if value.num_steps:
             ex, key = fns.experiment(lane), jax.random.key(lane["seed"])
 
@@ -53,14 +61,14 @@ def confirm(module: str, value: RunConfig, spec: Spec, data: Any) -> Trace:
 
     lanes = program.lane(value)
     try:
-        used, text = usage.reads_and_text(whole, lanes, data)
+        reading = usage.read(whole, lanes, data)
     except ConfigError:
         raise
     except Exception as error:
         if blame := _blame(fns, lanes, data):
             raise ConfigError(blame) from error
         raise
-    return Trace(acts=used[0], measured=tuple(measured), text=text)
+    return Trace(acts=reading.used[0], measured=tuple(measured), state=begun[0], reading=reading)
 
 
 def _check_scalars(where: str, metrics: Any) -> None:

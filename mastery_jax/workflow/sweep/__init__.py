@@ -8,7 +8,10 @@ draws       distinct points from distributions
 search      how the space is covered: draws, metrics, which lanes go on
 
 What is done:
-plan        which programs, which lanes, how many bytes
+plan        which programs, which lanes, how many bytes; by tracing only
+budget      how many lanes go on at each rung, and how many steps that takes
+probe       what a plan costs, measured on a few steps of its programs
+memory      what a device has left, and what a program needs
 driver      a sweep from its first lane to its table, and resumed
 store       its files: points, lanes, states, the table
 strategies  loop, vmap, map

@@ -138,19 +138,11 @@ class Batch:
         self._narrow_to(width // 2, "out of memory")
 
     def _narrow_to(self, count: int, why: str) -> None:
-        self._width = self._fit(count)
+        self._width = memory.fit(count, self._least)
         self._say(f"{why}: from here on {self._width} lanes at a time")
 
-    def _fit(self, count: int) -> int:
-        """Return the least multiple of the devices that holds ``count``."""
-        return max(1, -(-count // self._least)) * self._least
-
     def _narrow(self, count: int) -> int:
-        """Return the narrowest of the widths, each half of the one before, for ``count`` lanes."""
-        width = self._width
-        while (half := self._fit(width // 2)) >= count and half < width:
-            width = half
-        return width
+        return memory.narrow(self._width, count, self._least)
 
     def _stack(self, trees: Sequence[Any]) -> Any:
         """Put trees of arrays of the host along a leading axis, split over the devices."""
@@ -215,7 +207,7 @@ class Batch:
         for place, course in enumerate(courses):
             course.add(event, place, listener)
         count = sum(not course.is_over for course in courses)
-        is_narrower = 0 < count and self._narrow(count) < self._narrow(len(courses))
+        is_narrower = count > 0 and self._narrow(count) < self._narrow(len(courses))
         is_due = time.monotonic() - self._saved > SECONDS_A_SAVE
         is_due, interrupt.asked = processes.agree(is_due, interrupt.asked)
         if not (is_due or is_narrower or interrupt.asked or event.step >= until):

@@ -75,7 +75,7 @@ class Batch:
         """
         import jax
 
-        self._group, self._width, self._say = group, width, say
+        self._group, self.width, self._say = group, width, say
         self._memory = memory.available()
         self._least = jax.device_count()
         mesh = jax.make_mesh((self._least,), ("lane",), axis_types=(jax.sharding.AxisType.Auto,))
@@ -94,7 +94,7 @@ class Batch:
         waiting = list(entries)
         while waiting and not interrupt.asked:
             step = min(entry.step for entry in waiting)
-            batch = [entry for entry in waiting if entry.step == step][: self._width]
+            batch = [entry for entry in waiting if entry.step == step][: self.width]
             chosen = {entry.lane.number for entry in batch}
             waiting = [entry for entry in waiting if entry.lane.number not in chosen]
             waiting += self._run(batch, until, listener, interrupt)
@@ -138,11 +138,11 @@ class Batch:
         self._narrow_to(width // 2, "out of memory")
 
     def _narrow_to(self, count: int, why: str) -> None:
-        self._width = memory.fit(count, self._least)
-        self._say(f"{why}: from here on {self._width} lanes at a time")
+        self.width = memory.fit(count, self._least)
+        self._say(f"{why}: from here on {self.width} lanes at a time")
 
     def _narrow(self, count: int) -> int:
-        return memory.narrow(self._width, count, self._least)
+        return memory.narrow(self.width, count, self._least)
 
     def _stack(self, trees: Sequence[Any]) -> Any:
         """Put trees of arrays of the host along a leading axis, split over the devices."""

@@ -135,7 +135,7 @@ def probe(made: Plan, *, width: int | None = None) -> Probe:
 
 
 def _measured(bench: _Bench, count: int, visit: Cost, step: Cost, whole: Cost) -> Measured:
-    one = bench.compiled
+    one: Any = bench.compiled
     said, costs = one.advance.memory_analysis(), one.advance.cost_analysis() or {}
     return Measured(
         flops=costs.get("flops", 0.0) / bench.counted,
@@ -186,11 +186,10 @@ def _batch(made: Plan, group: Group, folder: str) -> _Bench:
     import jax
 
     engine = Batch(made.loaded.experiment, group, made.strategy, made.width, lambda text: None)
-    prepared, count, compilation = None, made.width, Cost(0.0, 0.0)
+    prepared, compilation = _timed(lambda: engine.prepare(group.lanes[: engine.width]))
     while prepared is None:
-        lanes = group.lanes[:count]
-        prepared, compilation = _timed(lambda lanes=lanes: engine.prepare(lanes))
-        count //= 2
+        prepared, compilation = _timed(lambda: engine.prepare(group.lanes[: engine.width]))
+    lanes = group.lanes[: engine.width]
     ledger, entries = _ledger(folder), [Entry(lane, 0, [], None) for lane in lanes]
     (width,) = engine.programs
 

@@ -175,14 +175,21 @@ def median(costs: Iterable[Cost]) -> Cost:
     return Cost(*(statistics.median(getattr(c, f) for c in costs) for f in Cost._fields))
 
 
-def children(command: Sequence[str], **keywords: Any) -> Cost:
+def children(command: Sequence[Any], *, status: int = 0, **keywords: Any) -> Cost:
     """Run a process to its end; return what it and its children took.
 
+    Args:
+        command: What to run.
+        status: What it must end with.
+        keywords: Of ``subprocess.run``.
+
     Raises:
-        subprocess.CalledProcessError: it fails.
+        subprocess.CalledProcessError: it ends with another status.
     """
     before, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, **keywords)
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, **keywords)
+    if done.returncode != status:
+        raise subprocess.CalledProcessError(done.returncode, [str(word) for word in command])
     after, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - wall
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return Cost(cpu, wall)
@@ -229,7 +236,7 @@ def save(family: str, title: str, rows: Sequence[Row], *, notes: Sequence[str] =
 
     peers = {}
     for line in (HERE / "peers" / f"{family}.txt").read_text().split():
-        name = line.partition("==")[0]
+        name = line.partition("==")[0].partition("[")[0]
         peers[name] = importlib.metadata.version(name)
     record = {
         "title": title,

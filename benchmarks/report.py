@@ -18,7 +18,7 @@ FAMILIES = (
         "regression_engines",
     ),
     *("learning", "trees", "embedding", "explanations"),
-    *("causal", "sweep", "serving"),
+    *("causal", "sweep", "sweep_lanes", "serving"),
 )
 HEAD = """# Benchmarks
 
@@ -32,11 +32,15 @@ family.
 def table(record: dict) -> str:
     """Return one family as Markdown."""
     machine = record["machine"]
-    peers = ", ".join(f"{name} {version}" for name, version in machine["peers"].items())
+    peers = [f"{name} {version}" for name, version in machine["peers"].items()]
+    made_with = [
+        f"{machine['processor']}, {machine['cores']} cores",
+        f"Python {machine['python']}, jax {machine['jax']}",
+        *([", ".join(peers)] if peers else []),
+    ]
     lines = [
         f"\n## {record['title']}\n",
-        f"{machine['processor']}, {machine['cores']} cores; Python {machine['python']}, "
-        f"jax {machine['jax']}; {peers}.\n",
+        f"{'; '.join(made_with)}.\n",
         "| what | peer | ours | peer's | ratio | goal |",
         "|---|---|--:|--:|--:|--:|",
     ]

@@ -15,7 +15,7 @@ from typing import Any
 import rich_click as click
 
 from mastery_jax import __version__
-from mastery_jax.commands import again, look, publish, work
+from mastery_jax.commands import again, look, publish, sweeps, work
 from mastery_jax.commands.push import push
 from mastery_jax.workflow.errors import UserError
 
@@ -67,7 +67,7 @@ def main() -> None:
 
 for _command in (
     work.run,
-    work.sweep,
+    sweeps.sweep,
     work.resume,
     again.reproduce,
     look.compare,

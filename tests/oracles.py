@@ -62,13 +62,18 @@ def errors(found: Any, expected: Any) -> Iterator[float]:
 
 
 def row(function: str, cases: list[Case]) -> str:
-    """Return a line of the table."""
+    """Return a line of the table.
+
+    Programs are dropped with their function: those of all are more than a process may map.
+    """
 
     def worst(dtype: str) -> str:
         found = [error for case in cases if (error := apart(case, dtype)) is not None]
         return f"{max(found):.1e}" if found else "–"
 
-    return f"| `{function}` | {worst('float64')} | {worst('float32')} |\n"
+    line = f"| `{function}` | {worst('float64')} | {worst('float32')} |\n"
+    jax.clear_caches()
+    return line
 
 
 def main() -> None:

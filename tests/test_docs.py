@@ -22,6 +22,7 @@ import pytest
 from litestar.testing import TestClient
 
 from mastery_jax import cli
+from mastery_jax.commands.sweeps import asked
 from mastery_jax.workflow import config, launch
 from serving.app import create_app
 from serving.settings import Settings
@@ -230,7 +231,9 @@ def parse(name, words):
     context = cli.main.commands[name].make_context(name, list(words))
     if name in ("run", "sweep"):
         load = {"run": config.load, "sweep": config.load_sweep}[name]
-        load(context.params["config"], context.params["changes"])
+        params = context.params
+        short = asked(params["num_samples"], params["metric"]) if name == "sweep" else ()
+        load(params["config"], params["changes"] + short)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def test_an_inner_jit_is_looked_into():
 def test_programs_that_differ_in_a_constant_inside_have_another_text():
     def program(constant):
         inner = jax.jit(lambda x: x + constant)
-        return usage.read(lambda x: inner(x), jnp.ones(3)).text
+        return usage.reads_and_text(lambda x: inner(x), jnp.ones(3))[1]
 
     one, same, other = (program(np.float32([1, 2, last])) for last in (3, 3, 4))
     assert one == same

@@ -1,8 +1,10 @@
 """The job that the sweep benchmark's peers run: a 2x64 MLP on digits, 300 steps in one scan.
 
-As a script: one process a config, the rate an argument of the compiled function.
+As a script it is what one writes by hand: compiled once, rate and seed arguments of the compiled
+function, called for every point. ``python digits.py RATE,RATE,... NUM_SEEDS``.
 """
 
+import functools
 import sys
 
 import jax
@@ -25,6 +27,7 @@ class Net(nnx.Module):
         return self.out(nnx.relu(self.two(nnx.relu(self.one(x)))))
 
 
+@functools.cache
 def load():
     """Return standardized digits: X, y, X_test, y_test."""
     X, y = load_digits(return_X_y=True)
@@ -56,5 +59,20 @@ def train(rate, seed, X, y, X_test, y_test, num_steps=300, batch=128):
     return (nnx.merge(graph, params)(X_test).argmax(axis=1) == y_test).mean()
 
 
+compiled = jax.jit(train)
+
+
+def traced(rate, seed):
+    """Train one point by the program that serves all."""
+    return float(compiled(rate, seed, *load()))
+
+
+def baked(rate, seed):
+    """Train one point by a program of its own: the rate is a constant of it."""
+    return float(jax.jit(functools.partial(train, rate, seed))(*load()))
+
+
 if __name__ == "__main__":
-    print(float(jax.jit(train)(float(sys.argv[1]), int(sys.argv[2]), *load())))
+    for rate in map(float, sys.argv[1].split(",")):
+        for seed in range(int(sys.argv[2])):
+            print(rate, seed, traced(rate, seed))

@@ -1,10 +1,13 @@
 """What the command line can do; ``mastery_jax.cli`` is where they hang.
 
-work     run, sweep, resume: what computes, through jax
+work     run, resume: what computes, through jax
+sweeps   sweep: many lanes
 again    reproduce: the same once more, number by number
 publish  export, promote, serve: models
 look     compare, ls, show, configs: what only reads
 push     push: what is on disk, to trackers
 options  what commands share
+where    the engine that runs lanes
+ending   how runs end: what is printed, which exit code
 output   results as text or JSON
 """

@@ -17,7 +17,7 @@ from mastery_jax.workflow import (
 )
 from mastery_jax.workflow.errors import RunError
 from mastery_jax.workflow.progress import Progress
-from mastery_jax.workflow.sweep import driver, store
+from mastery_jax.workflow.sweep import driver, states, store
 
 __all__ = ["export", "materialize"]
 
@@ -138,6 +138,8 @@ def _best_lane(source: pathlib.Path, best: str) -> int:
 def materialize(source: pathlib.Path, number: int, *, progress: Progress) -> pathlib.Path:
     """Run one lane of a sweep as a run of its own, and hold it against the table.
 
+    A lane of a population has taken the states of others: its last state was kept, and is taken.
+
     Returns:
         ``<sweep>/runs/<lane>``; a finished one is returned as it is, another one is resumed.
 
@@ -147,7 +149,9 @@ def materialize(source: pathlib.Path, number: int, *, progress: Progress) -> pat
     folder = source / "runs" / f"{number:04d}"
     with files.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "config.yaml").exists():
+    if driver.keeps_states(source) and not (folder / "config.yaml").exists():
+        _adopt(source, number, folder)
+    elif not (folder / "config.yaml").exists():
         progress.say(f"lane {number} of {source.name} is run on its own")
         run.start_in(folder, run.ready(driver.lane_config(source, number)), progress=progress)
     elif records.status(folder, missing={}).get("state") != "finished":
@@ -161,3 +165,15 @@ def materialize(source: pathlib.Path, number: int, *, progress: Progress) -> pat
         if before != value and not (math.isnan(before) and math.isnan(value)):
             progress.say(f"warning: {metric} of lane {number} was {before:.7g} and is {value:.7g}")
     return folder
+
+
+def _adopt(source: pathlib.Path, number: int, folder: pathlib.Path) -> None:
+    import jax
+
+    path = store.state(source, number)
+    if not path.exists():
+        raise RunError(f"{path} is not there: the process was killed as lane {number} ended")
+    content = path.read_bytes()
+    prepared = run.ready(driver.lane_config(source, number))
+    state = jax.device_put(states.load(content, prepared.program.state))
+    run.adopt(folder, prepared, state, states.head(content).rows, lane=f"{source.name}#{number}")

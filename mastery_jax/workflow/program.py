@@ -44,9 +44,9 @@ class Functions(NamedTuple):
 class Program(NamedTuple):
     """The same, compiled for one place; ``state`` describes the state."""
 
-    start: Callable[..., Any]
-    advance: Callable[..., Any]
-    evaluate: Callable[..., Any]
+    start: Any  # jax.stages.Compiled
+    advance: Any
+    evaluate: Any
     chunk: int
     state: Any
     digest: str  # SHA-256 of the three as StableHLO: equal for equal programs

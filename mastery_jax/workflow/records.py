@@ -24,6 +24,7 @@ __all__ = [
     "ls",
     "metrics",
     "read",
+    "refuse_finished",
     "series",
     "status",
 ]
@@ -91,6 +92,16 @@ def read(folder: pathlib.Path) -> Run:
 
 def _kind(folder: pathlib.Path) -> Literal["run", "sweep"] | None:
     return next((kind for kind in ("run", "sweep") if (folder / _HEADS[kind]).is_file()), None)
+
+
+def refuse_finished(folder: pathlib.Path) -> None:
+    """Refuse to go on with what is finished.
+
+    Raises:
+        RunError: It is.
+    """
+    if status(folder, missing={}).get("state") == "finished":
+        raise RunError(f"{folder} is finished: there is nothing to resume")
 
 
 def head(run: Run) -> pathlib.Path:

@@ -30,6 +30,7 @@ from mastery_jax.workflow.track import tracker, writer
 
 __all__ = [
     "Ready",
+    "adopt",
     "ready",
     "resume",
     "run",
@@ -117,6 +118,30 @@ def start_in(
     return folder
 
 
+def adopt(
+    folder: pathlib.Path, prepared: Ready, state: Any, rows: list[dict[str, Any]], **entries: Any
+) -> pathlib.Path:
+    """Write a run that was run elsewhere to its last step, as if it had been run here.
+
+    Args:
+        folder: It exists and holds no run.
+        prepared: From :func:`ready`.
+        state: After the last step.
+        rows: What was measured.
+        entries: What ``environment.json`` says besides.
+    """
+    step = rows[-1]["step"]
+    last = {k: v for row in rows if row["step"] == step for k, v in row.items() if k != "step"}
+    found = {"state": "finished", "step": step, "num_steps": step, "seconds": 0.0, "reason": ""}
+    with files.writing(folder), files.lock(folder):
+        files.write_text(folder / "config.yaml", config.to_yaml(prepared.loaded))
+        environment.write(folder, prepared.loaded, [prepared.dataset], **entries)
+        files.write_lines(folder / "metrics.jsonl", rows)
+        checkpoint.save(folder, step, state)
+        files.write_json(folder / "status.json", found | {"metrics": last, "best": None})
+    return folder
+
+
 def resume(
     folder: pathlib.Path,
     *,
@@ -139,8 +164,7 @@ def resume(
     if not (folder / "config.yaml").is_file():
         raise RunError(f"{folder} has no config.yaml: it is not a run, or it is damaged")
     with files.writing(folder), files.lock(folder):
-        if records.status(folder, missing={}).get("state") == "finished":
-            raise RunError(f"{folder} is finished: there is nothing to resume")
+        records.refuse_finished(folder)
         loaded = config.load(folder / "config.yaml")._replace(name=folder.parent.name)
         prepared = ready(loaded)
         programs = [prepared.program.digest]

@@ -6,6 +6,7 @@ named, with the line.
 
 import os
 import traceback
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from mastery_jax.workflow import program, usage
@@ -20,13 +21,8 @@ class Trace(NamedTuple):
 
     acts: dict[str, bool]  # lane field -> whether it changes anything
     measured: tuple[str, ...]  # the metrics of an evaluation
-    state: Any  # a tree of ``jax.ShapeDtypeStruct``s
-    reading: usage.Reading
-
-    @property
-    def text(self) -> str:
-        """Return a text that is equal for equal programs, made where it is asked for."""
-        return self.reading.text
+    state: Any  # jax.ShapeDtypeStruct in place of each array of a state
+    text: Callable[[], str]  # equal for equal programs
 
 
 def confirm(module: str, value: RunConfig, spec: Spec, data: Any) -> Trace:
@@ -40,35 +36,36 @@ def confirm(module: str, value: RunConfig, spec: Spec, data: Any) -> Trace:
 
     fns = program.functions(module, value, spec)
     measured: list[str] = []
-    begun: list[Any] = []
+    shapes: list[Any] = []
 
     def whole(lane: Any, data: Any) -> Any:
-        state, metrics = fns.start(lane, data), {}
-        begun.append(jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), state))
+        ex = fns.experiment(lane)
+        init_key, run_key = jax.random.split(jax.random.key(lane["seed"]))
+        state, metrics = program.strong(ex.init(init_key, data)), {}
+        shapes.append(jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), state))
         if value.num_steps:
-            ex, key = fns.experiment(lane), jax.random.key(lane["seed"])
 
             def step(state: Any, t: Any) -> Any:
-                state, metrics = ex.step(jax.random.fold_in(key, t), state, data)
+                state, metrics = ex.step(jax.random.fold_in(run_key, t), state, data)
                 _check_scalars(f"{module}: step", metrics)
                 return program.strong(state), metrics
 
             state, metrics = jax.lax.scan(step, state, jax.numpy.arange(2))
-        evaluation = fns.evaluate(lane, state, data)
+        evaluation = dict(ex.evaluate(state, data))
         _check_scalars(f"{module}: evaluate", evaluation)
         measured.extend(evaluation)
         return state, metrics, evaluation
 
     lanes = program.lane(value)
     try:
-        reading = usage.read(whole, lanes, data)
+        used, text = usage.reads_and_text(whole, lanes, data)
     except ConfigError:
         raise
     except Exception as error:
         if blame := _blame(fns, lanes, data):
             raise ConfigError(blame) from error
         raise
-    return Trace(acts=reading.used[0], measured=tuple(measured), state=begun[0], reading=reading)
+    return Trace(acts=used[0], measured=tuple(measured), state=shapes[0], text=text)
 
 
 def _check_scalars(where: str, metrics: Any) -> None:

@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from mastery_jax.commands import work
+from mastery_jax.commands import ending
 from mastery_jax.workflow import config, run
 from mastery_jax.workflow.errors import ConfigError, RunError
-from mastery_jax.workflow.sweep import driver, plan
-from tests.cli.calls import FIRST, SWEEP, call
+from mastery_jax.workflow.sweep import driver, places
+from tests.cli.calls import FIRST, SECOND, SWEEP, call
 from tests.folders import write_run, write_sweep
 
 
@@ -63,7 +63,7 @@ def test_how_a_run_ended_is_the_exit_code(engines, runs, state, code, flag):
 def test_lanes_that_failed_are_exit_3(engines, runs):
     measure = lambda seed: None if seed else {"test_accuracy": 0.5}  # noqa: E731
     engines["replace"](driver, "sweep", write_sweep(runs, "x", {"seed": [0, 1]}, measure))
-    assert call("sweep", "digits", "seed=0,1")[0] == work.LANES_FAILED == 3
+    assert call("sweep", "digits", "seed=0,1")[0] == ending.LANES_FAILED == 3
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_plan_is_printed_and_nothing_run(engines, monkeypatch):
         def to_json(self):
             return {"lanes": 2}
 
-    monkeypatch.setattr(plan, "plan", lambda swept, *, strategy: Plan())
+    monkeypatch.setattr(driver, "planned", lambda swept, *, strategy, width: Plan())
     assert call("sweep", "digits", "--plan")[1] == "digits: 2 lanes in 1 program\n"
     assert json.loads(call("sweep", "digits", "--plan", "--json")[1]) == {"lanes": 2}
     assert "mastery_jax.workflow.sweep.driver.sweep" not in engines
@@ -108,18 +108,61 @@ def test_print_config_and_schema(engines, monkeypatch):
     assert "mastery_jax.workflow.run.run" not in engines
 
 
+def killed(folder):
+    """Make a finished run one that a kill left behind."""
+    found = json.loads((folder / "status.json").read_text())
+    (folder / "status.json").write_text(json.dumps(found | {"state": "running"}))
+    return pathlib.Path("runs/digits") / folder.name
+
+
 def test_resume_finds_out_what_it_is(engines, runs):
+    first, second = killed(runs / "digits" / FIRST), killed(runs / "digits" / SWEEP)
+    engines["replace"](run, "resume", runs / "digits" / SECOND)
+    engines["replace"](driver, "resume", runs / "digits" / SECOND)
     assert call("resume", "a1b2")[0] == 0
     assert engines["mastery_jax.workflow.run.resume"][1]["force"] is False
-    assert engines["mastery_jax.workflow.run.resume"][0] == (pathlib.Path("runs/digits") / FIRST,)
+    assert engines["mastery_jax.workflow.run.resume"][0] == (first,)
     assert "mastery_jax.workflow.sweep.driver.resume" not in engines
     (runs / "digits" / SWEEP / "plan.json").write_text('{"strategy": "vmap", "width": 8}')
-    assert call("resume", "sweep", "--force")[0] == 0
-    assert engines["mastery_jax.workflow.sweep.driver.resume"][1]["force"] is True
-    assert engines["mastery_jax.workflow.sweep.driver.resume"][0] == (
-        pathlib.Path("runs/digits") / SWEEP,
-    )
+    assert call("resume", "sweep", "--force", "--engine", "ray", "--resource", "CPU=2")[0] == 0
+    options = engines["mastery_jax.workflow.sweep.driver.resume"][1]
+    assert options["force"] is True
+    assert options["where"] == places.Where("ray", None, {"CPU": 2})
+    assert engines["mastery_jax.workflow.sweep.driver.resume"][0] == (second,)
     assert engines["mastery_jax.workflow.launch.prepare"][1]["host_devices"]
+
+
+def test_what_is_finished_is_refused_at_once(engines, runs):
+    for source in (FIRST, SWEEP):
+        code, _, said = call("resume", source)
+        assert code == 2
+        assert f"{source} is finished: there is nothing to resume" in said
+    assert "mastery_jax.workflow.launch.prepare" not in engines
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (("--resource", "CPU"), "CPU is not NAME=VALUE"),
+        (("--process", "2/2"), "2/2 is not NUMBER/COUNT"),
+        (("--process", "one"), "one is not NUMBER/COUNT"),
+    ],
+)
+def test_where_options(engines, option, message):
+    code, _, said = call("sweep", "digits", "seed=0,1", *option)
+    assert code == 2
+    assert message in said
+
+
+def test_what_is_asked_of_a_sweep(engines):
+    options = ("--num-samples", "8", "--metric", "a:max", "--metric", "b:min", "--yes")
+    assert call("sweep", "digits", "rate=uniform(0,1)", *options)[0] == 0
+    found, asked = engines["mastery_jax.workflow.config.load_sweep"]
+    assert found == (
+        "digits",
+        ("rate=uniform(0,1)", "search.num_samples=8", "search.metrics=[a:max,b:min]"),
+    )
+    assert asked == {"many": True}
 
 
 @pytest.mark.parametrize("error", [ConfigError("sed is not a field"), RunError("the disk is full")])

@@ -14,7 +14,11 @@ from mastery_jax.workflow.sweep.search import Halving, Search
 QUIET = Progress(quiet=True)
 RAY = driver.Where("ray")
 
-pytestmark = pytest.mark.xdist_group("ray")
+pytestmark = [
+    pytest.mark.xdist_group("ray"),
+    # Ray forks to start its own programs at once: nothing of jax runs in between.
+    pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 from mastery_jax.workflow import config, export, records, run
 from mastery_jax.workflow.errors import ConfigError, RunError, UserError
 from mastery_jax.workflow.progress import Progress
-from mastery_jax.workflow.sweep import driver, loop, store
+from mastery_jax.workflow.sweep import driver, loop, plan, store, strategies
 
 QUIET = Progress(quiet=True)
 FIELDS = ["rate=0.05,0.1", "seed=range(3)", "copies=2,3"]
@@ -99,6 +99,26 @@ def test_a_lane_that_diverges_is_marked_and_alone(toy, tmp_path):
         assert lanes[0]["test_loss"] < 10
 
 
+def test_the_plan_counts_programs_lanes_and_bytes(toy):
+    made = plan.plan(config.load_sweep(toy, [*FIELDS, "idle=1,2", "label=a,b"]))
+    assert made.num_lanes == 48
+    assert [len(group.lanes) for group in made.groups] == [12] * 4
+    assert {group.state_bytes for group in made.groups} == {2 * 4 + 16, 3 * 4 + 16}
+    assert made.without_effect == ("idle", "label")
+    assert made.strategy == "loop"
+    text = made.describe()
+    assert "toy: 48 lanes in 4 programs, strategy loop on 4 x cpu" in text
+    assert "swept as lanes: rate (2), seed (3), idle (2)" in text
+    assert "swept as programs: copies (2), label (2)" in text
+    assert "without effect: idle, label" in text
+
+
+def test_runner_fields_may_be_swept(toy):
+    made = plan.plan(config.load_sweep(toy, ["num_steps=5,10", "fixed=1.0,2.0"]))
+    assert len(made.groups) == 4
+    assert made.without_effect == ()
+
+
 def test_an_unsound_lane_is_refused_before_anything_is_written(toy, tmp_path):
     with pytest.raises(ConfigError, match="copies is 6 with num_steps 60"):
         config.load_sweep(toy, ["copies=2,6", "num_steps=60"])
@@ -155,6 +175,12 @@ def test_a_shipped_config_has_the_same_lanes_on_any_number_of_devices(tmp_path, 
     assert tables[0] == tables[1]
 
 
+def test_fields_of_the_data_act(toy):
+    fields = ["data.split_seed=0,1", "data.standardize=true,false", "best=a:max,b:max"]
+    made = plan.plan(config.load_sweep("digits_logistic", fields))
+    assert made.without_effect == ("best",)
+
+
 def test_a_sweep_killed_before_its_first_lane_is_resumed(toy, tmp_path):
     swept = config.load_sweep(toy, ["seed=0,1"])
     folder = driver.sweep(swept, runs=tmp_path, progress=QUIET)
@@ -207,6 +233,12 @@ def test_a_run_is_not_exported_with_other_data(toy, tmp_path):
     with pytest.raises(RunError, match="its data changed since it began"):
         export.export(folder, name="toy", models=tmp_path / "models", progress=QUIET)
     assert not (tmp_path / "models").exists()
+
+
+def test_a_width_is_a_multiple_of_the_devices(toy):
+    made = plan.plan(config.load_sweep(toy, ["seed=range(6)"]), strategy="vmap")
+    assert strategies.choose_width(made.groups, None) == 8  # six lanes on four devices
+    assert strategies.choose_width(made.groups, 3) == 4
 
 
 def test_the_best_lane_becomes_a_run_of_its_own(looped):

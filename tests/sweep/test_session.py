@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from mastery_jax.workflow import config, records
+from mastery_jax.workflow import checkpoint, config, export, records
 from mastery_jax.workflow.errors import ConfigError
 from mastery_jax.workflow.progress import Progress
 from mastery_jax.workflow.sweep import batch, driver, loop, plan, states, store
@@ -60,7 +60,8 @@ def test_who_goes_on_has_the_bits_of_an_unstopped_sweep(toy, whole, tmp_path, st
                 row for row in theirs if row["step"] in (7, 14, 20)
             ]
     assert records.status(folder)["lanes_done"] == 24
-    assert not list((folder / "lanes").glob("*.state"))
+    kept = 24 if isinstance(stop, Population) else 0  # of a population no lane can be run alone
+    assert len(list((folder / "lanes").glob("*.state"))) == kept
 
 
 @pytest.mark.parametrize("strategy", ["loop", "vmap", "map"])
@@ -151,6 +152,10 @@ def test_a_population_moves_states_and_fields(toy, tmp_path):
     mean = [sum(lane["test_loss"] for lane in store.lanes(each)) for each in (folder, alone)]
     assert best[0] <= best[1] + 1e-3
     assert mean[0] < mean[1]
+    best_lane = min(lanes, key=lambda lane: lane["test_loss"])
+    run_folder = export.materialize(folder, best_lane["lane"], progress=QUIET)
+    assert records.status(run_folder)["metrics"]["test_loss"] == best_lane["test_loss"]
+    assert checkpoint.steps(run_folder) == [20]
     again = sweep(toy, tmp_path / "again", search, fields=fields)
     assert (again / "lanes.csv").read_text() == (folder / "lanes.csv").read_text()
 

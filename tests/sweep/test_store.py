@@ -53,6 +53,19 @@ def test_damaged_points_are_read_from_the_records(folder, content):
     assert list(store.points(folder)) == [0, 1, 2]
 
 
+@pytest.mark.parametrize("length", range(1, 40, 6))
+def test_a_line_of_points_that_was_cut_off_is_left_out(folder, length):
+    store.append_points(folder, {3: {"rate": 0.3}, 7: {"rate": 0.7}})
+    assert list(store.points(folder)) == [0, 1, 2, 3, 7]
+    path = folder / "points.jsonl"
+    path.write_bytes(path.read_bytes()[:-length])
+    kept = [0, 1, 2, 3] if length < 33 else [0, 1, 2]
+    assert list(store.points(folder)) == kept
+    store.write_points(folder, store.points(folder))
+    store.append_points(folder, {9: {"rate": 0.9}})
+    assert list(store.points(folder)) == [*kept, 9]
+
+
 def test_a_record_that_names_no_lane_is_damaged(folder):
     (folder / "lanes.csv").unlink()
     (folder / "lanes" / "0001.jsonl").write_text('{"step":1}\n')

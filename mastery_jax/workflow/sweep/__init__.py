@@ -8,13 +8,32 @@ draws       distinct points from distributions
 search      how the space is covered: draws, metrics, which lanes go on
 
 What is done:
-plan        which programs, which lanes, how many bytes; by tracing only
-budget      how many lanes go on at each rung, and how many steps that takes
-probe       what a plan costs, measured on a few steps of its programs
-memory      what a device has left, and what a program needs
+plan        which programs, which lanes, how many bytes
+probe       what it would cost, by compiling and by some steps
 driver      a sweep from its first lane to its table, and resumed
-store       its files: points, lanes, states, the table
-strategies  loop, vmap, map
+session     lanes from rung to rung, and who goes on from each
 stopping    which lanes go on: halving and median stopping
 population  which lanes take the state of another
+sampled     a search: points chosen by what was measured at others
+asks        the sampler, asked and told
+journal     what it was asked and told, whole or not at all
+
+How lanes run, in one process:
+strategies  the engines below, one for each program
+loop        the solo program, called once a lane
+batch       vmap and map: several lanes in one program
+memory      what a device has left, and what lanes need
+
+Where lanes run:
+places      the choice among these
+cluster     Ray
+slurm       jobs of SLURM
+hosts       processes that started alike
+remote      lanes as a piece of work for another process
+processes   what several processes must do together
+
+What is left:
+store       the files of lanes: points, records, the table
+ledger      how far each lane is
+states      the state of a lane that is half done, as one file
 """

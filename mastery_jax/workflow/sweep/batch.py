@@ -82,10 +82,14 @@ class Batch:
         self._split = jax.NamedSharding(mesh, jax.P("lane"))
         self._whole = jax.NamedSharding(mesh, jax.P())
         one = program.functions(module, group.value, group.spec)
-        self._data = jax.device_put(group.dataset.arrays, self._whole)
-        self._like = jax.eval_shape(one.start, program.lane(group.value), self._data)
+        self.data = jax.device_put(group.dataset.arrays, self._whole)
+        self._like = jax.eval_shape(one.start, program.lane(group.value), self.data)
         self._functions = batched(one, strategy, mesh)
         self.programs: dict[int, program.Program] = {}  # by width
+
+    def digests(self) -> set[str]:
+        """Return the digests of what was compiled."""
+        return {compiled.digest for compiled in self.programs.values()}
 
     def advance(
         self, entries: Sequence[Entry], until: int, listener: Listener, interrupt: Interrupt
@@ -114,7 +118,7 @@ class Batch:
             stacked = self._stack([program.lane(each.value) for each in filled])
             if width not in self.programs:
                 self.programs[width] = program.prepare(
-                    self._functions, stacked, self._data, place=self._split, metrics=self._whole
+                    self._functions, stacked, self.data, place=self._split, metrics=self._whole
                 )
         except Exception as error:
             self._halve(width, error)
@@ -138,11 +142,19 @@ class Batch:
         self._narrow_to(width // 2, "out of memory")
 
     def _narrow_to(self, count: int, why: str) -> None:
-        self.width = memory.fit(count, self._least)
+        self.width = self._fit(count)
         self._say(f"{why}: from here on {self.width} lanes at a time")
 
+    def _fit(self, count: int) -> int:
+        """Return the least multiple of the devices that holds ``count``."""
+        return max(1, -(-count // self._least)) * self._least
+
     def _narrow(self, count: int) -> int:
-        return memory.narrow(self.width, count, self._least)
+        """Return the narrowest of the widths, each half of the one before, for ``count`` lanes."""
+        width = self.width
+        while (half := self._fit(width // 2)) >= count and half < width:
+            width = half
+        return width
 
     def _stack(self, trees: Sequence[Any]) -> Any:
         """Put trees of arrays of the host along a leading axis, split over the devices."""
@@ -187,7 +199,7 @@ class Batch:
         return program.drive(
             compiled,
             lanes,
-            self._data,
+            self.data,
             num_steps=min(until, self._group.value.num_steps),
             evaluate_every=self._group.value.evaluate_every,
             state=self._stack([states.load(each, self._like) for each in kept]) if kept else None,
@@ -206,6 +218,10 @@ class Batch:
         """Take in an event; return the lanes that go on otherwise, if the batch is to end here."""
         for place, course in enumerate(courses):
             course.add(event, place, listener)
+        if listener.keeps_states and event.step >= self._group.value.num_steps:
+            everything = processes.fetch(event.state)
+            for place, course in enumerate(courses):
+                course.pause(everything, place, listener)
         count = sum(not course.is_over for course in courses)
         is_narrower = count > 0 and self._narrow(count) < self._narrow(len(courses))
         is_due = time.monotonic() - self._saved > SECONDS_A_SAVE

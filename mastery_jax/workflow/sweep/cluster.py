@@ -7,6 +7,7 @@ collector what is known, leaves out the lanes that are over and goes on with the
 last step.
 """
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -108,7 +109,10 @@ class Cluster:
             if address is None:
                 options["include_dashboard"] = False
             try:
-                ray.init(address=address, **options)
+                with warnings.catch_warnings():
+                    # Ray forks to start its own programs at once: nothing of jax runs in between.
+                    warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
+                    ray.init(address=address, **options)
             except (ConnectionError, ValueError) as error:
                 raise RunError(f"--address: there is no cluster at {address}: {error}") from None
         self._collector = self._collect()
@@ -125,6 +129,10 @@ class Cluster:
             .remote()
         )
 
+    def digests(self) -> list[str]:
+        """Return nothing: programs are compiled elsewhere."""
+        return []
+
     def advance(self, due: Due, until: int, listener: Listener, interrupt: Interrupt) -> None:
         """Run every lane to the step ``until`` or its end, and tell the listener."""
         import ray
@@ -133,7 +141,8 @@ class Cluster:
         slots = int(ray.cluster_resources().get("CPU", 1) // self._threads)
         pieces = remote.deal(due, slots)
         run = self._task()
-        tasks = [run.remote(self._pack(piece, until), self._collector) for piece in pieces]
+        parts = [self._pack(piece, until, listener.keeps_states) for piece in pieces]
+        tasks = [run.remote(part, self._collector) for part in parts]
         has_asked = False
         while tasks:
             over, tasks = ray.wait(tasks, num_returns=len(tasks), timeout=SECONDS)
@@ -156,7 +165,7 @@ class Cluster:
             max_retries=RETRIES,
         )
 
-    def _pack(self, piece: Any, until: int) -> remote.Part:
+    def _pack(self, piece: Any, until: int, keeps_states: bool) -> remote.Part:
         return remote.pack(
             piece,
             experiment=self._experiment,
@@ -164,6 +173,7 @@ class Cluster:
             width=self._width,
             threads=self._threads,
             until=until,
+            keeps_states=keeps_states,
         )
 
     def _pass_on(self, lanes: Mapping[int, Lane], listener: Listener) -> None:

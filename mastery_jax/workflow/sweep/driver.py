@@ -7,34 +7,25 @@ A sweep writes ``sweep.yaml``, ``plan.json``, ``environment.json``, ``status.jso
 import pathlib
 import tempfile
 import time
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterable, Sequence
+
+import msgspec
 
 from mastery_jax.workflow import config, environment, files, records
 from mastery_jax.workflow.config import Loaded, Sweep
+from mastery_jax.workflow.convert import convert_at
 from mastery_jax.workflow.errors import RunError
 from mastery_jax.workflow.progress import Progress
-from mastery_jax.workflow.stops import failures, interrupts
-from mastery_jax.workflow.sweep import plan, processes, session, store, strategies
-from mastery_jax.workflow.sweep.hosts import Hosts
+from mastery_jax.workflow.stops import Interrupt, failures, interrupts
+from mastery_jax.workflow.sweep import plan, processes, sampled, session, store, strategies
 from mastery_jax.workflow.sweep.ledger import Ledger
+from mastery_jax.workflow.sweep.places import HERE, Where, place
 from mastery_jax.workflow.sweep.plan import Plan, Strategy
-from mastery_jax.workflow.sweep.search import Search
+from mastery_jax.workflow.sweep.search import Population
+from mastery_jax.workflow.sweep.strategies import Place
+from mastery_jax.workflow.track import tracker, writer
 
-__all__ = ["HERE", "Where", "lane_config", "resume", "sweep"]
-
-
-class Where(NamedTuple):
-    """The engine that runs lanes."""
-
-    engine: Literal["here", "ray", "slurm", "hosts"] = "here"
-    address: str | None = None  # of a cluster of Ray that runs; slurm or local
-    resources: Mapping[str, Any] = MappingProxyType({})  # of one task or job
-    jobs: int = 8  # of SLURM
-
-
-HERE = Where()
+__all__ = ["keeps_states", "lane_config", "resume", "sweep"]
 
 
 def sweep(
@@ -44,6 +35,7 @@ def sweep(
     strategy: Strategy = "auto",
     width: int | None = None,
     where: Where = HERE,
+    track: Iterable[str] = (),
     progress: Progress,
 ) -> pathlib.Path:
     """Run every point in a new folder ``runs/<name>/<id>``.
@@ -55,6 +47,7 @@ def sweep(
             ``vmap`` and ``map`` put ``width`` lanes into one program: equal to a tolerance.
         width: Lanes in one program under ``vmap`` and ``map``; by default what memory allows.
         where: On which engine; each keeps the promises of the strategy.
+        track: Trackers.
         progress: Where to say how far it is.
 
     Returns:
@@ -63,51 +56,92 @@ def sweep(
     Raises:
         UserError: a lane is not sound; nothing has been written.
     """
-    loaded = swept.loaded
-    made = plan.plan(swept, strategy=strategy)
+    loaded, track = swept.loaded, tracker.check(track)
+    made = planned(swept, strategy=strategy, width=width)
     folder = _new_folder(runs, loaded)
     with files.writing(folder), files.lock(folder):
-        width = strategies.choose_width(made.groups, width)
         files.write_text(folder / "sweep.yaml", config.sweep_to_yaml(swept))
         store.write_points(folder, swept.points)
-        files.write_json(folder / "plan.json", made.to_json() | {"width": width})
-        environment.write(folder, loaded, made.datasets, strategy=made.strategy, width=width)
+        files.write_json(folder / "plan.json", made.to_json())
+        how = {"strategy": made.strategy, "width": made.width, "seeds": _seeds(made)}
+        environment.write(folder, loaded, made.datasets, **how, track=list(track))
         for path in made.without_effect:
             progress.say(f"warning: {path} is swept but changes nothing")
-        _run(folder, made, swept.search, width, where, progress)
+        _run(folder, swept, made, where, track, progress)
     return folder
 
 
+def planned(swept: Sweep, *, strategy: Strategy = "auto", width: int | None = None) -> Plan:
+    """Return the plan of a sweep; of a search that of some points that it might ask for.
+
+    Args:
+        swept: What is varied.
+        strategy: See :func:`sweep`.
+        width: See :func:`sweep`.
+
+    Raises:
+        UserError: a lane is not sound, or a sampler cannot do what is asked.
+    """
+    asked = sampled.num_lanes(swept) if swept.search.sampler else 0
+    seen = swept._replace(points=sampled.preview(swept)) if asked else swept
+    made = plan.plan(seen, strategy=strategy)
+    return made._replace(width=strategies.choose_width(made.groups, width), asked=asked)
+
+
 def resume(
-    folder: pathlib.Path, *, where: Where = HERE, progress: Progress, force: bool = False
+    folder: pathlib.Path,
+    *,
+    where: Where = HERE,
+    track: Iterable[str] | None = None,
+    progress: Progress,
+    force: bool = False,
 ) -> pathlib.Path:
     """Run the lanes that are not there yet, by the strategy and width of the record.
 
+    Args:
+        folder: Of the sweep.
+        where: On which engine, whichever it began on.
+        track: Trackers; by default those that it began with.
+        progress: Where to say how far it is.
+        force: Go on though config, data, code or packages changed; its record will say so.
+
     Raises:
-        RunError: the sweep is finished, damaged, in use by another process, or its config or its
-            data is not what it began with.
+        RunError: the sweep is finished, damaged, in use by another process, or its config, data,
+            code or packages are not what it began with.
     """
     folder = processes.mirror(folder)
     swept = _read(folder)
     loaded = swept.loaded
     with files.writing(folder), files.lock(folder):
-        if records.status(folder, missing={}).get("state") == "finished":
-            raise RunError(f"{folder} is finished: there is nothing to resume")
+        records.refuse_finished(folder)
         before = files.read_json(folder / "plan.json")
-        made = plan.plan(swept, strategy=before["strategy"])
-        environment.confirm(folder, loaded, made.datasets, force=force, say=progress.say)
-        width = strategies.choose_width(made.groups, before["width"])
-        _run(folder, made, swept.search, width, where, progress)
+        made = planned(swept, strategy=before["strategy"], width=before["width"])
+        how = {"strategy": made.strategy, "width": made.width, "seeds": _seeds(made)}
+        environment.confirm(folder, loaded, made.datasets, force=force, say=progress.say, **how)
+        _confirm_points(folder, swept)
+        names = environment.read(folder).get("track", ()) if track is None else track
+        _run(folder, swept, made, where, names, progress)
     return folder
 
 
 def lane_config(folder: pathlib.Path, number: int) -> Loaded:
     """Return the config of one lane, as a run of its own would have it."""
-    swept = _read(folder)
-    if not 0 <= number < len(swept.points):
-        raise RunError(f"{folder} has no lane {number}: it has {len(swept.points)}")
-    value = config.replace(swept.loaded.value, swept.points[number])
-    return swept.loaded._replace(value=value)
+    loaded, record = _read(folder).loaded, store.record(folder, number)
+    points = store.points(folder)
+    if number not in points:
+        raise RunError(f"{folder} has no lane {number}: it has {len(points)}")
+    # A population has moved fields since; the record says where to.
+    fields = store.lane_fields(record)[1] if record.exists() else points[number]
+    value = loaded.value
+    for path in sorted(fields, key=lambda path: path.count(".")):
+        (typed,) = convert_at(value, path, (fields[path],), loaded.name)
+        value = config.replace(value, {path: typed})
+    return loaded._replace(value=value)
+
+
+def keeps_states(folder: pathlib.Path) -> bool:
+    """Say whether a sweep keeps the last state of every lane, as no lane could be run alone."""
+    return isinstance(_read(folder).search.stop, Population)
 
 
 def _read(folder: pathlib.Path) -> Sweep:
@@ -125,55 +159,100 @@ def _new_folder(runs: pathlib.Path, loaded: Loaded) -> pathlib.Path:
     return files.new_folder(pathlib.Path(tempfile.mkdtemp(prefix="mastery-")) / loaded.name, label)
 
 
-def _place(
-    folder: pathlib.Path, where: Where, made: Plan, width: int, progress: Progress
-) -> strategies.Place:
-    """Return what runs lanes."""
-    experiment = made.loaded.experiment
-    how: dict[str, Any] = {"strategy": made.strategy, "width": width, "say": progress.say}
-    if where.engine == "ray":
-        from mastery_jax.workflow.sweep.cluster import Cluster
+def _seeds(made: Plan) -> list[int]:
+    return sorted({lane.value.seed for group in made.groups for lane in group.lanes})
 
-        return Cluster(experiment, address=where.address, resources=where.resources, **how)
-    if where.engine == "slurm":
-        from mastery_jax.workflow.sweep.slurm import Slurm
 
-        return Slurm(
-            experiment,
-            folder,
-            jobs=where.jobs,
-            cluster=where.address,
-            parameters=where.resources,
-            **how,
-        )
-    return (Hosts if processes.are_several() else strategies.Here)(experiment, **how)
+def _confirm_points(folder: pathlib.Path, swept: Sweep) -> None:
+    """Refuse to go on with other lanes than those that were written down.
+
+    Raises:
+        RunError: ``sweep.yaml`` was edited, or its points are drawn otherwise today.
+    """
+    before = store.points(folder)
+    for number, point in enumerate(msgspec.to_builtins(swept.points)):
+        if before.get(number, point) != point:
+            raise RunError(
+                f"{folder} is not what it was: lane {number} had {before[number]} and has {point}; "
+                "sweep.yaml was edited, or another release of scipy draws other points"
+            )
 
 
 def _run(
     folder: pathlib.Path,
+    swept: Sweep,
     made: Plan,
-    search: Search,
-    width: int,
     where: Where,
+    track: Iterable[str],
     progress: Progress,
 ) -> None:
     """Run what is missing, then write the table."""
-    begun = time.monotonic()
     for partial in (folder / "lanes").glob(".*"):  # of a process that was killed
         partial.unlink()
-    ledger = Ledger(folder, say=progress.say, changed=progress.update)
+    begun = time.monotonic()
+    names = track if processes.is_first() else ()
+    with writer.open(names, folder=folder, progress=progress, is_sweep=True) as tracked:
+        ledger = Ledger(
+            folder,
+            say=progress.say,
+            changed=progress.update,
+            tracked=tracked,
+            keeps_states=isinstance(swept.search.stop, Population),
+        )
 
-    def status(state: str, reason: str = "") -> None:
-        found = {"state": state, "lanes_done": len(ledger.over), "num_lanes": made.num_lanes}
-        seconds = round(time.monotonic() - begun, 3)
-        files.write_json(folder / "status.json", found | {"seconds": seconds, "reason": reason})
+        def status(state: str, reason: str = "") -> None:
+            found = {"state": state, "lanes_done": len(ledger.over), "num_lanes": made.num_lanes}
+            seconds = round(time.monotonic() - begun, 3)
+            files.write_json(folder / "status.json", found | {"seconds": seconds, "reason": reason})
+            if state not in ("running", "finished"):
+                tracked.finish(state)
 
-    status("running")
-    place = _place(folder, where, made, width, progress)
-    title = f"{made.loaded.name} {folder.name}"
-    with progress, interrupts() as interrupt, failures(status):
-        progress.start(title, made.num_lanes, "lanes", done=len(ledger.over))
-        session.run(made.groups, search, place=place, ledger=ledger, interrupt=interrupt)
-    store.write_table(folder)
-    is_over = len(ledger.over) == made.num_lanes
-    status("finished" if is_over else "interrupted", "" if is_over else "stopped by a signal")
+        status("running")
+        run_at = place(
+            where,
+            folder,
+            made.loaded.experiment,
+            strategy=made.strategy,
+            width=made.width,
+            say=progress.say,
+        )
+        with progress, interrupts() as interrupt, failures(status):
+            title = f"{made.loaded.name} {folder.name}"
+            progress.start(title, made.num_lanes, "lanes", done=len(ledger.over))
+            _advance(folder, swept, made, run_at, ledger, interrupt, progress)
+        environment.amend(folder, programs=run_at.digests())
+        store.write_table(folder)
+        is_over = len(ledger.over) == made.num_lanes
+        status("finished" if is_over else "interrupted", "" if is_over else "stopped by a signal")
+
+
+def _advance(
+    folder: pathlib.Path,
+    swept: Sweep,
+    made: Plan,
+    run_at: Place,
+    ledger: Ledger,
+    interrupt: Interrupt,
+    progress: Progress,
+) -> None:
+    """Run the lanes that are planned, or those that a sampler asks for."""
+    search, known = swept.search, {}
+
+    def run_groups(groups: Sequence[plan.Group]) -> None:
+        session.run(groups, search, place=run_at, ledger=ledger, interrupt=interrupt)
+
+    def run_lanes(lanes: Sequence[plan.Lane]) -> None:
+        run_groups([each.group for each in plan.lay(swept.loaded, lanes, search, known)])
+
+    if not search.sampler:
+        run_groups(made.groups)
+        return
+    sampled.run(
+        folder,
+        swept,
+        search,
+        run_lanes=run_lanes,
+        ledger=ledger,
+        interrupt=interrupt,
+        say=progress.say,
+    )

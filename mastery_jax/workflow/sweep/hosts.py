@@ -30,6 +30,10 @@ class Hosts:
         self._here = Here(experiment, strategy=strategy, width=width, say=say)
         self._strategy = strategy
 
+    def digests(self) -> list[str]:
+        """Return the digests of what was compiled in this process."""
+        return self._here.digests()
+
     def advance(self, due: Due, until: int, listener: Ledger, interrupt: Interrupt) -> None:
         """Run every lane to the step ``until`` or its end, and tell the listener."""
         if self._strategy != "loop":
@@ -59,7 +63,12 @@ class Hosts:
         news: list[remote.News] = []
         mine = entries[jax.process_index() :: jax.process_count()]
         if mine:
-            self._here.advance([(group, mine)], until, remote.Reporter(news.append), interrupt)
+            self._here.advance(
+                [(group, mine)],
+                until,
+                remote.Reporter(news.append, listener.keeps_states),
+                interrupt,
+            )
         lanes = {entry.lane.number: entry.lane for entry in entries}
         everything = [
             each for said in processes.gather(pickle.dumps(news)) for each in pickle.loads(said)

@@ -14,6 +14,7 @@ from mastery_jax.workflow import config, records
 from mastery_jax.workflow.errors import RunError
 from mastery_jax.workflow.sweep import states, store
 from mastery_jax.workflow.sweep.plan import Lane
+from mastery_jax.workflow.track import writer
 
 __all__ = ["Entry", "Ledger", "Listener"]
 
@@ -29,6 +30,8 @@ class Entry(NamedTuple):
 
 class Listener(Protocol):
     """What is told how far lanes are; its methods may be called from several threads."""
+
+    keeps_states: bool  # whether a lane that is over is to be paused first, at its last step
 
     def pause(self, lane: Lane, step: int, rows: list[dict[str, Any]], state: bytes) -> None:
         """Keep a lane that is to go on later; ``state`` is from ``states.dump``."""
@@ -48,6 +51,8 @@ class Ledger:
         *,
         say: Callable[[str], None],
         changed: Callable[[int], None] = lambda count: None,
+        tracked: writer.Tracked = writer.NOBODY,
+        keeps_states: bool = False,
     ) -> None:
         """Read which lanes are over.
 
@@ -55,8 +60,13 @@ class Ledger:
             folder: The sweep's.
             say: Where to say that a file is damaged.
             changed: Called with the number of lanes that are over, whenever it grows.
+            tracked: What is told of every line and every end.
+            keeps_states: Keep the last state of every lane: where it cannot be had by running the
+                lane alone.
         """
         self._folder, self._say, self._changed = folder, say, changed
+        self._tracked, self.keeps_states = tracked, keeps_states
+        self._handles: dict[int, writer.Lane] = {}
         self._lock = threading.Lock()
         self._rows: dict[int, list[dict[str, Any]]] = {}  # of every lane that has any
         self.over: set[int] = set()
@@ -96,15 +106,31 @@ class Ledger:
         """Keep a lane that is to go on later; ``state`` is from ``states.dump``."""
         store.write_state(self._folder, lane.number, state)
         with self._lock:
+            self._follow(lane, rows)
             self._rows[lane.number] = rows
 
     def end(self, lane: Lane, rows: list[dict[str, Any]]) -> None:
         """Keep a lane that is over."""
         store.write_lane(self._folder, lane.number, lane.fields, rows)
+        if not self.keeps_states:
+            store.state(self._folder, lane.number).unlink(missing_ok=True)
         with self._lock:
+            self._follow(lane, rows, is_over=True)
             self._rows[lane.number] = rows
             self.over.add(lane.number)
             self._changed(len(self.over))
+
+    def _follow(self, lane: Lane, rows: list[dict[str, Any]], *, is_over: bool = False) -> None:
+        """Tell the trackers what is new of a lane."""
+        before = self._rows.get(lane.number, [])
+        first = before[-1]["step"] if before else 0
+        if lane.number not in self._handles:
+            begun = self._tracked.lane(lane.number, lane.value, first=first)
+            self._handles[lane.number] = begun
+        handle = self._handles[lane.number]
+        handle.log(rows[len(before) :])
+        if is_over:
+            handle.finish(*store.ending(rows))
 
     def stop(self, lane: Lane, step: int, reason: str) -> None:
         """End a lane before its last step."""

@@ -32,6 +32,10 @@ class Loop:
         self._arrays: dict[Any, Any] = {}  # by device
         self._programs: dict[Any, program.Program] = {}
 
+    def digests(self) -> set[str]:
+        """Return the digests of what was compiled."""
+        return {compiled.digest for compiled in self._programs.values()}
+
     def advance(
         self, entries: Sequence[Entry], until: int, listener: Listener, interrupt: Interrupt
     ) -> None:
@@ -102,15 +106,15 @@ class Loop:
             first=entry.step,
         ):
             rows += log.add(event)
-            if log.is_over:
-                listener.end(entry.lane, rows)
-                return
-            is_due = time.monotonic() - saved > SECONDS_A_SAVE
-            if is_due or interrupt.asked or event.step >= until:
+            is_wanted = event.step >= until or interrupt.asked
+            is_wanted |= time.monotonic() - saved > SECONDS_A_SAVE
+            if listener.keeps_states if log.is_over else is_wanted:
                 content = states.dump(
                     event.state, step=event.step, rows=rows, fields=entry.lane.fields
                 )
                 listener.pause(entry.lane, event.step, rows, content)
                 saved = time.monotonic()
-            if interrupt.asked:
+            if log.is_over:
+                listener.end(entry.lane, rows)
+            if log.is_over or interrupt.asked:
                 return

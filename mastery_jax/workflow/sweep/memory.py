@@ -10,7 +10,7 @@ from typing import Any
 
 from mastery_jax.workflow.sweep import processes
 
-__all__ = ["available", "choose_width", "fit", "narrow", "needed"]
+__all__ = ["available", "choose_width", "needed"]
 
 # States alone may fill a quarter of a device: the program holds the old and the new one,
 # gradients, and its temporaries beside them. What it needs in all is known once it is compiled.
@@ -63,19 +63,7 @@ def choose_width(state_bytes: int, most: int, wanted: int | None) -> int:
     if wanted is None:
         fitting = int(available() * SHARE_OF_STATES / max(1, state_bytes))
         wanted = max(1, min(fitting, MOST_LANES)) * count
-    return fit(min(wanted, most), count)
-
-
-def fit(count: int, devices: int) -> int:
-    """Return the least multiple of the devices that holds ``count`` lanes."""
-    return max(1, -(-count // devices)) * devices
-
-
-def narrow(width: int, count: int, devices: int) -> int:
-    """Return the narrowest of the widths, each half of the one before, for ``count`` lanes."""
-    while (half := fit(width // 2, devices)) >= count and half < width:
-        width = half
-    return width
+    return -(-min(wanted, most) // count) * count
 
 
 def _needs(said: Any) -> int:

@@ -5,16 +5,15 @@ fields is a *program* of its own.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from mastery_jax.workflow import config, launch, program, trace, usage
 from mastery_jax.workflow.config import Loaded, Sweep
 from mastery_jax.workflow.experiment import Spec
 from mastery_jax.workflow.goals import confirm_measured
-from mastery_jax.workflow.sweep import memory
-from mastery_jax.workflow.sweep.budget import Asked, Budget, spend
-from mastery_jax.workflow.sweep.search import Search, Stop
+from mastery_jax.workflow.sweep import stopping
+from mastery_jax.workflow.sweep.search import Search
 from mastery_jax.workflow.sweep.store import show
 
 __all__ = ["Group", "Lane", "Plan", "Strategy", "Traced", "lay", "plan"]
@@ -51,15 +50,14 @@ class Plan(NamedTuple):
     without_effect: tuple[str, ...]
     strategy: str  # loop, vmap or map
     devices: tuple[str, ...]
-    width: int  # lanes in one program of vmap and map
-    at_once: int  # lanes that loop runs at a time: one a device, or a core of a single CPU
-    stop: Stop | None
-    asked: Asked | None  # of a sampler; then the groups hold the points that were given
+    search: Search
+    width: int = 1  # lanes at a time, of all devices together
+    asked: int = 0  # lanes that a sampler is going to choose; those of the groups are examples
 
     @property
     def num_lanes(self) -> int:
-        """Return the number of lanes of all programs, those that a sampler will choose too."""
-        return self.asked.lanes if self.asked else sum(len(group.lanes) for group in self.groups)
+        """Return the number of lanes of all programs."""
+        return self.asked or sum(len(group.lanes) for group in self.groups)
 
     @property
     def datasets(self) -> tuple[Any, ...]:
@@ -67,45 +65,47 @@ class Plan(NamedTuple):
         return tuple(group.dataset for group in self.groups)
 
     @property
-    def budget(self) -> Budget:
-        """Return how many lanes go on at each rung, and how many steps that takes."""
-        programs = [(len(group.lanes), group.value.num_steps) for group in self.groups]
-        return spend(self.stop, programs)
+    def rungs(self) -> list[tuple[int, int]]:
+        """Return after which steps lanes are looked at, and how many go there at most."""
+        longest = max(group.value.num_steps for group in self.groups)
+        return stopping.counts(self.search.stop, self.num_lanes, longest)
 
-    def chunk(self, group: Group) -> int:
-        """Return how many lanes of a program one device holds at a time."""
-        if self.strategy == "loop":
-            return 1
-        count = len(self.devices)
-        return memory.narrow(self.width, len(group.lanes), count) // count
+    @property
+    def share(self) -> float:
+        """Return the steps that are run at most, as a share of those of all lanes to the end."""
+        steps = lanes = before = 0
+        for until, count in self.rungs:
+            steps, before, lanes = steps + count * (until - before), until, max(lanes, count)
+        return steps / (lanes * before) if before else 1.0
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as plain data."""
-        budget = self.budget
         return {
             "config": self.loaded.name,
             "lanes": self.num_lanes,
             "strategy": self.strategy,
             "devices": self.devices,
             "width": self.width,
-            "at_once": self.at_once if self.strategy == "loop" else self.width,
+            "rungs": [list(rung) for rung in self.rungs],
+            "share_of_steps": self.share,
             "fields": self.fields,
             "programs": [
                 {
                     "constants": group.constants,
                     "lanes": len(group.lanes),
                     "bytes_per_lane": group.state_bytes,
-                    "lanes_per_device": self.chunk(group),
                     "num_steps": group.value.num_steps,
-                    "share_of_steps": steps / max(1, len(group.lanes) * group.value.num_steps),
                 }
-                for group, steps in zip(self.groups, budget.steps, strict=True)
+                for group in self.groups
             ],
-            "rungs": [rung._asdict() for rung in budget.rungs],
-            "share_of_steps": budget.share,
-            "sampler": self.asked and self.asked._asdict(),
             "without_effect": self.without_effect,
         }
+
+    def _at_a_time(self) -> str:
+        if self.strategy == "loop":
+            return f"{min(_workers(self.devices), self.num_lanes)} lanes, each by itself"
+        count = len(self.devices)
+        return f"{self.width} lanes, {self.width // count} on each of {count} devices"
 
     def describe(self) -> str:
         """Return the plan as lines of text."""
@@ -113,111 +113,92 @@ class Plan(NamedTuple):
         head = f"{self.loaded.name}: {self.num_lanes} lanes in {programs}, strategy {self.strategy}"
         lanes = set(config.lane_paths(self.loaded.value))
         lines = [f"{head} on {len(self.devices)} x {self.devices[0]}"]
+        for number, group in enumerate(self.groups):
+            made = ", ".join(f"{k}={show(v)}" for k, v in group.constants.items()) or "-"
+            lines.append(
+                f"  program {number}: {len(group.lanes)} lanes x {group.value.num_steps} steps, "
+                f"{group.state_bytes:,} bytes of state a lane; constants: {made}"
+            )
         if self.asked:
-            lines.append(f"  {self.asked.describe(sum(len(g.lanes) for g in self.groups))}")
-        lines += [self._program(number, group) for number, group in enumerate(self.groups)]
-        if self.strategy == "loop":
-            where = "device" if self.at_once == len(self.devices) else "thread"
-            lines.append(f"  at a time: {self.at_once} lanes, one a {where}")
+            lines.append(f"  chosen by {self.search.sampler} as it goes; above are examples")
+        lines.append(f"  at a time: {self._at_a_time()}")
+        if self.search.stop is not None:
+            steps = ", ".join(f"{count} to step {until}" for until, count in self.rungs)
+            most = f"at most {self.share:.0%} of the steps of the whole"
+            lines.append(f"  {type(self.search.stop).__name__.lower()}: lanes {steps}; {most}")
         for title, keep in (("lanes", True), ("programs", False)):
             swept = [f"{k} ({len(v)})" for k, v in self.fields.items() if (k in lanes) == keep]
             lines.append(f"  swept as {title}: {', '.join(swept) or '-'}")
-        if self.stop:
-            lines.append(f"  {self.budget.describe(self.stop)}")
         lines.append(f"  without effect: {', '.join(self.without_effect) or '-'}")
         return "\n".join(lines)
 
-    def _program(self, number: int, group: Group) -> str:
-        made = ", ".join(f"{k}={show(v)}" for k, v in group.constants.items()) or "-"
-        chunk = "" if self.strategy == "loop" else f", {self.chunk(group)} at a time a device"
-        return (
-            f"  program {number}: {len(group.lanes)} lanes x {group.value.num_steps} steps, "
-            f"{group.state_bytes:,} bytes of state a lane{chunk}; constants: {made}"
-        )
+
+def _workers(devices: Sequence[str]) -> int:
+    """Return how many lanes ``loop`` runs at a time: one a device, of a CPU one a core."""
+    return launch.cores() if list(devices) == ["cpu"] else len(devices)
 
 
-def plan(
-    sweep: Sweep,
-    *,
-    strategy: Strategy = "auto",
-    width: int | None = None,
-    points: Iterable[Mapping[str, Any]] | None = None,
-    num_lanes: int | None = None,
-) -> Plan:
+def plan(sweep: Sweep, *, strategy: Strategy = "auto") -> Plan:
     """Lay out the lanes, load their data, and trace each of their programs once.
 
     Args:
         sweep: What is varied.
         strategy: How lanes will be run; ``auto`` is ``loop`` on a CPU and ``vmap`` elsewhere.
-        width: Lanes in one program of ``vmap`` and ``map``; by default what memory allows.
-        points: The fields of each lane, where a sampler chooses; by default the sweep's own.
-        num_lanes: How many there will be in all; by default what ``search.num_samples`` says.
 
     Raises:
         ConfigError: a lane breaks a rule, or a float of the config cannot be traced.
-        ValueError: there are no points.
     """
     import jax
 
-    loaded, points = sweep.loaded, tuple(sweep.points if points is None else points)
-    if not points:
-        raise ValueError("plan.plan: a sweep whose points a sampler chooses needs some to trace")
+    loaded = sweep.loaded
     lanes = [
-        Lane(number, dict(point), config.replace(loaded.value, point))
-        for number, point in enumerate(points)
+        Lane(number, point, config.replace(loaded.value, point))
+        for number, point in enumerate(sweep.points)
     ]
+    fields = {path: tuple(_distinct(sweep.points, path)) for path in sweep.swept}
     traced = lay(loaded, lanes, sweep.search)
-    groups = tuple(each.group for each in traced)
+    acting = set(ACTING & fields.keys())
+    acting |= {path for each in traced for path, acts in each.acts.items() if acts}
+    if len(traced) > 1:
+        texts = [(each.group.constants, _text(each)) for each in traced]
+        acting |= {path for path in fields if _changes(path, texts)}
     devices = jax.local_devices()
-    is_cpu = devices[0].platform == "cpu"
     if strategy == "auto":
-        strategy = "loop" if is_cpu else "vmap"
-    fields = {path: tuple(_distinct(points, path)) for path in sweep.swept}
-    is_one_cpu = is_cpu and len(devices) == 1
-    largest = max(group.state_bytes for group in groups)
-    asked = _asked(sweep, num_lanes) if sweep.search.sampler else None
+        strategy = "loop" if devices[0].platform == "cpu" else "vmap"
     return Plan(
         loaded=loaded,
         fields=fields,
-        groups=groups,
-        without_effect=_without_effect(fields, traced),
+        groups=tuple(each.group for each in traced),
+        without_effect=tuple(k for k in fields if k not in acting and len(fields[k]) > 1),
         strategy=strategy,
         devices=tuple(device.device_kind for device in devices),
-        width=memory.choose_width(largest, max(len(group.lanes) for group in groups), width),
-        at_once=launch.cores() if is_one_cpu else len(devices),
-        stop=sweep.search.stop,
-        asked=asked,
+        search=sweep.search,
     )
-
-
-def _asked(sweep: Sweep, num_lanes: int | None) -> Asked:
-    grid = math.prod(len(axis.rows) for axis in sweep.space.axes)
-    if num_lanes is None:
-        num_lanes = sweep.search.num_samples * grid
-    return Asked(str(sweep.search.sampler), num_lanes // grid, grid)
-
-
-def _without_effect(
-    fields: Mapping[str, tuple[Any, ...]], traced: Sequence["Traced"]
-) -> tuple[str, ...]:
-    """Return the fields with several values, none of which changes what any program computes."""
-    acting = set(ACTING & fields.keys())
-    acting |= {path for each in traced for path, acts in each.trace.acts.items() if acts}
-    several = [path for path, values in fields.items() if len(values) > 1 and path not in acting]
-    return tuple(path for path in several if not _changes(path, traced))
 
 
 class Traced(NamedTuple):
     """A group, and what its trace shows."""
 
     group: Group
-    trace: trace.Trace
+    acts: dict[str, bool]  # lane field -> whether it changes anything
+    text: Callable[[], str]  # equal for equal programs
 
 
-def lay(loaded: Loaded, lanes: Iterable[Lane], search: Search) -> list[Traced]:
+def lay(
+    loaded: Loaded,
+    lanes: Iterable[Lane],
+    search: Search,
+    known: dict[str, Traced] | None = None,
+) -> list[Traced]:
     """Put lanes that share a program into groups, in the order in which they begin.
 
     Cost: one trace a group; data that groups share is loaded once.
+
+    Args:
+        loaded: The config that is varied.
+        lanes: What is run.
+        search: Whose metrics must be measured.
+        known: What calls before have traced, and where this one adds what it traces.
 
     Raises:
         ConfigError: a float of the config cannot be traced, or a metric is not measured.
@@ -225,8 +206,15 @@ def lay(loaded: Loaded, lanes: Iterable[Lane], search: Search) -> list[Traced]:
     shared: dict[str, list[Lane]] = {}
     for lane in lanes:
         shared.setdefault(repr(_constants(lane)), []).append(lane)
-    datasets: dict[Any, Any] = {}
-    return [_trace(loaded, tuple(each), search, datasets) for each in shared.values()]
+    known = {} if known is None else known
+    datasets = {each.group.value.data: each.group.dataset for each in known.values()}
+    for key, each in shared.items():
+        if key not in known:
+            known[key] = _trace(loaded, tuple(each), search, datasets)
+    return [
+        known[key]._replace(group=known[key].group._replace(lanes=tuple(each)))
+        for key, each in shared.items()
+    ]
 
 
 def _distinct(points: Iterable[Mapping[str, Any]], path: str) -> Iterable[Any]:
@@ -255,39 +243,30 @@ def _trace(
     spec = program.specify(dataset)
     found = trace.confirm(loaded.experiment, value, spec, dataset.arrays)
     confirm_measured("search.metrics", search.metrics, found.measured)
-    state = jax.tree.leaves(found.state)
+    leaves = jax.tree.leaves(found.state)
     group = Group(
         value=value,
         constants=_constants(lanes[0]),
         lanes=lanes,
         dataset=dataset,
         spec=spec,
-        state_bytes=sum(math.prod(x.shape) * x.dtype.itemsize for x in state),
+        state_bytes=sum(math.prod(x.shape) * x.dtype.itemsize for x in leaves),
     )
-    return Traced(group, found)
+    return Traced(group, found.acts, found.text)
 
 
-def _changes(path: str, traced: Sequence[Traced]) -> bool:
-    """Say whether two programs that differ in ``path`` alone ever differ in what they compute."""
-    seen: dict[str, Traced] = {}
-    for each in traced:
-        others = repr({k: v for k, v in each.group.constants.items() if k != path})
-        if _differ(seen.setdefault(others, each), each):
-            return True
-    return False
-
-
-def _differ(one: Traced, other: Traced) -> bool:
-    """Say whether two programs differ, or their data do."""
+def _text(traced: Traced) -> str:
+    """Return what is equal for equal programs that are fed with equal data."""
     import jax
 
-    if one is other:
-        return False
-    sets = [each.group.dataset.arrays for each in (one, other)]
-    if sets[0] is not sets[1]:
-        first, second = (usage.digest(jax.tree.leaves(arrays)) for arrays in sets)
-        if first != second:
+    return f"{usage.digest(jax.tree.leaves(traced.group.dataset.arrays))} {traced.text()}"
+
+
+def _changes(path: str, texts: list[tuple[dict[str, Any], str]]) -> bool:
+    """Say whether two programs that differ in ``path`` alone ever differ in their text."""
+    seen: dict[str, str] = {}
+    for constants, text in texts:
+        others = repr({k: v for k, v in constants.items() if k != path})
+        if seen.setdefault(others, text) != text:
             return True
-    # Equal texts have equal states, which cost nothing to compare.
-    states = [jax.tree.leaves(each.trace.state) for each in (one, other)]
-    return states[0] != states[1] or one.trace.text != other.trace.text
+    return False

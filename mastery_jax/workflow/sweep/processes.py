@@ -3,8 +3,10 @@
 A process alone agrees with itself and fetches what it has.
 """
 
+import os
 import pathlib
 import pickle
+import sys
 import tempfile
 from typing import Any
 
@@ -26,11 +28,19 @@ def join(address: str | None, process: tuple[int, int] | None) -> None:
     """
     import jax
 
+    _keep_quiet()
     number, count = process or (None, None)
     try:
         jax.distributed.initialize(address, count, number)
     except (RuntimeError, ValueError) as error:
         raise RunError(f"--engine hosts: {str(error).splitlines()[0]}") from None
+
+
+def _keep_quiet() -> None:
+    """Send to standard error what libraries write to file descriptor 1, as Gloo does."""
+    ours = os.dup(1)
+    os.dup2(2, 1)
+    sys.stdout = os.fdopen(ours, "w", encoding=sys.stdout.encoding)
 
 
 def is_first() -> bool:

@@ -29,6 +29,7 @@ class Part(NamedTuple):
     width: int
     threads: int
     until: int
+    keeps_states: bool
     path: tuple[str, ...]  # where modules are looked for
     numbers: tuple[int, ...]  # of the lanes
     entries: bytes  # a pickle: it holds the experiment's own types
@@ -52,6 +53,7 @@ def pack(
     width: int,
     threads: int,
     until: int,
+    keeps_states: bool,
 ) -> Part:
     """Return lanes of one group as a part."""
     return Part(
@@ -60,6 +62,7 @@ def pack(
         width=width,
         threads=threads,
         until=until,
+        keeps_states=keeps_states,
         path=tuple(map(os.path.abspath, sys.path)),
         numbers=tuple(entry.lane.number for entry in entries),
         entries=pickle.dumps(list(entries)),
@@ -81,8 +84,8 @@ def deal(due: Due, count: int) -> list[list[Entry]]:
 class Reporter:
     """A listener that passes on what it is told."""
 
-    def __init__(self, report: Callable[[News], None]) -> None:
-        self._report = report
+    def __init__(self, report: Callable[[News], None], keeps_states: bool) -> None:
+        self._report, self.keeps_states = report, keeps_states
 
     def pause(self, lane: Lane, step: int, rows: list[dict[str, Any]], state: bytes) -> None:
         """Say that a lane has come to a step."""
@@ -137,7 +140,7 @@ def work(
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
-        place.advance([(group, left)], part.until, Reporter(report), interrupt)
+        place.advance([(group, left)], part.until, Reporter(report, part.keeps_states), interrupt)
     finally:
         over.set()
         watcher.join()

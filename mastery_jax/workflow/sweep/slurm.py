@@ -108,6 +108,10 @@ class Slurm:
         except (NameError, TypeError, ValueError) as error:
             raise RunError(f"--resource: {str(error).splitlines()[0]}") from None
 
+    def digests(self) -> list[str]:
+        """Return nothing: programs are compiled elsewhere."""
+        return []
+
     def advance(self, due: Due, until: int, listener: Ledger, interrupt: Interrupt) -> None:
         """Run every lane to the step ``until`` or its end, and tell the listener."""
         (self._folder / STOP).unlink(missing_ok=True)
@@ -126,11 +130,10 @@ class Slurm:
     def _once(self, due: Due, until: int, listener: Ledger, interrupt: Interrupt) -> None:
         """Submit every lane once, and wait for the jobs."""
         lanes = [entry.lane for _, entries in due for entry in entries]
+        pieces, keeps = remote.deal(due, self._jobs), listener.keeps_states
+        parts = [self._pack(piece, until, keeps) for piece in pieces]
         with self._executor.batch():
-            jobs = [
-                self._executor.submit(_Job(), self._pack(piece, until), self._folder)
-                for piece in remote.deal(due, self._jobs)
-            ]
+            jobs = [self._executor.submit(_Job(), part, self._folder) for part in parts]
         while any(not job.done() for job in jobs):
             time.sleep(SECONDS)
             listener.look(lanes)
@@ -153,7 +156,7 @@ class Slurm:
         except UncompletedJobError:
             self._say(f"job {job.job_id} was lost; its log: {job.paths.stderr}")
 
-    def _pack(self, piece: Sequence[Entry], until: int) -> remote.Part:
+    def _pack(self, piece: Sequence[Entry], until: int, keeps_states: bool) -> remote.Part:
         return remote.pack(
             piece,
             experiment=self._experiment,
@@ -161,6 +164,7 @@ class Slurm:
             width=self._width,
             threads=self._threads,
             until=until,
+            keeps_states=keeps_states,
         )
 
 

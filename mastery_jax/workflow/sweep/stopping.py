@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 
 from mastery_jax.workflow.sweep.search import Halving, Median, Stop
 
-__all__ = ["halve", "keep", "median", "rungs"]
+__all__ = ["counts", "halve", "keep", "median", "rungs"]
 
 Series = Mapping[int, Sequence[float]]  # lane -> its numbers at the rungs so far, more is better
 
@@ -39,6 +39,16 @@ def rungs(stop: Stop | None, num_steps: int) -> tuple[int, ...]:
         return tuple(found)
     first = getattr(stop, "min_steps", 0) or stop.every
     return tuple(range(max(first, stop.every), num_steps, stop.every))
+
+
+def counts(stop: Stop | None, num_lanes: int, num_steps: int) -> list[tuple[int, int]]:
+    """Return each rung and the end, and how many lanes go there at most."""
+    found, going = [], num_lanes
+    for rung, step in enumerate((*rungs(stop, num_steps), num_steps)):
+        if isinstance(stop, Halving) and rung:
+            going = max(1, num_lanes // stop.eta**rung)
+        found.append((step, going))
+    return found
 
 
 def keep(stop: Stop, series: Series, alive: Sequence[int], num_lanes: int) -> set[int]:

@@ -1,6 +1,7 @@
 """The files of a sweep that hold its lanes.
 
-points.jsonl      one line a lane: its number and its fields; written before a lane begins
+points.jsonl      one line a lane: its number and its fields; written before a lane begins, for all
+                  at once or, in a search, batch by batch
 lanes/0007.jsonl  the record of a lane that is over: number and fields, then its lines of metrics,
                   the last with ``reason`` where it failed and ``stopped`` where it was stopped
 lanes.csv         the table, one row a lane; it can always be made from the records
@@ -9,7 +10,7 @@ lanes.csv         the table, one row a lane; it can always be made from the reco
 import csv
 import io
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -18,6 +19,8 @@ from mastery_jax.workflow import files, records
 from mastery_jax.workflow.errors import RunError
 
 __all__ = [
+    "append_points",
+    "ending",
     "lane_fields",
     "lane_rows",
     "lanes",
@@ -49,19 +52,31 @@ def record(folder: pathlib.Path, number: int) -> pathlib.Path:
     return folder / "lanes" / f"{number:04d}.jsonl"
 
 
-def write_points(folder: pathlib.Path, points: Iterable[Mapping[str, Any]]) -> None:
-    """Write the fields of every lane, before the first begins."""
-    lines = [{"lane": number, "fields": fields} for number, fields in enumerate(points)]
-    files.write_lines(folder / "points.jsonl", lines)
+def write_points(
+    folder: pathlib.Path, points: Iterable[Mapping[str, Any]] | Mapping[int, Mapping[str, Any]]
+) -> None:
+    """Write the fields of every lane, in order or by their numbers, before the first begins."""
+    files.write_lines(folder / "points.jsonl", _lines(points))
+
+
+def append_points(folder: pathlib.Path, points: Mapping[int, Mapping[str, Any]]) -> None:
+    """Write the fields of further lanes by their numbers; a kill may cut the last line off."""
+    files.append_lines(folder / "points.jsonl", _lines(points))
+
+
+def _lines(
+    points: Iterable[Mapping[str, Any]] | Mapping[int, Mapping[str, Any]],
+) -> list[dict[str, Any]]:
+    numbered = points.items() if isinstance(points, Mapping) else enumerate(points)
+    return [{"lane": number, "fields": fields} for number, fields in numbered]
 
 
 def write_lane(
     folder: pathlib.Path, number: int, fields: Mapping[str, Any], rows: list[dict[str, Any]]
 ) -> None:
-    """Write the record of a lane that is over, whole or not at all; it needs no state then."""
+    """Write the record of a lane that is over, whole or not at all."""
     named = {"lane": number, "fields": dict(fields)}
     files.write_lines(record(folder, number), [named, *rows], sync=False)
-    state(folder, number).unlink(missing_ok=True)
 
 
 def state(folder: pathlib.Path, number: int) -> pathlib.Path:
@@ -114,13 +129,19 @@ def lane_rows(folder: pathlib.Path) -> list[dict[str, Any]]:
     found = []
     for path in sorted((folder / "lanes").glob("*.jsonl")):
         if rows := records.metrics(path):
-            last = [row for row in rows if row["step"] == rows[-1]["step"]]
-            ended = {name: value for row in last for name, value in row.items()}
-            state = next((s for why, s in _ENDS.items() if ended.pop(why, None)), "done")
+            state, ended = ending(rows)
             number, fields = lane_fields(path)
             shown = {path: _cell(path, show(value)) for path, value in fields.items()}
             found.append({"lane": number, "state": state} | shown | ended)
     return sorted(found, key=lambda row: row["lane"])
+
+
+def ending(rows: Sequence[Mapping[str, Any]]) -> tuple[str, dict[str, Any]]:
+    """Return how a lane ended, and its last step with all that was measured there."""
+    last = [row for row in rows if row["step"] == rows[-1]["step"]]
+    ended = {name: value for row in last for name, value in row.items()}
+    state = next((state for why, state in _ENDS.items() if why in ended), "done")
+    return state, {k: v for k, v in ended.items() if k not in _ENDS}
 
 
 def lane_fields(path: pathlib.Path) -> tuple[int, dict[str, Any]]:
@@ -141,13 +162,14 @@ def lane_fields(path: pathlib.Path) -> tuple[int, dict[str, Any]]:
 def points(folder: pathlib.Path) -> dict[int, dict[str, Any]]:
     """Return the fields of every lane of a sweep by its number, from ``points.jsonl``.
 
-    Where that is missing or damaged, the lanes that have a record are found by it.
+    A last line that is cut off is left out. Where the file is missing or damaged, the lanes that
+    have a record are found by it.
 
     Raises:
         RunError: A record is damaged.
     """
     try:
-        lines = (folder / "points.jsonl").read_bytes().splitlines()
+        *lines, _ = (folder / "points.jsonl").read_bytes().split(b"\n")
         if found := {named.lane: named.fields for named in map(_NAMED.decode, lines)}:
             return found
     except (OSError, msgspec.DecodeError):

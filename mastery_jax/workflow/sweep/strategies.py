@@ -28,6 +28,10 @@ class Place(Protocol):
         """Run every lane to the step ``until`` or its end, and tell the listener."""
         ...
 
+    def digests(self) -> list[str]:
+        """Return ``program.Program.digest`` of what was compiled in this process."""
+        ...
+
 
 class Here:
     """This process, group after group."""
@@ -59,6 +63,10 @@ class Here:
         for group, entries in due:
             if not interrupt.asked:
                 self._engine(group).advance(entries, until, listener, interrupt)
+
+    def digests(self) -> list[str]:
+        """Return ``program.Program.digest`` of what was compiled."""
+        return sorted({each for engine in self._engines.values() for each in engine.digests()})
 
     def _engine(self, group: Group) -> Loop | Batch:
         """Return what runs the lanes that differ from these in floats and seed alone."""

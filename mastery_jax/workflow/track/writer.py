@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol
 from mastery_jax.workflow.fields import flatten
 from mastery_jax.workflow.track.tracker import Row, Scalar, Session, Tracker, Whole, check
 
-__all__ = ["Lane", "Tracked", "open"]
+__all__ = ["NOBODY", "Lane", "Tracked", "open"]
 
 SECONDS_TO_CLOSE = 30.0  # that the end of a run waits for its trackers
 MOST_ROWS = 100_000  # that wait for one tracker: some 40 MB
@@ -229,6 +229,9 @@ class Tracked:
         deadline = time.monotonic() + timeout
         for feed in self._feeds:
             feed.close(state, deadline, timeout)
+
+
+NOBODY = Tracked([])
 
 
 @contextlib.contextmanager

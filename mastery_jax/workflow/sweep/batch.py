@@ -121,7 +121,7 @@ class Batch:
         Returns:
             The program and the lanes on their devices, or ``None`` where there are now too many.
         """
-        width = self._narrow(len(lanes))
+        width = self.narrow(len(lanes))
         filled = itertools.islice(itertools.chain(lanes, itertools.repeat(lanes[-1])), width)
         try:
             stacked = self._stack([program.lane(each.value) for each in filled])
@@ -158,7 +158,7 @@ class Batch:
         """Return the least multiple of the devices that holds ``count``."""
         return max(1, -(-count // self._least)) * self._least
 
-    def _narrow(self, count: int) -> int:
+    def narrow(self, count: int) -> int:
         """Return the narrowest of the widths, each half of the one before, for ``count`` lanes."""
         width = self.width
         while (half := self._fit(width // 2)) >= count and half < width:
@@ -192,7 +192,7 @@ class Batch:
                 if paused is not None:
                     return paused
         except Exception as error:
-            self._halve(self._narrow(len(batch)), error)
+            self._halve(self.narrow(len(batch)), error)
             # What the last event left is sound: those that go on do so from there.
             return self._pause(event, courses, listener) if event else list(batch)
         return []
@@ -202,7 +202,7 @@ class Batch:
     ) -> Iterator[program.Event]:
         """Yield what the batch as a whole goes through."""
         compiled, lanes = prepared
-        width = self._narrow(len(batch))
+        width = self.narrow(len(batch))
         kept = [content for each in batch if (content := each.content()) is not None]
         kept += kept[-1:] * (width - len(batch))
         self._saved = time.monotonic()
@@ -234,7 +234,7 @@ class Batch:
         for _, course in ended:
             listener.end(course.lane, course.rows)
         count = sum(not course.is_over for course in courses)
-        is_narrower = count > 0 and self._narrow(count) < self._narrow(len(courses))
+        is_narrower = count > 0 and self.narrow(count) < self.narrow(len(courses))
         is_due = time.monotonic() - self._saved > SECONDS_A_SAVE
         is_due = processes.settle(interrupt, is_due)
         if not (is_due or is_narrower or interrupt.asked or event.step >= until):

@@ -82,7 +82,7 @@ def test_an_edited_sweep(killed):
 
 def test_an_edited_space(killed):
     text = (killed / "sweep.yaml").read_text()
-    (killed / "sweep.yaml").write_text(text.replace("seed: [0, 1]", "seed: [0, 1, 2]"))
+    (killed / "sweep.yaml").write_text(text.replace("seed: range(2)", "seed: range(3)"))
     assert (killed / "sweep.yaml").read_text() != text
     with pytest.raises(RunError, match="had 4 lanes and has 6"):
         driver.resume(killed, progress=QUIET)

@@ -4,6 +4,7 @@ A sweep writes ``sweep.yaml``, ``plan.json``, ``environment.json``, ``status.jso
 ``store`` says of its lanes.
 """
 
+import datetime
 import importlib.metadata
 import pathlib
 import tempfile
@@ -164,7 +165,7 @@ def _new_folder(runs: pathlib.Path, loaded: Loaded) -> pathlib.Path:
 
 def _how(swept: Sweep, made: Plan) -> dict[str, Any]:
     """Return what the record says of a sweep beside its config."""
-    search: dict[str, Any] = msgspec.to_builtins(swept.search)
+    search = msgspec.json.decode(msgspec.json.encode(swept.search))
     if swept.search.sampler:  # another release may ask for other points
         search["optuna"] = importlib.metadata.version("optuna")
     seeds = sorted({lane.value.seed for group in made.groups for lane in group.lanes})
@@ -189,7 +190,8 @@ def _confirm_asked(
             f"{folder} is not what it was: {said}; run it anew, or go on all the same with --force"
         )
     progress.say(f"warning: {said}")
-    environment.amend(folder, search=search, forced=[{"differences": [said]}])
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    environment.amend(folder, search=search, forced=[{"time": now, "differences": [said]}])
 
 
 def _confirm_points(folder: pathlib.Path, swept: Sweep, planned: dict[str, Any]) -> None:

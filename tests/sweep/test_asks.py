@@ -26,8 +26,6 @@ TPE = Search(sampler="tpe", num_samples=48, batch=8, metrics=("loss:min",))
 
 
 def installed(name):
-    if name == "cma":
-        pytest.importorskip("cmaes")
     if name == "gp":
         pytest.importorskip("torch")
 

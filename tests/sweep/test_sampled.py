@@ -53,8 +53,6 @@ def test_a_sampler_finds_a_better_minimum_than_chance(toy, tmp_path):
 
 @pytest.mark.parametrize("sampler", ["tpe", "nsga", "cma"])
 def test_the_same_search_gives_the_same_table(toy, tmp_path, sampler):
-    if sampler == "cma":
-        pytest.importorskip("cmaes")
     for name in ("one", "other"):
         search(tmp_path / name, load(toy, sampler=sampler))
     assert table(tmp_path / "one") == table(tmp_path / "other")

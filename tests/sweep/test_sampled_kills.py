@@ -62,8 +62,6 @@ KILLS = {
 
 @pytest.fixture(scope="module", params=["tpe", "nsga", "cma"])
 def undisturbed(request, toy, tmp_path_factory):
-    if request.param == "cma":
-        pytest.importorskip("cmaes")
     swept = load(toy, sampler=request.param, samples=64, batch=16)
     folder = tmp_path_factory.mktemp("undisturbed")
     search(folder, swept)

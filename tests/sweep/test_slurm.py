@@ -11,8 +11,6 @@ from mastery_jax.workflow.sweep.search import Halving, Search
 QUIET = Progress(quiet=True)
 LOCAL = driver.Where("slurm", address="local", jobs=2)
 
-pytest.importorskip("submitit")
-
 
 @pytest.fixture
 def toy(tmp_path):
@@ -63,7 +61,6 @@ def test_a_parameter_that_submitit_does_not_know(toy, tmp_path):
 def test_what_the_folder_shows_is_not_run_again(tmp_path):
     (tmp_path / "lanes").mkdir()
     store.write_lane(tmp_path, 3, {"rate": 0.1}, [{"step": 1}])
-    how = {"experiment": "", "strategy": "loop", "width": 1, "threads": 1, "until": 1}
-    part = slurm.remote.pack([], **how, keeps_states=False)
+    part = slurm.remote.pack([], slurm.remote.How("", "loop", 1, 1), 1, keeps_states=False)
     known = slurm._known(part._replace(numbers=(3, 4)), tmp_path)
     assert {number: news.step for number, news in known.items()} == {3: None}

@@ -10,8 +10,7 @@ from mastery_jax.workflow.sweep import store
 
 __all__ = ["Lane", "Memory", "read"]
 
-_ENDS = {"reason": "failed", "stopped": "stopped"}  # what a lane's last line says -> its state
-_APART = {"lane", "state", "step", *_ENDS}  # columns of the table that are no metrics
+_APART = {"lane", "state", "step"}  # columns of the table that are no metrics
 
 
 class Lane(NamedTuple):
@@ -66,9 +65,7 @@ def _of_record(path: pathlib.Path) -> Lane | None:
     if not rows:
         return None
     number, fields = store.lane_fields(path)
-    step = rows[-1]["step"]
-    last = {name: x for row in rows if row["step"] == step for name, x in row.items()}
-    state = next((state for why, state in _ENDS.items() if last.get(why)), "done")
+    state, last = store.ending(rows)
     return Lane(number, state, fields, _numbers(last, _APART))
 
 

@@ -81,7 +81,9 @@ def members(run: Run, memory: Memory | None = None) -> list[Member]:
     goals = tuple(search.get("metrics") or ()) if isinstance(search, dict) else ()
     base, kept = _flat(config) | named, {}
     found = []
-    is_over = run.state not in ("running", "killed")
+    # A population moves fields: where to, the record of each lane alone says with its type.
+    moves = isinstance(search, dict) and (search.get("stop") or {}).get("kind") == "population"
+    is_over = run.state not in ("running", "killed") and not moves
     for number, state, point, metrics in lanes.read(run.folder, memory, is_over=is_over):
         paths = tuple(point)
         if paths not in kept:

@@ -105,9 +105,9 @@ class Cluster:
         except ModuleNotFoundError:
             raise RunError("--engine ray needs Ray: pip install 'mastery-jax[cluster]'") from None
         self._say = say
-        self._experiment, self._strategy, self._width = experiment, strategy, width
         self._resources = dict(resources or {"CPU": 1})
-        self._threads = max(1, int(self._resources.get("CPU", 1)))
+        threads = max(1, int(self._resources.get("CPU", 1)))
+        self._how = remote.How(experiment, strategy, width, threads)
         if not ray.is_initialized():
             options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
             if address is None:
@@ -143,10 +143,10 @@ class Cluster:
 
         lanes = {entry.lane.number: entry.lane for _, entries in due for entry in entries}
         ray.get(self._collector.forget.remote())
-        slots = int(ray.cluster_resources().get("CPU", 1) // self._threads)
+        slots = int(ray.cluster_resources().get("CPU", 1) // self._how.threads)
         pieces = remote.deal(due, slots)
         run = self._task()
-        parts = [self._pack(piece, until, listener.keeps_states) for piece in pieces]
+        parts = [remote.pack(piece, self._how, until, listener.keeps_states) for piece in pieces]
         tasks = [run.remote(part, self._collector) for part in parts]
         try:
             self._wait(tasks, lanes, listener, interrupt)
@@ -180,17 +180,6 @@ class Cluster:
             num_gpus=self._resources.get("GPU", 0),
             resources=others,
             max_retries=RETRIES,
-        )
-
-    def _pack(self, piece: Any, until: int, keeps_states: bool) -> remote.Part:
-        return remote.pack(
-            piece,
-            experiment=self._experiment,
-            strategy=self._strategy,
-            width=self._width,
-            threads=self._threads,
-            until=until,
-            keeps_states=keeps_states,
         )
 
     def _pass_on(self, lanes: Mapping[int, Lane], listener: Listener) -> None:

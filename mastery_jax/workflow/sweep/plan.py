@@ -73,10 +73,12 @@ class Plan(NamedTuple):
     @property
     def share(self) -> float:
         """Return the steps that are run at most, as a share of those of all lanes to the end."""
-        steps = lanes = before = 0
+        steps = before = 0
         for until, count in self.rungs:
-            steps, before, lanes = steps + count * (until - before), until, max(lanes, count)
-        return steps / (lanes * before) if before else 1.0
+            steps, before = steps + count * (until - before), until
+        mine = sum(len(group.lanes) * group.value.num_steps for group in self.groups)
+        whole = mine * self.num_lanes / sum(len(group.lanes) for group in self.groups)
+        return min(1.0, steps / whole) if whole else 1.0
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as plain data."""

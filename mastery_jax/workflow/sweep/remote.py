@@ -18,16 +18,22 @@ from mastery_jax.workflow.sweep.ledger import Entry, Listener
 from mastery_jax.workflow.sweep.plan import Lane
 from mastery_jax.workflow.sweep.strategies import Due, Here
 
-__all__ = ["News", "Part", "Reporter", "deal", "pack", "tell", "work"]
+__all__ = ["How", "News", "Part", "Reporter", "deal", "pack", "tell", "work"]
 
 
-class Part(NamedTuple):
-    """Lanes of one program, and how to run them."""
+class How(NamedTuple):
+    """How the lanes of all parts are run."""
 
     experiment: str
     strategy: str
     width: int
     threads: int
+
+
+class Part(NamedTuple):
+    """Lanes of one program."""
+
+    how: How
     until: int
     keeps_states: bool
     path: tuple[str, ...]  # where modules are looked for
@@ -45,22 +51,10 @@ class News(NamedTuple):
     fields: dict[str, Any]
 
 
-def pack(
-    entries: Sequence[Entry],
-    *,
-    experiment: str,
-    strategy: str,
-    width: int,
-    threads: int,
-    until: int,
-    keeps_states: bool,
-) -> Part:
+def pack(entries: Sequence[Entry], how: How, until: int, keeps_states: bool) -> Part:
     """Return lanes of one group as a part."""
     return Part(
-        experiment=experiment,
-        strategy=strategy,
-        width=width,
-        threads=threads,
+        how=how,
         until=until,
         keeps_states=keeps_states,
         path=tuple(map(os.path.abspath, sys.path)),
@@ -124,13 +118,15 @@ def work(
     from mastery_jax.workflow import launch
 
     if "jax" not in sys.modules:  # a worker is used again
-        launch.prepare(host_devices=part.threads if part.strategy in ("vmap", "map") else None)
+        launch.prepare(
+            host_devices=part.how.threads if part.how.strategy in ("vmap", "map") else None
+        )
     sys.path.extend(path for path in part.path if path not in sys.path)
     entries = [_renewed(entry, known or {}) for entry in pickle.loads(part.entries)]
     left = [entry for entry in entries if entry is not None]
     if not left:
         return
-    place, group = _prepared(part.experiment, part.strategy, part.width, part.threads, left)
+    place, group = _prepared(part.how, left)
     interrupt, over = Interrupt(), threading.Event()
 
     def watch() -> None:
@@ -157,24 +153,20 @@ def _renewed(entry: Entry, known: dict[int, News]) -> Entry | None:
 
 
 @functools.cache
-def _places(experiment: str, strategy: str, width: int, threads: int, program: str) -> Here:
+def _places(how: How, program: str) -> Here:
     """Return a place, the same one for the same program."""
-    return Here(experiment, strategy=strategy, width=width, threads=threads, say=lambda line: None)
+    rest = {"strategy": how.strategy, "width": how.width, "threads": how.threads}
+    return Here(how.experiment, **rest, say=lambda line: None)
 
 
-def _prepared(
-    experiment: str, strategy: str, width: int, threads: int, entries: Sequence[Entry]
-) -> tuple[Here, Any]:
+def _prepared(how: How, entries: Sequence[Entry]) -> tuple[Here, Any]:
     """Return what runs the entries, and their group; nothing is compiled or traced twice."""
     from mastery_jax.workflow import config
 
-    value = entries[0].lane.value
-    lanes = set(config.lane_paths(value))
-    constants = repr({k: v for k, v in config.flatten(value).items() if k not in lanes})
-    return (
-        _places(experiment, strategy, width, threads, constants),
-        _group(experiment, constants, entries[0].lane),
-    )
+    lane = entries[0].lane
+    lanes = set(config.lane_paths(lane.value))
+    constants = repr({k: v for k, v in config.flatten(lane.value).items() if k not in lanes})
+    return _places(how, constants), _group(how.experiment, constants, lane)
 
 
 _GROUPS: dict[tuple[str, str], Any] = {}

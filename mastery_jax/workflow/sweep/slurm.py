@@ -104,9 +104,8 @@ class Slurm:
                 "--engine slurm needs submitit: pip install 'mastery-jax[slurm]'"
             ) from None
         self._folder, self._say, self._jobs = folder.absolute(), say, jobs
-        self._experiment, self._strategy, self._width = experiment, strategy, width
         chosen = {"cpus_per_task": 1, "timeout_min": 24 * 60, **(parameters or {})}
-        self._threads = int(chosen["cpus_per_task"])
+        self._how = remote.How(experiment, strategy, width, int(chosen["cpus_per_task"]))
         self._executor = submitit.AutoExecutor(folder=self._folder / "jobs", cluster=cluster)
         try:
             self._executor.update_parameters(**chosen)
@@ -136,7 +135,7 @@ class Slurm:
         """Submit every lane once, and wait for the jobs."""
         lanes = [entry.lane for _, entries in due for entry in entries]
         pieces, keeps = remote.deal(due, self._jobs), listener.keeps_states
-        parts = [self._pack(piece, until, keeps) for piece in pieces]
+        parts = [remote.pack(piece, self._how, until, keeps) for piece in pieces]
         with self._executor.batch():
             jobs = [self._executor.submit(_Job(), part, self._folder) for part in parts]
         try:
@@ -172,17 +171,6 @@ class Slurm:
             raise RunError(f"job {job.job_id} failed: {said}; its log: {log}") from None
         except UncompletedJobError:
             self._say(f"job {job.job_id} was lost; its log: {job.paths.stderr}")
-
-    def _pack(self, piece: Sequence[Entry], until: int, keeps_states: bool) -> remote.Part:
-        return remote.pack(
-            piece,
-            experiment=self._experiment,
-            strategy=self._strategy,
-            width=self._width,
-            threads=self._threads,
-            until=until,
-            keeps_states=keeps_states,
-        )
 
 
 def _left(entries: Sequence[Entry], until: int, listener: Ledger) -> list[Entry]:

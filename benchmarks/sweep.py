@@ -119,6 +119,7 @@ def turns(sizes: dict[str, tuple[int, ...]], rounds: int) -> dict[tuple[str, int
                 with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
                     cost = RUNS[name](folder, count)
                 found.setdefault((name, count), []).append(cost)
+                print(f"{name} {count}: {cost.cpu:.3g} CPU-s, {cost.wall:.3g} s", flush=True)
     return {key: median(costs) for key, costs in found.items()}
 
 

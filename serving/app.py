@@ -9,14 +9,23 @@ from concurrent.futures import ThreadPoolExecutor
 from litestar import Litestar
 from litestar.datastructures import State
 
-from serving import catalog, docs, monitor, predict
+from serving import docs
+from serving.engine.model import Tallies, load
 from serving.errors import problem
-from serving.model import load
-from serving.registry import Registry
+from serving.models import catalog
+from serving.models.registry import Registry
+from serving.monitor import health
+from serving.monitor.metrics import Metrics
+from serving.monitor.middleware import Monitor
+from serving.predict import simple
 from serving.settings import Settings, check
+from serving.v2 import about, infer, repository
 
 __all__ = ["create_app"]
 
+ROUTES = tuple(
+    route for room in (catalog, health, simple, about, infer, repository) for route in room.ROUTES
+)
 WORKERS = 2  # requests that compute for long at the same time; the others of them wait
 
 
@@ -27,30 +36,27 @@ def create_app(settings: Settings) -> Litestar:
         ConfigError: no server can start with these settings.
     """
     check(settings)
-    loader, workers = ThreadPoolExecutor(1, "reload"), ThreadPoolExecutor(WORKERS, "compute")
-    load_compiled = functools.partial(load, buckets=settings.buckets)
-    registry = Registry(settings.models, load_compiled, loader)
-    metrics = monitor.Metrics(registry)
+    workers = ThreadPoolExecutor(WORKERS, "compute")
+    tallies: Tallies = {}
+    load_compiled = functools.partial(
+        load,
+        buckets=settings.buckets,
+        workers=workers,
+        limits=settings.limits,
+        tallies=tallies,
+        is_tried=settings.is_tried,
+    )
+    registry = Registry(settings.models, load_compiled)
+    metrics = Metrics(registry)
 
     @contextlib.asynccontextmanager
     async def loaded(_: Litestar) -> AsyncIterator[None]:
-        with loader, workers:
+        with registry, workers:
             await asyncio.wrap_future(registry.reload())
             yield
 
     app = Litestar(
-        [
-            catalog.welcome,
-            monitor.health,
-            predict.predict,
-            predict.predict_batch,
-            predict.call,
-            catalog.models,
-            catalog.model,
-            catalog.reload,
-            monitor.metrics,
-            docs.static(),
-        ],
+        [*ROUTES, docs.static()],
         lifespan=[loaded],
         openapi_config=docs.openapi(),
         exception_handlers={Exception: problem},
@@ -59,5 +65,5 @@ def create_app(settings: Settings) -> Litestar:
         ),
         logging_config=None,
     )
-    app.asgi_handler = monitor.Monitor(app.asgi_handler, metrics)
+    app.asgi_handler = Monitor(app.asgi_handler, metrics)
     return app

@@ -6,6 +6,7 @@ its reason: that is in the log, under the request's id.
 
 import http
 import logging
+import math
 
 import msgspec
 from litestar import Request, Response
@@ -14,7 +15,7 @@ from litestar.openapi.datastructures import ResponseSpec
 
 from serving.wire import Problem
 
-__all__ = ["REFUSALS", "malformed", "problem", "shown", "unread"]
+__all__ = ["REFUSALS", "late", "malformed", "overloaded", "problem", "shown", "unread"]
 
 LOG = logging.getLogger(__name__)
 LONGEST = 500  # characters of a detail: a refusal may quote what came, which has no bound
@@ -28,6 +29,8 @@ REFUSALS = {
         408: "The body did not come in time",
         413: "The body is too large, or has too many rows",
         415: "The body is compressed",
+        503: "There is no room for it, or no model; Retry-After says when to ask again",
+        504: "The time that the client gave was over",
     }.items()
 }
 
@@ -49,6 +52,17 @@ def malformed(error: Exception, where: str = "") -> ClientException:
 def unread(status: int, detail: str) -> HTTPException:
     """Return the refusal of a body whose rest nobody will read: the connection ends with it."""
     return HTTPException(detail, status_code=status, headers={"Connection": "close"})
+
+
+def overloaded(detail: str, seconds: float) -> HTTPException:
+    """Return the refusal of what there is no room for now, but will be in so many seconds."""
+    wait = {"Retry-After": str(max(math.ceil(seconds), 1))}
+    return HTTPException(detail, status_code=503, headers=wait)
+
+
+def late(detail: str) -> HTTPException:
+    """Return the refusal of what was not there in the time that the client gave."""
+    return HTTPException(detail, status_code=504)
 
 
 def problem(request: Request, error: Exception) -> Response[bytes]:

@@ -24,7 +24,7 @@ def run(models: pathlib.Path, *, host: str = "127.0.0.1", port: int = 8000) -> N
     Raises:
         ConfigError: the folder is missing, or the address cannot be had.
     """
-    settings = Settings(models=models, host=host, port=port)
+    settings = Settings(models=models, host=host, port=port, is_tried=True)
     check(settings)
     with listen(host, port) as door:
         serve(settings, door)

@@ -5,6 +5,7 @@ import pathlib
 import msgspec
 
 from mastery_jax.workflow.errors import ConfigError
+from serving.engine.batcher import Limits
 
 __all__ = ["Settings", "check"]
 
@@ -23,8 +24,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     buckets: tuple[int, ...] = (2, 4, 8, 16, 32, 64)
     max_rows: int = 2**16  # in a request; an answer may be many times as long as its question
     max_body: int = 8 * MIB  # bytes; JSON of this size takes some 20 times as much memory
+    max_binary: int = 64 * MIB  # bytes of a body with binary tensors, decompressed
     max_seconds: float = 10.0  # of computing for one request, as measured at the start
     body_seconds: float = 10.0  # until a request's body must be there
+    is_tried: bool = (
+        False  # a child process loads first what was never loaded; `mastery serve` does
+    )
+    limits: Limits = Limits()  # of the queue before each method
 
 
 def check(settings: Settings) -> None:

@@ -87,13 +87,16 @@ class MethodInfo(msgspec.Struct, frozen=True):
 
     inputs: dict[str, Tensor]
     outputs: dict[str, Tensor]
+    is_batched: bool  # requests share batches, since a row's answer is the same in each
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """One model that answers."""
+    """One model that answers, as its default version is."""
 
     model_id: str
-    version: int
+    version: int  # that answers who asks for none
+    versions: list[int] = []  # all that answer
+    labels: dict[str, int] = {}  # label -> version
     model_type: str
     n_features: int | None
     n_classes: int | None

@@ -71,7 +71,7 @@ def load(folder: pathlib.Path, *, platform: str | None = None) -> "Artifact":
         )
         for name, spec in manifest.methods.items()
     }
-    artifact = Artifact(folder, manifest, methods)
+    artifact = Artifact(folder, manifest, methods, golden)
     for name in methods:
         _replay(artifact, name, golden)
         _hold(artifact, name, golden)
@@ -82,10 +82,14 @@ class Artifact:
     """A loaded model; threads may share it."""
 
     def __init__(
-        self, folder: pathlib.Path, manifest: Manifest, methods: Mapping[str, stablehlo.Method]
+        self,
+        folder: pathlib.Path,
+        manifest: Manifest,
+        methods: Mapping[str, stablehlo.Method],
+        golden: Arrays,
     ):
         self.folder, self.manifest = folder, manifest
-        self._methods = methods
+        self._methods, self._golden = methods, golden
         self._compiled: dict[tuple[str, int], Program] = {}
 
     def compile(self, method: str, batch: int) -> Program:
@@ -130,6 +134,15 @@ class Artifact:
         batch = max(2, 1 << (rows - 1).bit_length())
         padded = {n: np.resize(v, (batch, *v.shape[1:])) for n, v in x.items()}
         return {n: out[:rows] for n, out in self.compile(method, batch)(padded).items()}
+
+    def golden(self, method: str) -> dict[str, np.ndarray]:
+        """Return the real rows of a method's inputs with which it was tried.
+
+        Raises:
+            ValueError: There is no such method.
+        """
+        inputs = self._method(method).spec.inputs
+        return {name: self._golden[f"{method}.inputs.{name}"] for name in inputs}
 
     def _method(self, name: str) -> stablehlo.Method:
         if name not in self._methods:

@@ -1,6 +1,7 @@
 """Published models, and servers of them."""
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from litestar.testing import TestClient
@@ -8,6 +9,13 @@ from litestar.testing import TestClient
 from serving.app import create_app
 from serving.settings import Settings
 from tests.serving import served
+
+
+@pytest.fixture(scope="module")
+def workers():
+    """Give a thread for what is long."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
 
 
 @pytest.fixture(scope="session")

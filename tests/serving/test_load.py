@@ -11,7 +11,7 @@ from litestar.testing import TestClient
 
 from mastery_jax.workflow.artifact import MethodSpec, Tensor
 from serving.app import create_app
-from serving.model import Method
+from serving.engine.method import Method
 from serving.settings import Settings
 from tests.serving import served
 from tests.serving.served import BUCKETS, post
@@ -36,7 +36,7 @@ def slow(tmp_path_factory):
 
 
 def test_the_others_do_not_wait(slow):
-    model = slow.app.state.registry.snapshot.models["slow"].predictor
+    model = slow.app.state.registry.snapshot.models["slow"].default.predictor
     rows = np.tile(served.ROWS[:1], (model.most(0.8), 1)).tolist()
 
     async def session():
@@ -60,14 +60,14 @@ def test_the_others_do_not_wait(slow):
 
 
 def test_too_long_a_computation_is_refused(slow):
-    most = slow.app.state.registry.snapshot.models["slow"].predictor.most(1.0)
+    most = slow.app.state.registry.snapshot.models["slow"].default.predictor.most(1.0)
     answer = post(slow, "/predict/batch", {"features": [[1, 2, 3]] * (most + 4)})
     assert answer.status_code == 413
     assert answer.json()["detail"].endswith(f"s of work, wanted at most {most}")
     assert post(slow, "/predict/batch", {"features": [[1, 2, 3]] * most}).status_code == 200
 
 
-def test_time_by_rows():
+def test_time_by_rows(workers):
     floats = Tensor(dtype="float32", shape=(-1,))
 
     def sleepy(seconds):
@@ -78,7 +78,8 @@ def test_time_by_rows():
         return run
 
     spec = MethodSpec(inputs={"y": floats}, outputs={"y": floats})
-    method = Method(spec, {2: sleepy(0.01), 4: sleepy(0.02)})
+    programs = {2: sleepy(0.01), 4: sleepy(0.02)}
+    method = Method("m", spec, programs, {"y": np.zeros(1, "f4")}, workers=workers)
     assert method.seconds(2) == method.seconds(1) == pytest.approx(0.01, rel=0.5)
     assert method.seconds(9) == pytest.approx(0.05, rel=0.5)
     for limit in (0.005, 0.025, 0.07, 1.0):
@@ -104,6 +105,8 @@ def tensor(dtype, *row):
         ({"probabilities": tensor("float32", 3)}, False),
     ],
 )
-def test_what_answers_predict(outputs, predicts):
+def test_what_answers_predict(workers, outputs, predicts):
     spec = MethodSpec(inputs={"features": tensor("float32", 3)}, outputs=outputs)
-    assert Method(spec, {2: lambda x: {}}).predicts is predicts
+    golden = {"features": np.zeros((1, 3), "f4")}
+    method = Method("m", spec, {2: lambda x: {}}, golden, workers=workers)
+    assert method.predicts is predicts

@@ -54,7 +54,6 @@ REFUSED = [
     ("/predict", {"features": ROW, "model_id": "walk"}, 400, "step(cov, mean, seed, y)"),
     ("/predict", b'{"features": [' + b"1," * 40_000 + b"1]}", 413, "above 65536 bytes"),
     ("/predict/batch", {"features": ROW, "model_id": "line"}, 400, "features[0]: Expected `array`"),
-    ("/predict/batch", {"features": [], "model_id": "line"}, 400, "[0], wanted float32[rows, 3]"),
     ("/predict/batch", {"features": [ROW, [1]], "model_id": "line"}, 400, "rows differ in shape"),
     ("/predict/batch", {"features": [[1], [1]], "model_id": "line"}, 400, "[2, 1]"),
     ("/predict/batch", {"features": [ROW] * 11, "model_id": "line"}, 413, "11 rows came"),
@@ -154,7 +153,7 @@ def test_a_fault_says_nothing_of_its_reason(client, monkeypatch, caplog):
         raise RuntimeError("a secret")
 
     registry = client.app.state.registry
-    monkeypatch.setattr(registry.snapshot.models["line"].predictor, "_run", fail)
+    monkeypatch.setattr(registry.snapshot.models["line"].default.predictor.batcher, "_run", fail)
     with caplog.at_level(logging.ERROR):
         answer = post(client, "/predict", {"features": ROW, "model_id": "line"})
     assert answer.status_code == 500
@@ -204,8 +203,8 @@ def test_a_body_that_does_not_come(tmp_path):
 
 
 def test_a_code_that_is_no_class_is_a_fault(client, monkeypatch):
-    method = client.app.state.registry.snapshot.models["flower"].predictor
+    method = client.app.state.registry.snapshot.models["flower"].default.predictor
     for code in (-1, 2):
         outputs = {"predictions": np.array([code], np.int32)}
-        monkeypatch.setattr(method, "_run", lambda x, rows, outputs=outputs: outputs)
+        monkeypatch.setattr(method.batcher, "_run", lambda x, rows, outputs=outputs: outputs)
         assert post(client, "/predict", {"features": ROW, "model_id": "flower"}).status_code == 500

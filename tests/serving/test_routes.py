@@ -113,7 +113,13 @@ def test_metrics(shelf):
             client.request(f"VERB{i}", "/")
         found = samples(client)
         assert found["ml_models_loaded_total", ()] == 1
-        assert found["ml_predictions_total", (("model", "flower"),)] == 13
+        by = (("method", "predict_proba"), ("model", "flower"), ("version", "1"))
+        assert found["ml_predictions_total", by] == 13
+        assert found["ml_inference_count_total", by] == 5, "the nine rows in three parts"
+        assert found["ml_execution_count_total", by] == 1 + 1 + 3, "4 + 4 + 1 rows"
+        assert found["ml_padding_rows_total", by] == 1 + 1 + 1
+        assert found["ml_queue_seconds_count", by] == 5
+        assert found["ml_model_state", (by[1], ("state", "ready"), by[2])] == 1
         assert found["ml_recompiles_total", ()] == 0
 
         def requests(endpoint, method, status):
@@ -141,6 +147,28 @@ def test_docs_need_no_other_host(client):
     assert re.findall(r"https?://[\w.]+", page.text) == []
 
 
+V2 = {
+    ("get", ""),
+    ("get", "/health/live"),
+    ("get", "/health/ready"),
+    ("get", "/models/stats"),
+    ("post", "/repository/index"),
+    ("post", "/repository/models/{model}/load"),
+    ("post", "/repository/models/{model}/unload"),
+    *(
+        (verb, f"/models/{{model}}{version}{what}")
+        for version in ("", "/versions/{version}")
+        for verb, what in (
+            ("get", ""),
+            ("get", "/ready"),
+            ("get", "/config"),
+            ("get", "/stats"),
+            ("post", "/infer"),
+        )
+    ),
+}
+
+
 def test_the_schema_has_every_route(client):
     schema = client.get("/docs/openapi.json").json()
     routes = {(verb, path) for path, item in schema["paths"].items() for verb in item}
@@ -154,9 +182,9 @@ def test_the_schema_has_every_route(client):
         ("post", "/models/{model_id}/{method}"),
         ("post", "/models/reload"),
         ("get", "/metrics"),
-    }
+    } | {(verb, f"/v2{path}") for verb, path in V2}
     tags = {tag for item in schema["paths"].values() for verb in item for tag in item[verb]["tags"]}
-    assert tags == {"predict", "models", "monitor"}
+    assert tags == {"predict", "models", "monitor", "v2"}
     any_method = schema["paths"]["/models/{model_id}/{method}"]["post"]
     assert any_method["description"].startswith("Call any method of a model")
     predict = schema["paths"]["/predict"]["post"]

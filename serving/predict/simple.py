@@ -1,48 +1,56 @@
-"""The routes that compute."""
+"""The guide's routes that compute: one row, rows, and any method by name."""
 
 import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-import msgspec
 import numpy as np
 from litestar.datastructures import State
 from litestar.exceptions import ClientException, HTTPException
 from litestar.params import FromPath, JSONBody
+from litestar.types import Scope
 
 from mastery_jax.workflow.stablehlo import Arrays
+from serving.engine.batcher import Outputs as Answers
+from serving.engine.field import Field
+from serving.engine.method import Method
 from serving.errors import shown
-from serving.model import Field, Method, Model
-from serving.raw import Work, raw_post
+from serving.predict.head import head
+from serving.predict.raw import Work, raw_post
+from serving.settings import Settings
 from serving.wire import Batch, Call, Outputs, Prediction, Rows, Single
 
-__all__ = ["call", "predict", "predict_batch"]
+__all__ = ["ROUTES", "limited"]
 
-T = TypeVar("T", bound=msgspec.Struct)
+T = TypeVar("T")
 
 
 @raw_post("/predict")
-def predict(data: JSONBody[Single], state: State) -> Work[Prediction]:
+def predict(data: JSONBody[Single], state: State, scope: Scope) -> Work[Prediction]:
     """Predict for one row of features."""
-    return prediction(data, state, Field.read_row)
+    return prediction(data, state, scope, Field.read_row)
 
 
 @raw_post("/predict/batch")
-def predict_batch(data: JSONBody[Batch], state: State) -> Work[Prediction]:
+def predict_batch(data: JSONBody[Batch], state: State, scope: Scope) -> Work[Prediction]:
     """Predict for rows of features."""
-    return prediction(data, state, Field.read)
+    return prediction(data, state, scope, Field.read)
 
 
 @raw_post("/models/{model_id:str}/{method:str}")
 def call(
-    data: JSONBody[Call], state: State, model_id: FromPath[str], method: FromPath[str]
+    data: JSONBody[Call],
+    state: State,
+    scope: Scope,
+    model_id: FromPath[str],
+    method: FromPath[str],
 ) -> Work[Outputs]:
     """Call any method of a model: its inputs by name, nested lists with a row each."""
     start = time.perf_counter()
-    model: Model = state.registry.find(model_id)
+    _, model = state.registry.find(model_id, key=head(scope).routing_key)
     run = model.method(method)
 
-    def answer(outputs: Arrays) -> Outputs:
+    def answer(outputs: Answers) -> Outputs:
         return Outputs(
             outputs={name: array.tolist() for name, array in outputs.items()},
             model_id=model.name,
@@ -50,11 +58,11 @@ def call(
             processing_time=time.perf_counter() - start,
         )
 
-    return work(state, model, run, run.read(data.inputs), answer)
+    return limited(state.settings, run, run.read(data.inputs), answer)
 
 
 def prediction(
-    data: Single | Batch, state: State, read: Callable[[Field, Rows], np.ndarray]
+    data: Single | Batch, state: State, scope: Scope, read: Callable[[Field, Rows], np.ndarray]
 ) -> Work[Prediction]:
     """Predict by the model that is meant: given by either name, or the only one."""
     start = time.perf_counter()
@@ -63,14 +71,15 @@ def prediction(
         raise ClientException(
             f"model_name is {shown(by_name)} and model_id is {shown(by_id)}: give one of them"
         )
-    model: Model = state.registry.find(by_name if by_id is None else by_id)
+    name = by_name if by_id is None else by_id
+    _, model = state.registry.find(name, key=head(scope).routing_key)
     run = model.predictor
 
-    def answer(outputs: Arrays) -> Prediction:
+    def answer(outputs: Answers) -> Prediction:
         predictions, probabilities = outputs["predictions"], outputs.get("probabilities")
-        check_finite(predictions)
+        check_finite(run, predictions)
         if probabilities is not None:
-            check_finite(probabilities)
+            check_finite(run, probabilities)
         codes, classes = predictions.tolist(), model.info.classes
         return Prediction(
             predictions=codes,
@@ -83,33 +92,25 @@ def prediction(
         )
 
     x = {"features": read(run.fields["features"], data.features)}
-    return work(state, model, run, x, answer)
+    return limited(state.settings, run, x, answer)
 
 
-def work(
-    state: State, model: Model, run: Method, x: Arrays, answer: Callable[[Arrays], T]
-) -> Work[T]:
-    """Return the computation of an answer, whose rows are counted when it is done.
+def limited(settings: Settings, run: Method, x: Arrays, answer: Callable[[Answers], T]) -> Work[T]:
+    """Return the computation of an answer.
 
     Raises:
         HTTPException: 413, more rows than one request may have.
     """
-    rows, settings = len(next(iter(x.values()))), state.settings
+    rows = len(next(iter(x.values())))
     seconds = run.seconds(rows)
     if rows > settings.max_rows or seconds > settings.max_seconds:
         most = min(settings.max_rows, run.most(settings.max_seconds))
         came = f"{rows} rows came, some {seconds:.2g} s of work"
         raise HTTPException(f"{came}, wanted at most {most}", status_code=413)
-
-    def finish() -> T:
-        outputs = run(x, rows)
-        state.metrics.predictions.labels(model.name).inc(rows)
-        return answer(outputs)
-
-    return Work(seconds, finish)
+    return Work(run, x, rows, answer)
 
 
-def check_finite(array: np.ndarray) -> None:
+def check_finite(run: Method, array: np.ndarray) -> None:
     """Refuse rows whose answer would be a made-up one: argmax gives a class for NaN, too.
 
     Raises:
@@ -119,12 +120,16 @@ def check_finite(array: np.ndarray) -> None:
         return
     finite = np.isfinite(array)
     if not finite.all():
+        run.tally.nonfinite += 1
         row = finite.reshape(len(array), -1).all(axis=1).argmin()
         raise ClientException(f"features: row {row} gives an answer that is not finite")
 
 
 def labels(codes: Sequence[int], classes: Sequence[str]) -> list[str]:
     """Return the names of classes; a code that is none is a fault of the model, and logged."""
-    if min(codes) < 0 or max(codes) >= len(classes):
+    if codes and (min(codes) < 0 or max(codes) >= len(classes)):
         raise ValueError(f"a prediction in {min(codes)}..{max(codes)} is no class: {classes}")
     return [classes[code] for code in codes]
+
+
+ROUTES = (predict, predict_batch, call)

@@ -11,7 +11,7 @@ import mastery_jax
 from mastery_jax.workflow.errors import ArtifactError
 from serving.wire import ModelInfo, Models, Reloaded, Welcome
 
-__all__ = ["model", "models", "reload", "welcome"]
+__all__ = ["ROUTES"]
 
 
 @get("/", tags=["monitor"], sync_to_thread=False)
@@ -24,13 +24,15 @@ def welcome() -> Welcome:
 def models(state: State) -> Models:
     """List every model that answers, with its methods, and every version that failed to load."""
     snapshot = state.registry.snapshot
-    return Models([m.info for m in snapshot.models.values()], list(snapshot.failed))
+    failed = [failure for failures in snapshot.failed.values() for failure in failures]
+    return Models([served.info for served in snapshot.models.values()], failed)
 
 
 @get("/models/{model_id:str}", tags=["models"], sync_to_thread=False)
 def model(state: State, model_id: FromPath[str]) -> ModelInfo:
-    """Describe one model: its version, methods, inputs and outputs."""
-    return state.registry.find(model_id).info
+    """Describe one model, or one version of it: ``digits``, ``digits@canary``, ``digits@3``."""
+    served, version = state.registry.find(model_id)
+    return version.info if "@" in model_id else served.info
 
 
 @post("/models/reload", tags=["models"], status_code=200)
@@ -41,3 +43,6 @@ async def reload(state: State) -> Reloaded:
         return await asyncio.shield(asyncio.wrap_future(state.registry.reload()))
     except ArtifactError as error:
         raise HTTPException(str(error), status_code=409) from None
+
+
+ROUTES = (welcome, models, model, reload)

@@ -1,0 +1,79 @@
+"""The first load of a version, in a process that may die of it.
+
+A program that is damaged in a way that its sum does not show, or that this machine cannot run,
+can end the process that loads it. So a version that was never loaded here is loaded by a child
+first, and that it lived is kept: by the digest of the files and the version of jax.
+"""
+
+import importlib.metadata
+import os
+import pathlib
+import subprocess
+import sys
+
+import msgspec
+
+from mastery_jax.workflow.errors import ArtifactError
+from mastery_jax.workflow.launch import cache_folder, prepare
+
+__all__ = ["SECONDS", "hold"]
+
+SECONDS = 120.0  # for a child to import jax, load and compile
+MARK = "verdict "
+
+
+def hold(folder: pathlib.Path, digest: str | None) -> None:
+    """Refuse a version whose first load ends, hangs or refuses in a child process.
+
+    Args:
+        folder: ``models/<name>/<version>``.
+        digest: Of its files; without one there is nothing to remember it by.
+
+    Raises:
+        ArtifactError: It cannot be loaded; or its process died of it.
+    """
+    kept = cache_folder().parent / "tried" / f"{digest}-jax{importlib.metadata.version('jax')}"
+    if digest is not None and kept.exists():
+        return
+    reason = _verdict(folder)
+    if reason is not None:
+        raise ArtifactError(reason)
+    if digest is not None:
+        try:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.touch()
+        except OSError:
+            pass  # it will be tried again
+
+
+def _verdict(folder: pathlib.Path) -> str | None:
+    """Return why a child cannot load a version, if so."""
+    command = [sys.executable, "-m", __name__, os.fspath(folder)]
+    try:
+        child = subprocess.run(
+            command, capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return f"{folder}: loading it took more than {SECONDS:g} s in a process of its own"
+    lines = [line for line in child.stdout.splitlines() if line.startswith(MARK)]
+    if child.returncode == 0 and lines:
+        return msgspec.json.decode(lines[-1].removeprefix(MARK))
+    how = f"signal {-child.returncode}" if child.returncode < 0 else f"status {child.returncode}"
+    return f"{folder}: loading it ended the process that tried it ({how}): publish it again"
+
+
+def main() -> None:
+    """Load one version, and say on one line why it cannot be: null if it can."""
+    prepare()
+    from mastery_jax.workflow import artifact
+
+    reason = None
+    try:
+        artifact.load(pathlib.Path(sys.argv[1]))
+    except ArtifactError as error:
+        reason = str(error)
+    sys.stdout.write(f"{MARK}{msgspec.json.encode(reason).decode()}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,7 @@
+"""Which versions of which models answer now.
+
+registry  the folder of models, and an immutable snapshot of what answers
+served    one model: its versions, labels, and who gets which of them
+policy    what ``serving.json`` beside the versions says: which are loaded, and their traffic
+catalog   the routes that list and reload the models
+"""

@@ -1,0 +1,6 @@
+"""The guide's routes that compute.
+
+simple  /predict, /predict/batch, /models/{model}/{method}
+raw     the adapter that makes a typed route cheap: strict decoding, the queue, the answer
+head    what a request's headers say of it
+"""

@@ -1,0 +1,186 @@
+"""Health, metadata, configuration and statistics, by the protocol."""
+
+from typing import Any
+
+from litestar import Response, get
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException
+from litestar.params import FromPath
+
+import mastery_jax
+from mastery_jax.workflow.artifact import Tensor
+from serving.engine.model import Model
+from serving.engine.tally import Spread, Tally
+from serving.models.served import Served
+from serving.monitor.health import is_ready
+from serving.v2 import datatypes, target
+from serving.v2.types import (
+    BatchStatistics,
+    Count,
+    InferenceStatistics,
+    ModelConfig,
+    ModelMetadata,
+    ModelReady,
+    ModelStatistics,
+    ServerMetadata,
+    Statistics,
+    TensorMetadata,
+)
+
+__all__ = ["ROUTES"]
+
+PLATFORM = "stablehlo"
+EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", "statistics"]
+MODEL = "/v2/models/{model:str}"
+VERSION = MODEL + "/versions/{version:str}"
+
+
+def _get(*paths: str) -> Any:
+    return get(list(paths), tags=["v2"], sync_to_thread=False)
+
+
+@_get("/v2")
+def server() -> ServerMetadata:
+    """Say what the server is."""
+    return ServerMetadata("mastery_jax", mastery_jax.__version__, EXTENSIONS)
+
+
+@_get("/v2/health/live")
+def live() -> Response[bytes]:
+    """Say that the server is alive."""
+    return Response(b"", media_type="text/plain")
+
+
+@_get("/v2/health/ready")
+def ready(state: State) -> Response[bytes]:
+    """Say whether requests should be sent here: 200 or 503."""
+    if not is_ready(state):
+        raise HTTPException("no model is ready", status_code=503, headers={"Retry-After": "1"})
+    return Response(b"", media_type="text/plain")
+
+
+@_get(f"{MODEL}/ready", f"{VERSION}/ready")
+def model_ready(
+    state: State, model: FromPath[str], version: FromPath[str | None] = None
+) -> ModelReady:
+    """Say whether a model answers: 200 or 503."""
+    meant = target.find(state, model, version)
+    if not meant.model.is_sound:
+        raise HTTPException(f"model {model} does not answer", status_code=503)
+    return ModelReady(model, True)
+
+
+@_get(MODEL, VERSION)
+def metadata(
+    state: State, model: FromPath[str], version: FromPath[str | None] = None
+) -> ModelMetadata:
+    """Say what a model takes and gives."""
+    meant = target.find(state, model, version)
+
+    def types(tensors: dict[str, Tensor]) -> list[TensorMetadata]:
+        return [
+            TensorMetadata(name=n, datatype=datatypes.name(t.dtype), shape=[-1, *t.shape[1:]])
+            for n, t in tensors.items()
+        ]
+
+    return ModelMetadata(
+        name=model,
+        versions=[str(number) for number in meant.served.versions],
+        platform=PLATFORM,
+        inputs=types(meant.method.spec.inputs),
+        outputs=types(meant.method.spec.outputs),
+        parameters={"methods": ",".join(meant.model.methods), "version": str(meant.model.version)},
+    )
+
+
+@_get(f"{MODEL}/config", f"{VERSION}/config")
+def config(state: State, model: FromPath[str], version: FromPath[str | None] = None) -> ModelConfig:
+    """Say how a model is served."""
+    meant = target.find(state, model, version)
+
+    def types(tensors: dict[str, Tensor]) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": name,
+                "data_type": f"TYPE_{datatypes.name(tensor.dtype)}",
+                "dims": list(tensor.shape[1:]),
+            }
+            for name, tensor in tensors.items()
+        ]
+
+    numbers = {"versions": list(meant.served.versions)}
+    return ModelConfig(
+        name=model,
+        platform=PLATFORM,
+        backend="mastery_jax",
+        max_batch_size=meant.method.largest,
+        input=types(meant.method.spec.inputs),
+        output=types(meant.method.spec.outputs),
+        dynamic_batching={"max_queue_delay_microseconds": 0} if meant.method.is_batched else {},
+        version_policy={"specific": numbers},
+    )
+
+
+@_get("/v2/models/stats")
+def stats_of_all(state: State) -> Statistics:
+    """Say what all versions that answer have done."""
+    models = state.registry.snapshot.models.values()
+    return Statistics([_stats(s, m) for s in models for m in s.versions.values()])
+
+
+@_get(f"{MODEL}/stats", f"{VERSION}/stats")
+def stats(state: State, model: FromPath[str], version: FromPath[str | None] = None) -> Statistics:
+    """Say what the versions of a model, or one of them, have done: all methods together."""
+    meant = target.find(state, model, version)
+    versions = meant.served.versions.values() if version is None else [meant.model]
+    return Statistics([_stats(meant.served, found) for found in versions])
+
+
+def _stats(served: Served, model: Model) -> ModelStatistics:
+    tallies = [method.tally for method in model.methods.values()]
+    requests = sum(t.requests for t in tallies)
+    queue, compute = (_sum([getattr(t, name) for t in tallies]) for name in ("queue", "compute"))
+    nothing = Count(0, 0)
+    return ModelStatistics(
+        name=served.name,
+        version=str(model.version),
+        last_inference=int(1000 * max(t.since for t in tallies)),
+        inference_count=sum(t.rows for t in tallies),
+        execution_count=compute.count,
+        inference_stats=InferenceStatistics(
+            success=Count(requests, queue.ns + compute.ns),
+            fail=_sum([t.failed for t in tallies]),
+            queue=queue,
+            compute_input=nothing,  # making a batch of requests is a part of computing it
+            compute_infer=compute,
+            compute_output=nothing,
+            cache_hit=nothing,
+            cache_miss=nothing,
+        ),
+        batch_stats=_batches(tallies),
+    )
+
+
+def _sum(spreads: list[Spread]) -> Count:
+    return Count(sum(s.count for s in spreads), int(1e9 * sum(s.total for s in spreads)))
+
+
+def _batches(tallies: list[Tally]) -> list[BatchStatistics]:
+    found: dict[int, tuple[int, float]] = {}
+    for tally in tallies:
+        for rows, (times, seconds) in tally.batches.items():
+            before = found.get(rows, (0, 0.0))
+            found[rows] = before[0] + times, before[1] + seconds
+    nothing = Count(0, 0)
+    return [
+        BatchStatistics(
+            batch_size=rows,
+            compute_input=nothing,
+            compute_infer=Count(times, int(1e9 * seconds)),
+            compute_output=nothing,
+        )
+        for rows, (times, seconds) in sorted(found.items())
+    ]
+
+
+ROUTES = (server, live, ready, metadata, model_ready, config, stats, stats_of_all)

@@ -1,0 +1,142 @@
+"""The routes that compute, by the protocol."""
+
+import functools
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgspec
+from litestar import post
+from litestar.datastructures import State
+from litestar.exceptions import ClientException
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import FromPath, JSONBody
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from mastery_jax.workflow.stablehlo import Arrays
+from serving.engine.batcher import Outputs
+from serving.errors import REFUSALS
+from serving.predict.head import Head, head
+from serving.predict.raw import LARGE, finish, read_body, respond, turn
+from serving.predict.simple import limited
+from serving.v2 import body, target, tensors
+from serving.v2.types import InferRequest, InferResponse
+
+__all__ = ["ROUTES"]
+
+LENGTH = b"inference-header-content-length"
+
+
+class Question(NamedTuple):
+    """A request that has been read and checked."""
+
+    meant: target.Target
+    x: Arrays
+    wanted: Mapping[str, bool]  # output -> whether it is answered in binary
+    request: InferRequest | None  # None: the whole body was one tensor
+    deadline: float  # on the monotonic clock
+
+    @property
+    def id(self) -> str | msgspec.UnsetType:
+        """The request's id, if it has one: it comes back."""
+        return msgspec.UNSET if self.request is None else self.request.id
+
+
+def ask(content: bytes, asked: Head, scope: Scope, most: int) -> Question:
+    """Read and check a request.
+
+    Raises:
+        HTTPException: it is not what the protocol or the model says.
+    """
+    state: State = scope["litestar_app"].state
+    path = scope["path_params"]
+    meant = target.find(state, path["model"], path.get("version"), asked.routing_key)
+    json, binary = body.split(body.decompress(content, asked, most), asked)
+    deadline = asked.deadline
+    if json is None:
+        request, x = None, tensors.read_raw(meant.method, binary)
+    else:
+        request = tensors.decode_request(json)
+        x = tensors.read(request, meant.method, binary)
+        deadline = min(deadline, asked.came + _timeout(request) / 1e6)
+    return Question(meant, x, tensors.wanted(request, meant.method), request, deadline)
+
+
+def _timeout(request: InferRequest) -> float:
+    """Return the microseconds that a request gives itself; 0 is no limit."""
+    value = request.parameters.get("timeout", 0)
+    if type(value) is not int or value < 0:
+        raise ClientException(f"parameters: timeout is {value!r}, not a number of microseconds")
+    return value or math.inf
+
+
+def reply(question: Question, outputs: Outputs, accepted: bytes) -> tuple[bytes, list]:
+    """Return the body of an answer, and its headers."""
+    said, parts = tensors.write(outputs, question.wanted)
+    name, model = question.meant.served.name, question.meant.model
+    if question.meant.name != model.default:
+        name = f"{name}{target.SEPARATOR}{question.meant.name}"
+    content = msgspec.json.encode(
+        InferResponse(
+            model_name=name, model_version=str(model.version), outputs=said, id=question.id
+        )
+    )
+    headers = [(b"content-type", b"application/json")]
+    if parts:
+        headers = [
+            (b"content-type", b"application/octet-stream"),
+            (LENGTH, b"%d" % len(content)),
+        ]
+        content = b"".join([content, *parts])
+    content, encoding = body.compress(content, accepted)
+    if encoding is not None:
+        headers.append((b"content-encoding", encoding))
+    return content, headers
+
+
+class Infer:
+    """An ASGI application that stands in place of Litestar's handling of the route."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        pass
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        state, asked = scope["litestar_app"].state, head(scope)
+        settings, workers = state.settings, state.workers
+        most = body.limit(asked, settings.max_body, settings.max_binary)
+        content = await read_body(receive, asked, most, settings.body_seconds)
+        if content is None:
+            return
+        is_large = len(content) >= LARGE or b"content-encoding" in asked.fields
+        begin = functools.partial(ask, content, asked, scope, most)
+        question = await turn(is_large, workers, begin)
+        work = limited(settings, question.meant.method, question.x, lambda outputs: outputs)
+        outputs = await finish(work, question.deadline, receive)
+        if outputs is None:
+            return
+        accepted = asked.fields.get(b"accept-encoding", b"")
+        is_large = work.rows > work.method.largest
+        end = functools.partial(reply, question, outputs, accepted)
+        await respond(send, *await turn(is_large, workers, end))
+
+
+@post(
+    [
+        "/v2/models/{model:str}/infer",
+        "/v2/models/{model:str}/versions/{version:str}/infer",
+    ],
+    status_code=200,
+    sync_to_thread=False,
+    tags=["v2"],
+    middleware=[Infer],
+    responses=REFUSALS | {200: ResponseSpec(InferResponse, description="The outputs")},
+)
+def infer(
+    data: JSONBody[InferRequest], model: FromPath[str], version: FromPath[str | None] = None
+) -> InferResponse:
+    """Compute the outputs of a model's method: JSON, or JSON and binary tensors."""
+    raise RuntimeError("Infer answers in its place")
+
+
+ROUTES = (infer,)

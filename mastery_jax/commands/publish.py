@@ -14,6 +14,9 @@ __all__ = ["export", "promote", "serve"]
 @click.argument("source", metavar="RUN_OR_SWEEP")
 @click.option("--name", required=True, help="The name under which the model will be served.")
 @click.option("--best", metavar="METRIC:max|min", help="The best lane, or the best checkpoint.")
+@click.option(
+    "--explain", "with_slopes", is_flag=True, help="Publish a prediction's slopes in its features."
+)
 @MODELS
 @RUNS
 @QUIET
@@ -22,6 +25,7 @@ def export(
     source: str,
     name: str,
     best: str | None,
+    with_slopes: bool,
     models: pathlib.Path,
     runs: pathlib.Path,
     quiet: bool,
@@ -35,7 +39,12 @@ def export(
     found = records.find(source, runs)
     launch.prepare()
     folder = exporting.export(
-        found.folder, name=name, models=models, best=best, progress=Progress(quiet)
+        found.folder,
+        name=name,
+        models=models,
+        best=best,
+        with_slopes=with_slopes,
+        progress=Progress(quiet),
     )
     return output.show({"folder": str(folder)} if as_json else str(folder))
 

@@ -49,6 +49,7 @@ artifact    StableHLO + safetensors + manifest: loading a model without its Pyth
 manifest    what an artefact says of itself, and the sums that hold it to that
 stablehlo   programs as files: what may be in them
 lowering    a method as a program with a symbolic batch
+explain     the slopes of a prediction as one more method
 publish     writing an artefact, whole or not at all
 labels      names of versions that move: stable, canary
 """

@@ -28,6 +28,7 @@ def export(
     name: str,
     models: pathlib.Path,
     best: str | None = None,
+    with_slopes: bool = False,
     progress: Progress,
 ) -> pathlib.Path:
     """Publish ``models/<name>/<next version>`` from a run or a sweep.
@@ -38,6 +39,7 @@ def export(
         models: Where models are kept.
         best: ``METRIC:max`` or ``METRIC:min``. Of a sweep: which lane; it is run again as a run of
             its own, to the same bits under ``loop``. Of a run: its best checkpoint, not its last.
+        with_slopes: Publish the method ``explain`` too.
         progress: Where to say how far it is.
 
     Raises:
@@ -51,6 +53,7 @@ def export(
             materialize(source, _best_lane(source, best), progress=progress),
             name=name,
             models=models,
+            with_slopes=with_slopes,
             progress=progress,
         )
     status = records.status(source)
@@ -75,6 +78,7 @@ def export(
         classes=prepared.dataset.classes,
         metrics=metrics,
         reference={"features": train["X"]} if "X" in train else None,
+        with_slopes=with_slopes,
         provenance={
             "run": str(source),
             "step": step,

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from mastery_jax.workflow import artifact, lowering, manifest
+from mastery_jax.workflow import artifact, explain, lowering, manifest
 from mastery_jax.workflow.errors import ArtifactError
 from mastery_jax.workflow.experiment import Experiment
 from mastery_jax.workflow.manifest import FIELD, GOLDEN, MANIFEST, NAME, PARAMS, SUMS, Histogram
@@ -41,6 +41,7 @@ def publish(
     metrics: Mapping[str, float | None],
     provenance: Mapping[str, Any],
     reference: Mapping[str, np.ndarray] | None = None,
+    with_slopes: bool = False,
 ) -> pathlib.Path:
     """Write the next version of a model and return its folder. Two compilations per method.
 
@@ -57,6 +58,7 @@ def publish(
         provenance: Where it comes from; anything that JSON can hold.
         reference: By input name the rows whose distribution is kept for comparison, such as all
             training rows; the example rows where it says nothing.
+        with_slopes: Add the method ``explain``: the slopes of the prediction in the features.
 
     Raises:
         ArtifactError: The name or an argument does not fit, a method cannot be exported, answers
@@ -70,9 +72,12 @@ def publish(
         if not re.match(FIELD, method):
             raise ArtifactError(f"{name}: {method!r} is no name for a method: letters, digits, _")
     x = _rows(name, experiment.example(data))
+    methods = dict(experiment.methods)
+    if with_slopes:
+        methods[explain.NAME] = explain.method(name, methods, state, x)
     exports = {
         method: lowering.export(f"{name}: method {method}", function, state, x)
-        for method, function in experiment.methods.items()
+        for method, function in methods.items()
     }
     files = _files(exports)
     inputs = {n: v for one in exports.values() for n, v in one.inputs.items()}

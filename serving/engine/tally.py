@@ -45,9 +45,11 @@ class Tally:
     """The counts of one method; ``requests`` are parts of at most the largest batch each."""
 
     __slots__ = (
+        "agreed",
         "batches",
         "cancelled",
         "compute",
+        "differed",
         "failed",
         "nonfinite",
         "padding",
@@ -67,6 +69,7 @@ class Tally:
         self.rows = 0  # answered
         self.padding = 0  # rows computed for nobody
         self.nonfinite = 0  # answers that hold a NaN or an infinity
+        self.agreed = self.differed = 0  # rows of a shadow that predicts as who answered, or not
         self.queue = Spread()  # seconds of a request before its batch starts
         self.compute = Spread()  # seconds of a batch
         self.sizes = Spread(tuple(float(size) for size in sizes))  # rows of a batch

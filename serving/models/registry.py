@@ -196,9 +196,10 @@ class Registry:
         kept = self._chosen(name, numbers, told, marks, old, failures)
         if not kept:
             return old, failures
-        for label, version in (old.labels if old else {}).items():
-            if marks.get(label) not in kept and label in marks and version in kept:
-                marks[label] = version  # where it points cannot be loaded: it stays where it was
+        for label, before in (old.labels.items() if old else ()):
+            if old and label in marks and marks[label] not in kept:
+                marks[label] = before  # it points at what cannot be loaded: it stays
+                kept.setdefault(before, old.versions[before])
         served, missing = serve(name, kept, marks, told)
         failures += [Failure(model_id=name, version=None, reason=reason) for reason in missing]
         return served, failures

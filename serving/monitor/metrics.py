@@ -28,6 +28,8 @@ COUNTERS: dict[str, tuple[str, Callable[[Tally], float]]] = {
     "ml_requests_failed": ("Requests whose computation failed", lambda t: t.failed.count),
     "ml_requests_cancelled": ("Requests whose client went away", lambda t: t.cancelled),
     "ml_nonfinite_outputs": ("Answers refused for a NaN or infinity", lambda t: t.nonfinite),
+    "ml_shadow_agreed_rows": ("Rows that a shadow predicts alike", lambda t: t.agreed),
+    "ml_shadow_differing_rows": ("Rows that a shadow predicts otherwise", lambda t: t.differed),
 }
 SPREADS: dict[str, tuple[str, Callable[[Tally], Spread]]] = {
     "ml_queue_seconds": ("Time before a request's batch began", lambda t: t.queue),

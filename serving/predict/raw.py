@@ -43,6 +43,7 @@ class Work(NamedTuple, Generic[T]):
     x: Arrays
     rows: int
     answer: Callable[[Outputs], T]  # what to make of the outputs
+    then: Callable[[Outputs], None] | None = None  # what is done once the answer is sent
 
 
 async def read_body(receive: Receive, asked: Head, limit: int, seconds: float) -> bytes | None:
@@ -155,9 +156,10 @@ class Raw:
         if outputs is None:
             return
         is_large = work.rows > work.method.largest
-        await respond(
-            send, await turn(is_large, workers, lambda: encode(work.answer(outputs))), JSON
-        )
+        content = await turn(is_large, workers, lambda: encode(work.answer(outputs)))
+        await respond(send, content, JSON)
+        if work.then is not None:
+            work.then(outputs)
 
 
 def raw_post(path: str) -> Callable[[Callable[..., Any]], HTTPRouteHandler]:

@@ -17,6 +17,7 @@ from serving.engine.method import Method
 from serving.errors import shown
 from serving.predict.head import head
 from serving.predict.raw import Work, raw_post
+from serving.predict.shadow import shadowed
 from serving.settings import Settings
 from serving.wire import Batch, Call, Outputs, Prediction, Rows, Single
 
@@ -47,7 +48,7 @@ def call(
 ) -> Work[Outputs]:
     """Call any method of a model: its inputs by name, nested lists with a row each."""
     start = time.perf_counter()
-    _, model = state.registry.find(model_id, key=head(scope).routing_key)
+    served, model = state.registry.find(model_id, key=head(scope).routing_key)
     run = model.method(method)
 
     def answer(outputs: Answers) -> Outputs:
@@ -58,7 +59,8 @@ def call(
             processing_time=time.perf_counter() - start,
         )
 
-    return limited(state.settings, run, run.read(data.inputs), answer)
+    x = run.read(data.inputs)
+    return limited(state.settings, run, x, answer, then=shadowed(served, model, method, x))
 
 
 def prediction(
@@ -72,7 +74,7 @@ def prediction(
             f"model_name is {shown(by_name)} and model_id is {shown(by_id)}: give one of them"
         )
     name = by_name if by_id is None else by_id
-    _, model = state.registry.find(name, key=head(scope).routing_key)
+    served, model = state.registry.find(name, key=head(scope).routing_key)
     run = model.predictor
 
     def answer(outputs: Answers) -> Prediction:
@@ -92,10 +94,18 @@ def prediction(
         )
 
     x = {"features": read(run.fields["features"], data.features)}
-    return limited(state.settings, run, x, answer)
+    then = shadowed(served, model, model.default, x)
+    return limited(state.settings, run, x, answer, then=then)
 
 
-def limited(settings: Settings, run: Method, x: Arrays, answer: Callable[[Answers], T]) -> Work[T]:
+def limited(
+    settings: Settings,
+    run: Method,
+    x: Arrays,
+    answer: Callable[[Answers], T],
+    *,
+    then: Callable[[Answers], None] | None = None,
+) -> Work[T]:
     """Return the computation of an answer.
 
     Raises:
@@ -107,7 +117,7 @@ def limited(settings: Settings, run: Method, x: Arrays, answer: Callable[[Answer
         most = min(settings.max_rows, run.most(settings.max_seconds))
         came = f"{rows} rows came, some {seconds:.2g} s of work"
         raise HTTPException(f"{came}, wanted at most {most}", status_code=413)
-    return Work(run, x, rows, answer)
+    return Work(run, x, rows, answer, then)
 
 
 def check_finite(run: Method, array: np.ndarray) -> None:

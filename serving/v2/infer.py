@@ -18,6 +18,7 @@ from serving.engine.batcher import Outputs
 from serving.errors import REFUSALS
 from serving.predict.head import Head, head
 from serving.predict.raw import LARGE, finish, read_body, respond, turn
+from serving.predict.shadow import shadowed
 from serving.predict.simple import limited
 from serving.v2 import body, target, tensors
 from serving.v2.types import InferRequest, InferResponse
@@ -111,7 +112,8 @@ class Infer:
         is_large = len(content) >= LARGE or b"content-encoding" in asked.fields
         begin = functools.partial(ask, content, asked, scope, most)
         question = await turn(is_large, workers, begin)
-        work = limited(settings, question.meant.method, question.x, lambda outputs: outputs)
+        meant, x = question.meant, question.x
+        work = limited(settings, meant.method, x, lambda outputs: outputs)
         outputs = await finish(work, question.deadline, receive)
         if outputs is None:
             return
@@ -119,6 +121,9 @@ class Infer:
         is_large = work.rows > work.method.largest
         end = functools.partial(reply, question, outputs, accepted)
         await respond(send, *await turn(is_large, workers, end))
+        then = shadowed(meant.served, meant.model, meant.name, x)
+        if then is not None:
+            then(outputs)
 
 
 @post(

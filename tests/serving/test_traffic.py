@@ -1,0 +1,155 @@
+"""Who gets which version, and what a shadow sees."""
+
+import json
+import shutil
+import time
+
+import pytest
+
+from mastery_jax.workflow import labels
+from mastery_jax.workflow.errors import ArtifactError
+from serving.models import policy
+from serving.models.served import share
+from tests.serving.served import post, samples, start
+
+ROW = [1.0, 0.0, 0.0]
+
+
+@pytest.fixture
+def line(shelf):
+    """Give two versions of one model, and a function that writes its policy."""
+    for version in (1, 2):
+        shelf.add("line", version)
+    labels.promote(shelf.folder, "line", 1, label="stable")
+    labels.promote(shelf.folder, "line", 2, label="canary")
+
+    def told(**fields):
+        (shelf.folder / "line" / policy.FILE).write_text(json.dumps(fields))
+        return shelf.folder
+
+    return told
+
+
+def asked(client, name="line", **headers):
+    body = {"features": ROW, "model_name": name}
+    answer = client.post("/predict", json=body, headers=headers)
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    assert found["predictions"] == [float(found["model_version"])]
+    return found["model_version"]
+
+
+def test_labels_and_versions_have_addresses(line):
+    with start(line()) as client:
+        assert asked(client) == 1, "stable"
+        assert asked(client, "line@canary") == asked(client, "line@2") == 2
+        found = client.get("/models/line").json()
+        assert (found["version"], found["versions"]) == (1, [1, 2])
+        assert found["labels"] == {"canary": 2, "stable": 1}
+        assert client.get("/models/line@canary").json()["version"] == 2
+        answer = post(client, "/predict", {"features": ROW, "model_name": "line@beta"})
+        assert answer.status_code == 404
+        assert "no version 'beta'; it has 1, 2, canary=2, stable=1" in answer.json()["detail"]
+
+
+def test_traffic_is_shared_and_sticks(line):
+    with start(line(traffic={"canary": 0.25})) as client:
+        assert {asked(client) for _ in range(8)} == {1, 2}
+        served = client.app.state.registry.snapshot.models["line"]
+        dealt = [served.pick().version for _ in range(1000)]
+        assert abs(dealt.count(2) - 250) <= 3, "evenly, where nobody says who asks"
+        for user in range(20):
+            headers = {"X-Routing-Key": f"user {user}"}
+            versions = {asked(client, **headers) for _ in range(3)}
+            assert versions == {2 if share("line", f"user {user}") < 0.25 else 1}
+
+
+def test_the_share_of_keys_is_even():
+    places = sorted(share("line", f"user {i}") for i in range(4000))
+    assert 0 <= places[0] < places[-1] < 1
+    # Kolmogorov's distance; 2.0 / sqrt(n) is passed by chance once in 3,000 times.
+    assert max(abs(place - i / 4000) for i, place in enumerate(places)) < 2.0 / 4000**0.5
+
+
+def test_a_shadow_sees_all_and_answers_nothing(line):
+    with start(line(shadow="canary")) as client:
+        assert [asked(client) for _ in range(8)] == [1] * 8
+        by = (("method", "predict"), ("model", "line"), ("version", "2"))
+        until = time.monotonic() + 5
+        while samples(client)["ml_predictions_total", by] < 8 and time.monotonic() < until:
+            pass
+        found = samples(client)
+        assert found["ml_predictions_total", by] == 8
+        assert found["ml_shadow_differing_rows_total", by] == 8, "twice the slope"
+        assert found["ml_shadow_agreed_rows_total", by] == 0
+
+
+@pytest.mark.parametrize(
+    ("told", "loaded"),
+    [({"versions": 1}, [1, 2]), ({"versions": [1]}, [1, 2]), ({"versions": "all"}, [1, 2])],
+)
+def test_what_has_a_label_is_loaded(line, told, loaded):
+    with start(line(**told)) as client:
+        assert client.get("/models/line").json()["versions"] == loaded
+
+
+@pytest.mark.parametrize(
+    ("told", "loaded", "answers"),
+    [
+        ({}, [2], 2),
+        ({"versions": [1]}, [1], 1),
+        ({"versions": 2}, [1, 2], 2),
+        ({"versions": "all", "default": "1"}, [1, 2], 1),
+    ],
+)
+def test_which_versions_are_loaded(shelf, told, loaded, answers):
+    for version in (1, 2):
+        shelf.add("line", version)
+    (shelf.folder / "line" / policy.FILE).write_text(json.dumps(told))
+    with start(shelf.folder) as client:
+        assert client.get("/models/line").json()["versions"] == loaded
+        assert asked(client) == answers
+
+
+def test_a_policy_that_is_damaged_changes_nothing(line):
+    folder = line()
+    with start(folder) as client:
+        line(traffic={"canary": 0.7, "stable": 0.7})
+        (failure,) = client.post("/models/reload").json()["failed"]
+        assert "traffic has 1.4 of the requests, not at most 1" in failure["reason"]
+        assert asked(client) == 1
+        line(traffic={"beta": 0.5})
+        (failure,) = client.post("/models/reload").json()["failed"]
+        assert failure["reason"] == "traffic: 'beta' is no label or version that is loaded"
+        assert {asked(client) for _ in range(10)} == {1}
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ("{", "truncated"),
+        ('{"version": 1}', "unknown field `version`"),
+        ('{"versions": 0}', "`\\$.versions`"),
+        ('{"versions": []}', "empty list"),
+        ('{"traffic": {"canary": 1.5}}', r"\$\.traffic"),
+        ("[" * 100_000, "serving.json"),
+    ],
+)
+def test_bad_policies(tmp_path, told, words):
+    (tmp_path / policy.FILE).write_text(told)
+    with pytest.raises(ArtifactError, match=words):
+        policy.read(tmp_path)
+
+
+def test_a_label_that_points_at_a_broken_version_stays_where_it_was(line, shelf):
+    folder = line()
+    with start(folder) as client:
+        program = shelf.folder / "line" / "3" / "predict.stablehlo"
+        shelf_copy = shelf.folder / "line" / "3"
+        shutil.copytree(shelf.folder / "line" / "2", shelf_copy)
+        labels_file = shelf.folder / "line" / labels.FILE
+        labels_file.write_text(json.dumps({"stable": 3, "canary": 2}))
+        program.write_bytes(b"")
+        failed = client.post("/models/reload").json()["failed"]
+        assert [(f["model_id"], f["version"]) for f in failed] == [("line", 3)]
+        assert asked(client) == 1

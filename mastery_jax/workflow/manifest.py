@@ -22,6 +22,7 @@ __all__ = [
     "GOLDEN",
     "MANIFEST",
     "NAME",
+    "NUMBER",
     "PARAMS",
     "SCHEMA",
     "SUMS",

@@ -196,7 +196,7 @@ class Registry:
         kept = self._chosen(name, numbers, told, marks, old, failures)
         if not kept:
             return old, failures
-        for label, before in (old.labels.items() if old else ()):
+        for label, before in old.labels.items() if old else ():
             if old and label in marks and marks[label] not in kept:
                 marks[label] = before  # it points at what cannot be loaded: it stays
                 kept.setdefault(before, old.versions[before])

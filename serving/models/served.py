@@ -2,12 +2,14 @@
 
 import hashlib
 import itertools
+import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
 from litestar.exceptions import NotFoundException
 
+from mastery_jax.workflow.manifest import NUMBER
 from serving.engine.model import Model
 from serving.errors import shown
 from serving.models.policy import Policy
@@ -43,7 +45,7 @@ class Served(NamedTuple):
         """
         if mark is None:
             return self._routed(key) if self.traffic else self.default
-        version = int(mark) if mark.isascii() and mark.isdigit() else self.labels.get(mark)
+        version = numbered(mark, self.labels)
         if version is None or version not in self.versions:
             known = [str(v) for v in self.versions] + [f"{k}={v}" for k, v in self.labels.items()]
             raise NotFoundException(
@@ -61,6 +63,11 @@ class Served(NamedTuple):
         return msgspec.structs.replace(
             self.default.info, versions=list(self.versions), labels=dict(self.labels)
         )
+
+
+def numbered(mark: str, labels: Mapping[str, int]) -> int | None:
+    """Return the version of a number or a label; None where there is no such label."""
+    return int(mark) if re.fullmatch(NUMBER, mark) else labels.get(mark)
 
 
 def share(name: str, key: str) -> float:
@@ -85,7 +92,7 @@ def serve(
     missing = []
 
     def find(field: str, mark: str) -> Model | None:
-        version = int(mark) if mark.isascii() and mark.isdigit() else labels.get(mark)
+        version = numbered(mark, labels)
         if version in versions:
             return versions[version]
         missing.append(f"{field}: {shown(mark)} is no label or version that is loaded")

@@ -15,24 +15,35 @@ from litestar.openapi.datastructures import ResponseSpec
 
 from serving.wire import Problem
 
-__all__ = ["REFUSALS", "late", "malformed", "overloaded", "problem", "shown", "unread"]
+__all__ = ["REFUSALS", "late", "malformed", "overloaded", "problem", "refusals", "shown", "unread"]
 
 LOG = logging.getLogger(__name__)
 LONGEST = 500  # characters of a detail: a refusal may quote what came, which has no bound
 MEDIA_TYPE = "application/problem+json"
 
-REFUSALS = {
-    status: ResponseSpec(Problem, description=why, media_type=MEDIA_TYPE, generate_examples=False)
-    for status, why in {
-        400: "The body is not what the method takes",
-        404: "There is no such model, or no such method",
-        408: "The body did not come in time",
-        413: "The body is too large, or has too many rows",
-        415: "The body is compressed",
-        503: "There is no room for it, or no model; Retry-After says when to ask again",
-        504: "The time that the client gave was over",
-    }.items()
+REASONS = {
+    400: "The body is not what the method takes",
+    404: "There is no such model, or no such method",
+    409: "The folder of models is not as it should be; what answered goes on",
+    408: "The body did not come in time",
+    413: "The body is too large, or has too many rows",
+    415: "The body is compressed",
+    503: "There is no room for it, or no model; Retry-After says when to ask again",
+    504: "The time that the client gave was over",
 }
+
+
+def refusals(*statuses: int) -> dict[int, ResponseSpec]:
+    """Return how the documents describe the refusals of a route."""
+    return {
+        status: ResponseSpec(
+            Problem, description=REASONS[status], media_type=MEDIA_TYPE, generate_examples=False
+        )
+        for status in statuses
+    }
+
+
+REFUSALS = refusals(400, 404, 408, 413, 415, 503, 504)  # of a route that computes
 
 
 def shown(name: str) -> str:

@@ -9,6 +9,7 @@ from litestar.params import FromPath
 
 import mastery_jax
 from mastery_jax.workflow.errors import ArtifactError
+from serving.errors import refusals
 from serving.wire import ModelInfo, Models, Reloaded, Welcome
 
 __all__ = ["ROUTES"]
@@ -28,14 +29,14 @@ def models(state: State) -> Models:
     return Models([served.info for served in snapshot.models.values()], failed)
 
 
-@get("/models/{model_id:str}", tags=["models"], sync_to_thread=False)
+@get("/models/{model_id:str}", tags=["models"], sync_to_thread=False, responses=refusals(404))
 def model(state: State, model_id: FromPath[str]) -> ModelInfo:
     """Describe one model, or one version of it: ``digits``, ``digits@canary``, ``digits@3``."""
     served, version = state.registry.find(model_id)
     return version.info if "@" in model_id else served.info
 
 
-@post("/models/reload", tags=["models"], status_code=200)
+@post("/models/reload", tags=["models"], status_code=200, responses=refusals(409))
 async def reload(state: State) -> Reloaded:
     """Load new versions from the folder; the old ones answer until they are ready."""
     try:

@@ -11,6 +11,8 @@ from serving.wire import Health
 
 __all__ = ["ROUTES", "is_ready"]
 
+TEXT = CONTENT_TYPE_LATEST.partition("; charset")[0]  # Litestar adds the charset
+
 
 def is_ready(state: State) -> bool:
     """Say whether requests should be sent here: there is a model, and each one answers."""
@@ -24,11 +26,10 @@ def health(state: State) -> Health:
     return Health("healthy", len(state.registry.snapshot.models), time.time())
 
 
-@get("/metrics", tags=["monitor"], sync_to_thread=False)
+@get("/metrics", tags=["monitor"], sync_to_thread=False, media_type=TEXT)
 def metrics(state: State) -> Response[bytes]:
     """Give the Prometheus metrics as text."""
-    media_type = CONTENT_TYPE_LATEST.partition("; charset")[0]  # Litestar adds the charset
-    return Response(generate_latest(state.metrics.registry), media_type=media_type)
+    return Response(generate_latest(state.metrics.registry), media_type=TEXT)
 
 
 ROUTES = (health, metrics)

@@ -11,6 +11,7 @@ import mastery_jax
 from mastery_jax.workflow.artifact import Tensor
 from serving.engine.model import Model
 from serving.engine.tally import Spread, Tally
+from serving.errors import refusals
 from serving.models.served import Served
 from serving.monitor.health import is_ready
 from serving.v2 import datatypes, target
@@ -30,13 +31,15 @@ from serving.v2.types import (
 __all__ = ["ROUTES"]
 
 PLATFORM = "stablehlo"
+TEXT = "text/plain"
 EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", "statistics"]
 MODEL = "/v2/models/{model:str}"
 VERSION = MODEL + "/versions/{version:str}"
 
 
-def _get(*paths: str) -> Any:
-    return get(list(paths), tags=["v2"], sync_to_thread=False)
+def _get(*paths: str, refused: tuple[int, ...] = (), **more: Any) -> Any:
+    responses = refusals(*refused)
+    return get(list(paths), tags=["v2"], sync_to_thread=False, responses=responses, **more)
 
 
 @_get("/v2")
@@ -45,21 +48,21 @@ def server() -> ServerMetadata:
     return ServerMetadata("mastery_jax", mastery_jax.__version__, EXTENSIONS)
 
 
-@_get("/v2/health/live")
+@_get("/v2/health/live", media_type=TEXT)
 def live() -> Response[bytes]:
     """Say that the server is alive."""
-    return Response(b"", media_type="text/plain")
+    return Response(b"", media_type=TEXT)
 
 
-@_get("/v2/health/ready")
+@_get("/v2/health/ready", refused=(503,), media_type=TEXT)
 def ready(state: State) -> Response[bytes]:
     """Say whether requests should be sent here: 200 or 503."""
     if not is_ready(state):
         raise HTTPException("no model is ready", status_code=503, headers={"Retry-After": "1"})
-    return Response(b"", media_type="text/plain")
+    return Response(b"", media_type=TEXT)
 
 
-@_get(f"{MODEL}/ready", f"{VERSION}/ready")
+@_get(f"{MODEL}/ready", f"{VERSION}/ready", refused=(404, 503))
 def model_ready(
     state: State, model: FromPath[str], version: FromPath[str | None] = None
 ) -> ModelReady:
@@ -70,7 +73,7 @@ def model_ready(
     return ModelReady(model, True)
 
 
-@_get(MODEL, VERSION)
+@_get(MODEL, VERSION, refused=(404,))
 def metadata(
     state: State, model: FromPath[str], version: FromPath[str | None] = None
 ) -> ModelMetadata:
@@ -93,7 +96,7 @@ def metadata(
     )
 
 
-@_get(f"{MODEL}/config", f"{VERSION}/config")
+@_get(f"{MODEL}/config", f"{VERSION}/config", refused=(404,))
 def config(state: State, model: FromPath[str], version: FromPath[str | None] = None) -> ModelConfig:
     """Say how a model is served."""
     meant = target.find(state, model, version)
@@ -128,7 +131,7 @@ def stats_of_all(state: State) -> Statistics:
     return Statistics([_stats(s, m) for s in models for m in s.versions.values()])
 
 
-@_get(f"{MODEL}/stats", f"{VERSION}/stats")
+@_get(f"{MODEL}/stats", f"{VERSION}/stats", refused=(404,))
 def stats(state: State, model: FromPath[str], version: FromPath[str | None] = None) -> Statistics:
     """Say what the versions of a model, or one of them, have done: all methods together."""
     meant = target.find(state, model, version)

@@ -1,7 +1,7 @@
 """Which versions there are, answering or not; load and unload."""
 
 import asyncio
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from litestar import Request, Response, post
@@ -11,13 +11,19 @@ from litestar.params import FromPath
 
 from mastery_jax.workflow import artifact
 from mastery_jax.workflow.errors import ArtifactError
-from serving.errors import malformed, shown
+from serving.errors import malformed, refusals, shown
 from serving.models.registry import Registry
 from serving.v2.types import IndexEntry, IndexRequest, LoadRequest
 
 __all__ = ["ROUTES"]
 
 T = TypeVar("T")
+CHANGES: Any = {
+    "status_code": 200,
+    "tags": ["v2"],
+    "media_type": "text/plain",
+    "responses": refusals(400, 404, 409),
+}
 
 
 async def optional(request: Request, kind: type[T]) -> T:
@@ -32,7 +38,7 @@ async def optional(request: Request, kind: type[T]) -> T:
         raise malformed(error) from None
 
 
-@post("/v2/repository/index", status_code=200, tags=["v2"])
+@post("/v2/repository/index", status_code=200, tags=["v2"], responses=refusals(400, 409))
 async def index(state: State, request: Request) -> list[IndexEntry]:
     """List the versions of the folder."""
     asked = await optional(request, IndexRequest)
@@ -69,7 +75,7 @@ def _entries(registry: Registry, name: str, versions: tuple[int, ...]) -> list[I
     return found
 
 
-@post("/v2/repository/models/{model:str}/load", status_code=200, tags=["v2"])
+@post("/v2/repository/models/{model:str}/load", **CHANGES)
 async def load(state: State, request: Request, model: FromPath[str]) -> Response[bytes]:
     """Load what is new of one model; the old versions answer meanwhile, and go on if it fails."""
     await optional(request, LoadRequest)
@@ -81,7 +87,7 @@ async def load(state: State, request: Request, model: FromPath[str]) -> Response
     return Response(b"", media_type="text/plain")
 
 
-@post("/v2/repository/models/{model:str}/unload", status_code=200, tags=["v2"])
+@post("/v2/repository/models/{model:str}/unload", **CHANGES)
 async def unload(state: State, request: Request, model: FromPath[str]) -> Response[bytes]:
     """Let a model answer no more until it is loaded again; requests under way are answered."""
     await optional(request, LoadRequest)

@@ -1,11 +1,15 @@
 """What the tests of the server share: small published models, and servers of them."""
 
+import contextlib
 import json
 import pathlib
+import socket
+import threading
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import uvicorn
 from litestar.testing import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -71,6 +75,23 @@ def put(models: pathlib.Path, name: str, methods, *, scale: float = 1.0, classes
         metrics={"test_accuracy": 0.75} if classes else {"test_rmse": 0.5},
         provenance={},
     )
+
+
+@contextlib.contextmanager
+def running(**settings):
+    """Serve at a real port, in a thread; give ``host:port`` and the application."""
+    app = create_app(Settings(**{"buckets": BUCKETS, **settings}))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="on"))
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        door.listen()
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [door]})
+        thread.start()
+        try:
+            yield f"127.0.0.1:{door.getsockname()[1]}", app
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 def start(folder):

@@ -1,18 +1,13 @@
 """The protocol, judged by Triton's own client."""
 
 import asyncio
-import socket
-import threading
 
 import numpy as np
 import pytest
 import tritonclient.http as triton
 import tritonclient.http.aio as triton_aio
-import uvicorn
 from tritonclient.utils import InferenceServerException
 
-from serving.app import create_app
-from serving.settings import Settings
 from tests.serving import served
 
 ROWS = served.ROWS
@@ -22,17 +17,8 @@ PROBABILITIES = np.exp(LOGITS) / np.exp(LOGITS).sum(1, keepdims=True)
 
 @pytest.fixture(scope="module")
 def address(published):
-    """Serve at a real port, in a thread."""
-    app = create_app(Settings(models=published, buckets=served.BUCKETS))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on"))
-    with socket.socket() as door:
-        door.bind(("127.0.0.1", 0))
-        door.listen()
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [door]})
-        thread.start()
-        yield f"127.0.0.1:{door.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
+    with served.running(models=published) as (address, _):
+        yield address
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ app       create_app: the routes, put together
 main      one process that serves a folder of models until it is told to stop
 settings  what a server is told at its start
 client    the same routes from Python, typed, blocking or not
+caller    what both clients share: plans of requests, retries, binary tensors
 wire      what goes over the wire: the requests and the answers
 errors    one shape for every refusal
 docs      the OpenAPI pages, from local files

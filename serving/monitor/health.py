@@ -4,18 +4,12 @@ import time
 
 from litestar import Response, get
 from litestar.datastructures import State
-from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from serving.process import metrics as merging
 from serving.wire import Health
 
-__all__ = ["ROUTES", "is_ready"]
-
-
-def is_ready(state: State) -> bool:
-    """Say whether requests should be sent here: there is a model, and each one answers."""
-    models = state.registry.snapshot.models.values()
-    return bool(models) and all(served.default.is_sound for served in models)
+__all__ = ["ROUTES"]
 
 
 @get("/health", tags=["monitor"], sync_to_thread=False)
@@ -24,11 +18,14 @@ def health(state: State) -> Health:
     return Health("healthy", len(state.registry.snapshot.models), time.time())
 
 
-@get("/metrics", tags=["monitor"], sync_to_thread=False)
-def metrics(state: State) -> Response[bytes]:
-    """Give the Prometheus metrics as text."""
+@get("/metrics", tags=["monitor"])
+async def metrics(state: State) -> Response[str]:
+    """Give the Prometheus metrics as text: those of all workers, where there are several."""
+    text, team = state.metrics.text(), state.team
+    if team.count > 1:
+        text = merging.merge(await team.metrics(text))
     media_type = CONTENT_TYPE_LATEST.partition("; charset")[0]  # Litestar adds the charset
-    return Response(generate_latest(state.metrics.registry), media_type=media_type)
+    return Response(text, media_type=media_type)
 
 
 ROUTES = (health, metrics)

@@ -1,9 +1,10 @@
 """Exported models behind HTTP: a served model is a file, never code.
 
 app       create_app: the routes, put together
-main      one process that serves a folder of models until it is told to stop
+main      processes that serve a folder of models until they are told to stop
 settings  what a server is told at its start
 client    the same routes from Python, typed, blocking or not
+caller    what both clients share: plans of requests, retries, binary tensors
 wire      what goes over the wire: the requests and the answers
 errors    one shape for every refusal
 docs      the OpenAPI pages, from local files
@@ -11,5 +12,6 @@ engine    one version of a model: checked inputs, compiled batch sizes, the queu
 models    which versions of which models answer now, swapped in one assignment
 predict   the guide's routes that compute
 v2        the Open Inference Protocol: JSON and binary tensors
+process   the address, the HTTP server, workers and their supervisor
 monitor   health, request ids, Prometheus metrics
 """

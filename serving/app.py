@@ -1,6 +1,5 @@
 """The routes, put together."""
 
-import asyncio
 import contextlib
 import functools
 from collections.abc import AsyncIterator
@@ -18,6 +17,7 @@ from serving.monitor import health
 from serving.monitor.metrics import Metrics
 from serving.monitor.middleware import Monitor
 from serving.predict import simple
+from serving.process.team import Team
 from serving.settings import Settings, check
 from serving.v2 import about, infer, repository
 
@@ -29,13 +29,18 @@ ROUTES = tuple(
 WORKERS = 2  # requests that compute for long at the same time; the others of them wait
 
 
-def create_app(settings: Settings) -> Litestar:
+def create_app(settings: Settings, team: Team | None = None) -> Litestar:
     """Return the application; its start loads and compiles every model, and then it is ready.
+
+    Args:
+        settings: What it is told.
+        team: This process among other workers; alone by default.
 
     Raises:
         ConfigError: no server can start with these settings.
     """
     check(settings)
+    team = team or Team()
     workers = ThreadPoolExecutor(WORKERS, "compute")
     tallies: Tallies = {}
     load_compiled = functools.partial(
@@ -52,8 +57,8 @@ def create_app(settings: Settings) -> Litestar:
     @contextlib.asynccontextmanager
     async def loaded(_: Litestar) -> AsyncIterator[None]:
         with registry, workers:
-            await asyncio.wrap_future(registry.reload())
-            yield
+            async with team.joined(registry, metrics.text):
+                yield
 
     app = Litestar(
         [*ROUTES, docs.static()],
@@ -61,7 +66,13 @@ def create_app(settings: Settings) -> Litestar:
         openapi_config=docs.openapi(),
         exception_handlers={Exception: problem},
         state=State(
-            {"settings": settings, "registry": registry, "metrics": metrics, "workers": workers}
+            {
+                "settings": settings,
+                "registry": registry,
+                "metrics": metrics,
+                "workers": workers,
+                "team": team,
+            }
         ),
         logging_config=None,
     )

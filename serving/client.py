@@ -3,114 +3,57 @@
 with Client("http://127.0.0.1:8000") as client:
     answer = client.predict([5.1, 3.5, 1.4, 0.2], model="iris")
     answer.labels, answer.probabilities
+
+A model is named ``iris``, ``iris@canary`` (a label) or ``iris@3`` (a version).
 """
 
-from collections.abc import Sequence
-from typing import Any, Generic, NamedTuple, Self, TypeVar
-from urllib.parse import quote
+import asyncio
+import collections
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import Any, Self, TypeVar
 
 import httpx
-import msgspec
 
-from mastery_jax.workflow.errors import UserError
-from serving.wire import Health, ModelInfo, Models, Outputs, Prediction, Problem, Reloaded
+from serving.caller.ask import Numbers, ServingError
+from serving.caller.patience import Plan, Wait
+from serving.caller.plans import ROWS, Plans, Versions, split
+from serving.caller.tensors import Inference
+from serving.v2.types import IndexEntry, Statistics
+from serving.wire import Health, ModelInfo, Models, Outputs, Prediction, Reloaded
 
 __all__ = ["AsyncClient", "Client", "ServingError"]
 
-T = TypeVar("T", bound=msgspec.Struct)
-Numbers = Sequence[float] | Any  # a list, nested lists, a NumPy or a jax array
-
-
-class ServingError(UserError):
-    """A request that was not answered as asked.
-
-    Attributes:
-        status: The HTTP status; ``None`` when no server answered.
-        detail: Why, in one sentence.
-    """
-
-    def __init__(self, status: int | None, detail: str) -> None:
-        super().__init__(detail if status is None else f"{status}: {detail}")
-        self.status = status
-        self.detail = detail
-
-
-class Ask(NamedTuple, Generic[T]):
-    """One request, and the type of its answer."""
-
-    verb: str
-    path: str
-    answer: type[T]
-    body: dict[str, Any] | None = None
-
-    def content(self) -> bytes | None:
-        """Return the body as JSON."""
-        return None if self.body is None else msgspec.json.encode(self.body)
-
-    def read(self, response: httpx.Response) -> T:
-        """Return the answer.
-
-        Raises:
-            ServingError: the server refused, or what answered is no such server.
-        """
-        try:
-            if response.is_success:
-                return msgspec.json.decode(response.content, type=self.answer)
-            detail = msgspec.json.decode(response.content, type=Problem).detail
-        except msgspec.DecodeError:
-            detail = f"{response.url} does not answer as a mastery_jax server does"
-        raise ServingError(response.status_code, detail)
-
-
-def encoded(field: str, numbers: Numbers) -> msgspec.Raw:
-    """Return numbers as JSON; arrays of any library become lists.
-
-    Raises:
-        TypeError: they are something else.
-    """
-
-    def listed(value: Any) -> Any:
-        if not hasattr(value, "tolist"):
-            kind = type(value).__name__
-            raise TypeError(f"{field} holds {kind}, wanted numbers, lists of them or arrays")
-        return value.tolist()
-
-    return msgspec.Raw(msgspec.json.encode(numbers, enc_hook=listed))
-
-
-def prediction(path: str, features: Numbers, model: str | None) -> Ask[Prediction]:
-    """Return the request for a prediction."""
-    body = {"features": encoded("features", features), "model_name": model}
-    return Ask("POST", path, Prediction, body)
-
-
-def method(model: str, name: str, inputs: dict[str, Numbers]) -> Ask[Outputs]:
-    """Return the request for any method."""
-    body = {"inputs": {field: encoded(field, numbers) for field, numbers in inputs.items()}}
-    return Ask("POST", f"/models/{quote(model, '')}/{quote(name, '')}", Outputs, body)
-
-
-def unanswered(url: httpx.URL, error: httpx.TransportError) -> ServingError:
-    """Return the error for a server that did not answer."""
-    if isinstance(error, httpx.ConnectError):
-        return ServingError(None, f"no server answers at {url}; `mastery serve` starts one")
-    return ServingError(
-        None, f"the server at {url} did not answer: {error or type(error).__name__}"
-    )
-
-
-HEALTH = Ask("GET", "/health", Health)
-MODELS = Ask("GET", "/models", Models)
-RELOAD = Ask("POST", "/models/reload", Reloaded)
+T = TypeVar("T")
 
 
 class Client:
-    """A connection to a server; each call waits for its answer.
+    """Connections to a server, kept open; each call waits for its answer.
 
     Every method raises :class:`ServingError` when the server refuses or does not answer.
+
+    Args:
+        url: ``http://host:port``.
+        timeout: Seconds for a call, whatever it takes; the server is told, and computes nothing
+            for whom it would be late. None: no limit.
+        retries: How often a request is sent again that was not computed (503, 429, no
+            connection), or that may be computed twice.
+        api_key: Sent as ``X-API-Key``.
+        routing_key: Who asks, for traffic that sticks to a version.
     """
 
-    def __init__(self, url: str, *, timeout: float = 10.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float | None = 10.0,
+        retries: int = 3,
+        api_key: str | None = None,
+        routing_key: str | None = None,
+    ) -> None:
+        self._plans = Plans(
+            url, timeout=timeout, retries=retries, api_key=api_key, routing_key=routing_key
+        )
         self._http = httpx.Client(base_url=url, timeout=timeout)
 
     def __enter__(self) -> Self:
@@ -120,49 +63,116 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connections."""
         self._http.close()
 
-    def _ask(self, ask: Ask[T]) -> T:
-        try:
-            response = self._http.request(ask.verb, ask.path, content=ask.content())
-        except httpx.TransportError as error:
-            raise unanswered(self._http.base_url, error) from None
-        return ask.read(response)
+    def _follow(self, plan: Plan[T]) -> T:
+        came = None
+        while True:
+            try:
+                step = plan.send(came)
+            except StopIteration as done:
+                return done.value
+            if isinstance(step, Wait):
+                time.sleep(step.seconds)
+                came = None
+                continue
+            try:
+                came = self._http.request(
+                    step.verb,
+                    step.path,
+                    content=step.content,
+                    headers=step.headers,
+                    timeout=step.timeout,
+                )
+            except httpx.TransportError as error:
+                came = error
 
     def health(self) -> Health:
         """Ask whether the server is alive, and how many models it has."""
-        return self._ask(HEALTH)
+        return self._follow(self._plans.health())
+
+    def ready(self, model: str | None = None) -> bool:
+        """Ask whether the server, or one model, answers; False where there is no server."""
+        return self._follow(self._plans.ready(model))
 
     def models(self) -> Models:
         """Ask for every model."""
-        return self._ask(MODELS)
+        return self._follow(self._plans.models())
 
     def model(self, name: str) -> ModelInfo:
         """Ask what one model takes and gives."""
-        return self._ask(Ask("GET", f"/models/{quote(name, '')}", ModelInfo))
+        return self._follow(self._plans.model(name))
+
+    def versions(self, model: str) -> Versions:
+        """Ask which versions of a model answer, and where its labels are."""
+        return self._follow(self._plans.versions(model))
+
+    def index(self) -> list[IndexEntry]:
+        """Ask for the state of every version in the folder."""
+        return self._follow(self._plans.index())
+
+    def stats(self, model: str | None = None) -> Statistics:
+        """Ask what all models, or the versions of one, have done."""
+        return self._follow(self._plans.stats(model))
 
     def reload(self) -> Reloaded:
         """Have new versions loaded."""
-        return self._ask(RELOAD)
+        return self._follow(self._plans.reload())
+
+    def load(self, model: str) -> None:
+        """Have one model loaded, or loaded again."""
+        return self._follow(self._plans.load(model))
+
+    def unload(self, model: str) -> None:
+        """Let one model answer no more, until it is loaded again."""
+        return self._follow(self._plans.unload(model))
 
     def predict(self, features: Numbers, model: str | None = None) -> Prediction:
         """Predict for one row of features; without a name, by the only model."""
-        return self._ask(prediction("/predict", features, model))
+        return self._follow(self._plans.predict(features, model))
 
     def predict_batch(self, features: Numbers, model: str | None = None) -> Prediction:
-        """Predict for rows of features; without a name, by the only model."""
-        return self._ask(prediction("/predict/batch", features, model))
+        """Predict for rows of features; a large array goes in binary."""
+        return self._follow(self._plans.predict_batch(features, model))
 
     def call(self, model: str, name: str, /, **inputs: Numbers) -> Outputs:
         """Call any method of a model; the first axis of each input is the row."""
-        return self._ask(method(model, name, inputs))
+        return self._follow(self._plans.call(model, name, inputs))
+
+    def infer(
+        self,
+        model: str,
+        /,
+        method: str | None = None,
+        version: int | str | None = None,
+        **inputs: Numbers,
+    ) -> Inference:
+        """Call a method with arrays for arrays, in binary; by default the one that predicts."""
+        return self._follow(self._plans.infer(model, method, version, inputs))
+
+    def stream(
+        self, features: Numbers | Iterable[Any], model: str | None = None, *, size: int = ROWS
+    ) -> Iterator[Prediction]:
+        """Predict for any number of rows, ``size`` at a time; nothing is held but one part."""
+        return (self.predict_batch(part, model) for part in split(features, size))
 
 
 class AsyncClient:
     """The same as :class:`Client`, for ``await``."""
 
-    def __init__(self, url: str, *, timeout: float = 10.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float | None = 10.0,
+        retries: int = 3,
+        api_key: str | None = None,
+        routing_key: str | None = None,
+    ) -> None:
+        self._plans = Plans(
+            url, timeout=timeout, retries=retries, api_key=api_key, routing_key=routing_key
+        )
         self._http = httpx.AsyncClient(base_url=url, timeout=timeout)
 
     async def __aenter__(self) -> Self:
@@ -175,37 +185,109 @@ class AsyncClient:
         """Close the connections."""
         await self._http.aclose()
 
-    async def _ask(self, ask: Ask[T]) -> T:
-        try:
-            response = await self._http.request(ask.verb, ask.path, content=ask.content())
-        except httpx.TransportError as error:
-            raise unanswered(self._http.base_url, error) from None
-        return ask.read(response)
+    async def _follow(self, plan: Plan[T]) -> T:
+        came = None
+        while True:
+            try:
+                step = plan.send(came)
+            except StopIteration as done:
+                return done.value
+            if isinstance(step, Wait):
+                await asyncio.sleep(step.seconds)
+                came = None
+                continue
+            try:
+                came = await self._http.request(
+                    step.verb,
+                    step.path,
+                    content=step.content,
+                    headers=step.headers,
+                    timeout=step.timeout,
+                )
+            except httpx.TransportError as error:
+                came = error
 
     async def health(self) -> Health:
         """Ask whether the server is alive, and how many models it has."""
-        return await self._ask(HEALTH)
+        return await self._follow(self._plans.health())
+
+    async def ready(self, model: str | None = None) -> bool:
+        """Ask whether the server, or one model, answers; False where there is no server."""
+        return await self._follow(self._plans.ready(model))
 
     async def models(self) -> Models:
         """Ask for every model."""
-        return await self._ask(MODELS)
+        return await self._follow(self._plans.models())
 
     async def model(self, name: str) -> ModelInfo:
         """Ask what one model takes and gives."""
-        return await self._ask(Ask("GET", f"/models/{quote(name, '')}", ModelInfo))
+        return await self._follow(self._plans.model(name))
+
+    async def versions(self, model: str) -> Versions:
+        """Ask which versions of a model answer, and where its labels are."""
+        return await self._follow(self._plans.versions(model))
+
+    async def index(self) -> list[IndexEntry]:
+        """Ask for the state of every version in the folder."""
+        return await self._follow(self._plans.index())
+
+    async def stats(self, model: str | None = None) -> Statistics:
+        """Ask what all models, or the versions of one, have done."""
+        return await self._follow(self._plans.stats(model))
 
     async def reload(self) -> Reloaded:
         """Have new versions loaded."""
-        return await self._ask(RELOAD)
+        return await self._follow(self._plans.reload())
+
+    async def load(self, model: str) -> None:
+        """Have one model loaded, or loaded again."""
+        return await self._follow(self._plans.load(model))
+
+    async def unload(self, model: str) -> None:
+        """Let one model answer no more, until it is loaded again."""
+        return await self._follow(self._plans.unload(model))
 
     async def predict(self, features: Numbers, model: str | None = None) -> Prediction:
         """Predict for one row of features; without a name, by the only model."""
-        return await self._ask(prediction("/predict", features, model))
+        return await self._follow(self._plans.predict(features, model))
 
     async def predict_batch(self, features: Numbers, model: str | None = None) -> Prediction:
-        """Predict for rows of features; without a name, by the only model."""
-        return await self._ask(prediction("/predict/batch", features, model))
+        """Predict for rows of features; a large array goes in binary."""
+        return await self._follow(self._plans.predict_batch(features, model))
 
     async def call(self, model: str, name: str, /, **inputs: Numbers) -> Outputs:
         """Call any method of a model; the first axis of each input is the row."""
-        return await self._ask(method(model, name, inputs))
+        return await self._follow(self._plans.call(model, name, inputs))
+
+    async def infer(
+        self,
+        model: str,
+        /,
+        method: str | None = None,
+        version: int | str | None = None,
+        **inputs: Numbers,
+    ) -> Inference:
+        """Call a method with arrays for arrays, in binary; by default the one that predicts."""
+        return await self._follow(self._plans.infer(model, method, version, inputs))
+
+    async def stream(
+        self,
+        features: Numbers | Iterable[Any],
+        model: str | None = None,
+        *,
+        size: int = ROWS,
+        in_flight: int = 4,
+    ) -> AsyncIterator[Prediction]:
+        """Predict for any number of rows, in their order; ``in_flight`` parts are asked at once."""
+        flying: collections.deque[asyncio.Task[Prediction]] = collections.deque()
+        try:
+            for part in split(features, size):
+                flying.append(asyncio.ensure_future(self.predict_batch(part, model)))
+                if len(flying) >= in_flight:
+                    yield await flying.popleft()
+            while flying:
+                yield await flying.popleft()
+        finally:  # it failed, or nobody wants the rest
+            for task in flying:
+                task.cancel()
+            await asyncio.gather(*flying, return_exceptions=True)

@@ -1,6 +1,8 @@
 """What a server is told at its start."""
 
+import ipaddress
 import pathlib
+from typing import Literal
 
 import msgspec
 
@@ -10,6 +12,8 @@ from serving.engine.batcher import Limits
 __all__ = ["Settings", "check"]
 
 MIB = 2**20
+DRAIN = 5.0  # seconds
+MOST_WORKERS = 64
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +35,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         False  # a child process loads first what was never loaded; `mastery serve` does
     )
     limits: Limits = Limits()  # of the queue before each method
+    server: Literal["uvicorn", "granian"] = "uvicorn"
+    workers: int = 1  # processes, each with all models
+    # From the word to stop, when readiness is over, until no connection is taken any more: a load
+    # balancer needs it. None: no time on this machine's own address, else DRAIN.
+    drain_seconds: float | None = None
+    head_seconds: float = 10.0  # until the head of a request must be there
+
+    @property
+    def drain(self) -> float:
+        """Seconds of answering when it is told to stop."""
+        if self.drain_seconds is not None:
+            return self.drain_seconds
+        return 0.0 if is_loopback(self.host) else DRAIN
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether only this machine reaches an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def check(settings: Settings) -> None:
@@ -47,3 +72,9 @@ def check(settings: Settings) -> None:
         raise ConfigError(f"buckets: {settings.buckets} is not a rising list of batch sizes")
     if settings.buckets[0] < 2:
         raise ConfigError(f"buckets: {settings.buckets[0]} is below 2, the smallest batch size")
+    if not 1 <= settings.workers <= MOST_WORKERS:
+        raise ConfigError(f"workers: {settings.workers} is not between 1 and {MOST_WORKERS}")
+    if not 0 <= settings.drain <= 3600:
+        raise ConfigError(f"drain_seconds: {settings.drain:g} is not between 0 and 3600")
+    if not settings.head_seconds > 0:
+        raise ConfigError(f"head_seconds: {settings.head_seconds:g} is not more than 0")

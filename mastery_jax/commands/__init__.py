@@ -6,6 +6,7 @@ again    reproduce: the same once more, number by number
 publish  export, promote, serve: models
 look     compare, ls, show, configs: what only reads
 push     push: what is on disk, to trackers
+query    query: rows to a server, predictions back
 options  what commands share
 where    the engine that runs lanes
 ending   how runs end: what is printed, which exit code

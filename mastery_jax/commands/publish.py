@@ -1,6 +1,7 @@
 """The commands of models: out of a run, under a label, behind HTTP."""
 
 import pathlib
+from typing import Literal
 
 import rich_click as click
 
@@ -59,12 +60,53 @@ def export(
     show_default=True,
     help="The port to listen at; 0 is any that is free.",
 )
-def serve(models: pathlib.Path, host: str, port: int) -> int:
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Processes that answer, each with all models.",
+)
+@click.option(
+    "--server",
+    type=click.Choice(["uvicorn", "granian"]),
+    default="uvicorn",
+    show_default=True,
+    help="What speaks HTTP.",
+)
+@click.option(
+    "--drain-seconds",
+    type=click.FloatRange(0, 3600),
+    help="From the word to stop to the end of taking connections; 5, or 0 on loopback.",
+)
+@click.option("--check", is_flag=True, help="Say what is wrong, and stop; bind nothing.")
+def serve(
+    models: pathlib.Path,
+    host: str,
+    port: int,
+    workers: int,
+    server: Literal["uvicorn", "granian"],
+    drain_seconds: float | None,
+    check: bool,
+) -> int:
     """Serve a folder of models until Ctrl-C."""
     from serving import main as serving
+    from serving.settings import Settings
 
-    serving.run(models, host=host, port=port)
-    return 0
+    settings = Settings(
+        models=models,
+        host=host,
+        port=port,
+        is_tried=True,
+        workers=workers,
+        server=server,
+        drain_seconds=drain_seconds,
+    )
+    if check:
+        from serving.process import check as checking
+
+        return checking.check(settings, click.echo)
+    return serving.run(settings)
 
 
 @click.command()

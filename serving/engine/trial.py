@@ -10,6 +10,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import threading
 
 import msgspec
 
@@ -49,12 +50,16 @@ def hold(folder: pathlib.Path, digest: str | None) -> None:
 def _verdict(folder: pathlib.Path) -> str | None:
     """Return why a child cannot load a version, if so."""
     command = [sys.executable, "-m", __name__, os.fspath(folder)]
+    reader, writer = os.pipe()  # it ends when this process does: so does the child
     try:
         child = subprocess.run(
-            command, capture_output=True, text=True, timeout=SECONDS, check=False
+            command, stdin=reader, capture_output=True, text=True, timeout=SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
         return f"{folder}: loading it took more than {SECONDS:g} s in a process of its own"
+    finally:
+        os.close(reader)
+        os.close(writer)
     lines = [line for line in child.stdout.splitlines() if line.startswith(MARK)]
     if child.returncode == 0 and lines:
         return msgspec.json.decode(lines[-1].removeprefix(MARK))
@@ -64,6 +69,7 @@ def _verdict(folder: pathlib.Path) -> str | None:
 
 def main() -> None:
     """Load one version, and say on one line why it cannot be: null if it can."""
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
     prepare()
     from mastery_jax.workflow import artifact
 
@@ -73,6 +79,12 @@ def main() -> None:
     except ArtifactError as error:
         reason = str(error)
     sys.stdout.write(f"{MARK}{msgspec.json.encode(reason).decode()}\n")
+
+
+def _end_with_the_parent() -> None:
+    while os.read(0, 1):
+        pass
+    os._exit(1)
 
 
 if __name__ == "__main__":

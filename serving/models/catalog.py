@@ -41,9 +41,11 @@ async def reload(state: State) -> Reloaded:
     """Load new versions from the folder; the old ones answer until they are ready."""
     try:
         # A client that goes away must not cancel what others wait for.
-        return await asyncio.shield(asyncio.wrap_future(state.registry.reload()))
+        change = await asyncio.shield(asyncio.wrap_future(state.registry.reload()))
     except ArtifactError as error:
         raise HTTPException(str(error), status_code=409) from None
+    await asyncio.shield(state.team.tell("reload"))
+    return change
 
 
 ROUTES = (welcome, models, model, reload)

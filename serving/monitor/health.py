@@ -4,20 +4,14 @@ import time
 
 from litestar import Response, get
 from litestar.datastructures import State
-from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from serving.process import metrics as merging
 from serving.wire import Health
 
-__all__ = ["ROUTES", "is_ready"]
+__all__ = ["ROUTES"]
 
 TEXT = CONTENT_TYPE_LATEST.partition("; charset")[0]  # Litestar adds the charset
-
-
-def is_ready(state: State) -> bool:
-    """Say whether requests should be sent here: there is a model, and each one answers."""
-    models = state.registry.snapshot.models.values()
-    return bool(models) and all(served.default.is_sound for served in models)
 
 
 @get("/health", tags=["monitor"], sync_to_thread=False)
@@ -26,10 +20,13 @@ def health(state: State) -> Health:
     return Health("healthy", len(state.registry.snapshot.models), time.time())
 
 
-@get("/metrics", tags=["monitor"], sync_to_thread=False, media_type=TEXT)
-def metrics(state: State) -> Response[bytes]:
-    """Give the Prometheus metrics as text."""
-    return Response(generate_latest(state.metrics.registry), media_type=TEXT)
+@get("/metrics", tags=["monitor"], media_type=TEXT)
+async def metrics(state: State) -> Response[str]:
+    """Give the Prometheus metrics as text: those of all workers, where there are several."""
+    text, team = state.metrics.text(), state.team
+    if team.count > 1:
+        text = merging.merge(await team.metrics(text))
+    return Response(text, media_type=TEXT)
 
 
 ROUTES = (health, metrics)

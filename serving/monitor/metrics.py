@@ -2,7 +2,14 @@
 
 from collections.abc import Callable, Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -130,6 +137,10 @@ class Metrics:
         loaded.set_function(lambda: len(models.snapshot.models))
         self.registry.register(Models(models))
         self._bound: dict[tuple[str, str, int], Callable[[float], None]] = {}
+
+    def text(self) -> str:
+        """Return all metrics as Prometheus reads them."""
+        return generate_latest(self.registry).decode()
 
     def observe(self, method: str, endpoint: str, status: int, seconds: float) -> None:
         """Count one answered request."""

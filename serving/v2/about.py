@@ -13,7 +13,6 @@ from serving.engine.model import Model
 from serving.engine.tally import Spread, Tally
 from serving.errors import refusals
 from serving.models.served import Served
-from serving.monitor.health import is_ready
 from serving.v2 import datatypes, target
 from serving.v2.types import (
     BatchStatistics,
@@ -54,11 +53,13 @@ def live() -> Response[bytes]:
     return Response(b"", media_type=TEXT)
 
 
-@_get("/v2/health/ready", refused=(503,), media_type=TEXT)
-def ready(state: State) -> Response[bytes]:
-    """Say whether requests should be sent here: 200 or 503."""
-    if not is_ready(state):
-        raise HTTPException("no model is ready", status_code=503, headers={"Retry-After": "1"})
+@get("/v2/health/ready", tags=["v2"], media_type=TEXT, responses=refusals(503))
+async def ready(state: State) -> Response[bytes]:
+    """Say whether requests should be sent here: 200, or 503 while a worker loads or stops."""
+    if not await state.team.is_all_ready():
+        raise HTTPException(
+            "the server is not ready", status_code=503, headers={"Retry-After": "1"}
+        )
     return Response(b"", media_type=TEXT)
 
 

@@ -81,6 +81,7 @@ async def load(state: State, request: Request, model: FromPath[str]) -> Response
     await optional(request, LoadRequest)
     await _known(state, model)
     change = await asyncio.shield(asyncio.wrap_future(state.registry.load(model)))
+    await asyncio.shield(state.team.tell("load", model))
     if change.failed:
         reasons = "; ".join(f"{f.version or '*'}: {f.reason}" for f in change.failed)
         raise HTTPException(f"model {shown(model)}: {reasons}", status_code=409)
@@ -93,6 +94,7 @@ async def unload(state: State, request: Request, model: FromPath[str]) -> Respon
     await optional(request, LoadRequest)
     await _known(state, model)
     await asyncio.shield(asyncio.wrap_future(state.registry.unload(model)))
+    await asyncio.shield(state.team.tell("unload", model))
     return Response(b"", media_type="text/plain")
 
 

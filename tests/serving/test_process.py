@@ -11,7 +11,7 @@ import pytest
 
 from mastery_jax.workflow.errors import ConfigError
 from serving.client import Client, ServingError
-from serving.main import address_of, listen
+from serving.process.door import address_of, listen
 from tests.serving.served import ROWS
 
 MASTERY = [sys.executable, "-c", "from mastery_jax.cli import main; main()"]

@@ -1,0 +1,75 @@
+"""What can be said before anything is bound: ``mastery serve --check``.
+
+Each version that would be loaded is loaded by a child process, which may die of it.
+"""
+
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from mastery_jax.workflow import artifact, labels
+from mastery_jax.workflow.errors import UserError
+from serving import settings as told
+from serving.engine import trial
+from serving.models import policy
+from serving.settings import Settings
+
+__all__ = ["Finding", "check", "find"]
+
+MISTAKE = 2  # the exit status of what a user can mend
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at."""
+
+    is_sound: bool
+    sentence: str
+
+
+def check(settings: Settings, say: Callable[[str], object]) -> int:
+    """Say a sentence of everything that was looked at; return 0, or 2 if something is wrong."""
+    status = 0
+    for finding in find(settings):
+        say(f"{'ok' if finding.is_sound else 'wrong'}: {finding.sentence}")
+        status = status if finding.is_sound else MISTAKE
+    return status
+
+
+def find(settings: Settings) -> Iterator[Finding]:
+    """Look at the settings, and at every model that they serve."""
+    try:
+        told.check(settings)
+        found, unreadable = artifact.versions(settings.models)
+    except UserError as error:
+        yield Finding(False, str(error))
+        return
+    yield Finding(True, f"settings: {settings.models} would be served")
+    if not found and not unreadable:
+        yield Finding(False, f"models: {settings.models} has none; `mastery export` makes one")
+    for name, reason in unreadable.items():
+        yield Finding(False, f"{name}: {reason}")
+    for name, numbers in found.items():
+        yield from _model(settings.models / name, numbers)
+
+
+def _model(folder: pathlib.Path, numbers: tuple[int, ...]) -> Iterator[Finding]:
+    """Look at the versions of one model that its policy asks for."""
+    try:
+        asked, marks = policy.read(folder), labels.read(folder)
+    except UserError as error:
+        yield Finding(False, str(error))
+        return
+    exact = set(asked.versions) if isinstance(asked.versions, list) else set(numbers)
+    most = asked.versions if isinstance(asked.versions, int) else len(numbers)
+    newest = sorted(exact & set(numbers))[-most:]
+    for version in sorted((exact | set(marks.values())) - set(numbers)):
+        yield Finding(False, f"{folder.name}/{version}: it is asked for, and not there")
+    for version in sorted({*newest, *marks.values()} & set(numbers)):
+        where = f"{folder.name}/{version}"
+        try:
+            path = folder / str(version)
+            trial.hold(path, artifact.digest(path))
+        except UserError as error:
+            yield Finding(False, f"{where}: {error}")
+        else:
+            yield Finding(True, f"{where}: it loads, and answers its golden rows")

@@ -1,0 +1,125 @@
+"""What is said before anything is bound."""
+
+import os
+import signal
+import socket
+
+import click.testing
+import pytest
+
+from mastery_jax import cli
+from mastery_jax.workflow.errors import ConfigError
+from serving.engine import trial
+from serving.process import check
+from serving.process.door import listen
+from serving.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def own_memory(tmp_path, monkeypatch):
+    """Remember no trial of others."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def told(folder, **given):
+    """Return the status and the sentences."""
+    said = []
+    return check.check(Settings(models=folder, **given), said.append), said
+
+
+def test_all_is_well(shelf):
+    shelf.add("flower", 1)
+    shelf.add("line", 1)
+    shelf.add("line", 2)
+    status, said = told(shelf.folder)
+    assert status == 0
+    assert said == [
+        f"ok: settings: {shelf.folder} would be served",
+        "ok: flower/1: it loads, and answers its golden rows",
+        "ok: line/2: it loads, and answers its golden rows",
+    ]
+
+
+def test_the_command_binds_nothing(shelf):
+    shelf.add("line", 1)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = str(taken.getsockname()[1])
+        command = ["serve", "--models", str(shelf.folder), "--port", port, "--check"]
+        done = click.testing.CliRunner().invoke(cli.main, command, standalone_mode=False)
+    assert done.return_value == 0
+    assert "ok: line/1" in done.stdout
+
+
+def test_a_damaged_model_and_a_whole_one(shelf):
+    path = shelf.add("flower", 1) / "params.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    shelf.add("line", 1)
+    status, said = told(shelf.folder)
+    assert status == 2
+    assert any(line.startswith("wrong: flower/1: ") and "params" in line for line in said)
+    assert "ok: line/1: it loads, and answers its golden rows" in said
+
+
+def test_a_model_that_ends_its_process(shelf, monkeypatch):
+    shelf.add("line", 1)
+    dies = f"import os; os.kill(os.getpid(), {int(signal.SIGKILL)})"
+    program = shelf.folder.parent / "python"
+    program.write_text(f'#!/bin/sh\nexec "{trial.sys.executable}" -c "{dies}"\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(trial.sys, "executable", os.fspath(program))
+    status, said = told(shelf.folder)
+    assert status == 2
+    assert "ended the process that tried it (signal 9)" in said[-1]
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        ('{"versions": [1, 7]}', "line/7: it is asked for, and not there"),
+        ('{"versions": 0}', "serving.json"),
+        ('{"version": 1}', "serving.json"),
+    ],
+)
+def test_a_policy_that_cannot_be(shelf, policy, words):
+    shelf.add("line", 1)
+    (shelf.folder / "line" / "serving.json").write_text(policy)
+    status, said = told(shelf.folder)
+    assert status == 2
+    assert any(line.startswith("wrong: ") and words in line for line in said)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"workers": 0}, "workers: 0 is not between 1 and"),
+        ({"port": 70000}, "port: 70000"),
+        ({"drain_seconds": -1.0}, "drain_seconds: -1"),
+        ({"head_seconds": 0.0}, "head_seconds: 0"),
+    ],
+)
+def test_settings_that_cannot_be(shelf, given, words):
+    status, said = told(shelf.folder, **given)
+    assert (status, len(said)) == (2, 1)
+    assert words in said[0]
+
+
+def test_no_models(shelf, tmp_path):
+    assert "has none" in told(shelf.folder)[1][-1]
+    status, said = told(tmp_path / "nowhere")
+    assert status == 2
+    assert "nowhere is not a folder" in said[0]
+
+
+@pytest.mark.parametrize("number", [13, 98])
+def test_a_port_that_cannot_be_had(number, monkeypatch):
+    class Door(socket.socket):
+        def bind(self, address):
+            raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(socket, "socket", Door)
+    words = f"port: 127.0.0.1:80 cannot be had: {os.strerror(number)}"
+    with pytest.raises(ConfigError, match=words), listen("127.0.0.1", 80):
+        raise AssertionError("it is not ours")

@@ -11,5 +11,6 @@ engine    one version of a model: checked inputs, compiled batch sizes, the queu
 models    which versions of which models answer now, swapped in one assignment
 predict   the guide's routes that compute
 v2        the Open Inference Protocol: JSON and binary tensors
-monitor   health, request ids, Prometheus metrics
+monitor   health, request ids, Prometheus metrics, logs, traces
+drift     whether inputs and predictions still look as they did
 """

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import functools
+import pathlib
+import weakref
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,11 +12,15 @@ from litestar import Litestar
 from litestar.datastructures import State
 
 from serving import docs
-from serving.engine.model import Tallies, load
+from serving.drift import report
+from serving.drift.exposition import Exposition
+from serving.drift.watch import Watch
+from serving.engine.model import Model, Tallies, load
 from serving.errors import problem
 from serving.models import catalog
 from serving.models.registry import Registry
-from serving.monitor import health
+from serving.monitor import health, tracing
+from serving.monitor.access import Access
 from serving.monitor.metrics import Metrics
 from serving.monitor.middleware import Monitor
 from serving.predict import simple
@@ -24,7 +30,9 @@ from serving.v2 import about, infer, repository
 __all__ = ["create_app"]
 
 ROUTES = tuple(
-    route for room in (catalog, health, simple, about, infer, repository) for route in room.ROUTES
+    route
+    for room in (catalog, health, report, simple, about, infer, repository)
+    for route in room.ROUTES
 )
 WORKERS = 2  # requests that compute for long at the same time; the others of them wait
 
@@ -46,14 +54,29 @@ def create_app(settings: Settings) -> Litestar:
         tallies=tallies,
         is_tried=settings.is_tried,
     )
-    registry = Registry(settings.models, load_compiled)
+    traces = tracing.start(settings.otel)
+    watches: weakref.WeakKeyDictionary[Model, Watch] = weakref.WeakKeyDictionary()
+
+    def load_watched(folder: pathlib.Path) -> Model:
+        model = load_compiled(folder)
+        watches[model] = Watch(model, settings.drift_rows)
+        for method in model.methods.values():
+            method.batcher.observe = watches[model].observe
+            if traces is not None:
+                traces.follow(method.batcher)
+        return model
+
+    registry = Registry(settings.models, load_watched)
     metrics = Metrics(registry)
+    metrics.registry.register(Exposition(registry, watches))
 
     @contextlib.asynccontextmanager
     async def loaded(_: Litestar) -> AsyncIterator[None]:
         with registry, workers:
             await asyncio.wrap_future(registry.reload())
             yield
+        if traces is not None:
+            await traces.stop()
 
     app = Litestar(
         [*ROUTES, docs.static()],
@@ -61,9 +84,19 @@ def create_app(settings: Settings) -> Litestar:
         openapi_config=docs.openapi(),
         exception_handlers={Exception: problem},
         state=State(
-            {"settings": settings, "registry": registry, "metrics": metrics, "workers": workers}
+            {
+                "settings": settings,
+                "registry": registry,
+                "metrics": metrics,
+                "workers": workers,
+                "drift": watches,
+                "traces": traces,
+            }
         ),
         logging_config=None,
     )
-    app.asgi_handler = Monitor(app.asgi_handler, metrics)
+    metrics.ready(lambda: health.is_ready(app.state))
+    app.asgi_handler = Monitor(app.asgi_handler, metrics, Access(settings.slow_seconds))
+    if traces is not None:
+        app.asgi_handler = traces.wrap(app.asgi_handler)
     return app

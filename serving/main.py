@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import os
-import pathlib
 import signal
 import socket
 from collections.abc import Iterator
@@ -18,15 +17,14 @@ LOG = logging.getLogger(__name__)
 GRACE = 10  # seconds for the requests under way when it is told to stop
 
 
-def run(models: pathlib.Path, *, host: str = "127.0.0.1", port: int = 8000) -> None:
-    """Serve ``models`` until SIGTERM or Ctrl-C; finish the requests under way; return.
+def run(settings: Settings) -> None:
+    """Serve a folder of models until SIGTERM or Ctrl-C; finish what is under way; return.
 
     Raises:
         ConfigError: the folder is missing, or the address cannot be had.
     """
-    settings = Settings(models=models, host=host, port=port, is_tried=True)
     check(settings)
-    with listen(host, port) as door:
+    with listen(settings.host, settings.port) as door:
         serve(settings, door)
 
 
@@ -70,19 +68,19 @@ def serve(settings: Settings, door: socket.socket) -> None:
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     launch.prepare(sync_dispatch=True)
     import uvicorn
-    from uvicorn.config import LOGGING_CONFIG
 
     from mastery_jax.workflow import artifact
     from serving.app import create_app
+    from serving.monitor import logs
 
+    logs.start(settings.log_format, settings.log_level)
     artifact.versions(settings.models)  # what is wrong with the folder is said before it starts
     app = create_app(settings)
     url = f"http://{address_of(settings.host, door.getsockname()[1])}"
     app.on_startup.append(lambda: LOG.info("%s answers, its documents are at %s/docs", url, url))
-    loggers = LOGGING_CONFIG["loggers"] | {"serving": {"handlers": ["default"], "level": "INFO"}}
     config = uvicorn.Config(
         app,
-        log_config=LOGGING_CONFIG | {"loggers": loggers},
+        log_config=None,
         access_log=False,
         proxy_headers=False,
         server_header=False,

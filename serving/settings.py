@@ -1,10 +1,12 @@
 """What a server is told at its start."""
 
 import pathlib
+from typing import Literal
 
 import msgspec
 
 from mastery_jax.workflow.errors import ConfigError
+from serving.drift.watch import FEWEST
 from serving.engine.batcher import Limits
 
 __all__ = ["Settings", "check"]
@@ -31,6 +33,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         False  # a child process loads first what was never loaded; `mastery serve` does
     )
     limits: Limits = Limits()  # of the queue before each method
+    slow_seconds: float = 1.0  # a request that takes longer has a line in the log
+    drift_rows: int = 10_000  # that are compared with the reference, the last ones
+    log_format: Literal["json", "text"] | None = None  # None: text on a terminal, JSON elsewhere
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    otel: str | None = None  # where traces go; by default where OTEL_* variables say, if they do
 
 
 def check(settings: Settings) -> None:
@@ -47,3 +54,7 @@ def check(settings: Settings) -> None:
         raise ConfigError(f"buckets: {settings.buckets} is not a rising list of batch sizes")
     if settings.buckets[0] < 2:
         raise ConfigError(f"buckets: {settings.buckets[0]} is below 2, the smallest batch size")
+    if not settings.slow_seconds > 0:
+        raise ConfigError(f"slow_seconds: {settings.slow_seconds} is not above 0")
+    if settings.drift_rows < 2 * FEWEST:
+        raise ConfigError(f"drift_rows: {settings.drift_rows} is below {2 * FEWEST}")

@@ -1,6 +1,7 @@
 """The commands of models: out of a run, under a label, behind HTTP."""
 
 import pathlib
+from typing import Literal
 
 import rich_click as click
 
@@ -50,11 +51,54 @@ def export(
     show_default=True,
     help="The port to listen at; 0 is any that is free.",
 )
-def serve(models: pathlib.Path, host: str, port: int) -> int:
+@click.option(
+    "--log-format",
+    type=click.Choice(["json", "text"]),
+    help="The lines of the log; by default text on a terminal, JSON elsewhere.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="What is logged; debug has a line for every request.",
+)
+@click.option(
+    "--slow-ms",
+    type=click.FloatRange(0, min_open=True),
+    default=1000.0,
+    show_default=True,
+    help="A request that takes longer is logged.",
+)
+@click.option(
+    "--otel",
+    metavar="URL",
+    help="An OpenTelemetry collector, as http://127.0.0.1:4318; or set OTEL_* variables.",
+)
+def serve(
+    models: pathlib.Path,
+    host: str,
+    port: int,
+    log_format: Literal["json", "text"] | None,
+    log_level: Literal["debug", "info", "warning", "error"],
+    slow_ms: float,
+    otel: str | None,
+) -> int:
     """Serve a folder of models until Ctrl-C."""
     from serving import main as serving
+    from serving.settings import Settings
 
-    serving.run(models, host=host, port=port)
+    settings = Settings(
+        models=models,
+        host=host,
+        port=port,
+        is_tried=True,
+        log_format=log_format,
+        log_level=log_level,
+        slow_seconds=slow_ms / 1000,
+        otel=otel,
+    )
+    serving.run(settings)
     return 0
 
 

@@ -111,6 +111,7 @@ class Infer:
         is_large = len(content) >= LARGE or b"content-encoding" in asked.fields
         begin = functools.partial(ask, content, asked, scope, most)
         question = await turn(is_large, workers, begin)
+        scope["state"]["asked"] = question.meant.method.name  # for the log and the traces
         work = limited(settings, question.meant.method, question.x, lambda outputs: outputs)
         outputs = await finish(work, question.deadline, receive)
         if outputs is None:

@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import functools
 import pathlib
+import typing
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 
 from litestar import Litestar
@@ -26,6 +27,9 @@ from serving.monitor.middleware import Monitor
 from serving.predict import simple
 from serving.settings import Settings, check
 from serving.v2 import about, infer, repository
+
+if typing.TYPE_CHECKING:
+    from serving.monitor.spans import Tracing
 
 __all__ = ["create_app"]
 
@@ -57,15 +61,7 @@ def create_app(settings: Settings) -> Litestar:
     traces = tracing.start(settings.otel)
     watches: weakref.WeakKeyDictionary[Model, Watch] = weakref.WeakKeyDictionary()
 
-    def load_watched(folder: pathlib.Path) -> Model:
-        model = load_compiled(folder)
-        watches[model] = Watch(model, settings.drift_rows)
-        for method in model.methods.values():
-            method.batcher.observe = watches[model].observe
-            if traces is not None:
-                traces.follow(method.batcher)
-        return model
-
+    load_watched = watched(load_compiled, watches, settings.drift_rows, traces)
     registry = Registry(settings.models, load_watched)
     metrics = Metrics(registry)
     metrics.registry.register(Exposition(registry, watches))
@@ -78,21 +74,20 @@ def create_app(settings: Settings) -> Litestar:
         if traces is not None:
             await traces.stop()
 
+    state = {
+        "settings": settings,
+        "registry": registry,
+        "metrics": metrics,
+        "workers": workers,
+        "drift": watches,
+        "traces": traces,
+    }
     app = Litestar(
         [*ROUTES, docs.static()],
         lifespan=[loaded],
         openapi_config=docs.openapi(),
         exception_handlers={Exception: problem},
-        state=State(
-            {
-                "settings": settings,
-                "registry": registry,
-                "metrics": metrics,
-                "workers": workers,
-                "drift": watches,
-                "traces": traces,
-            }
-        ),
+        state=State(state),
         logging_config=None,
     )
     metrics.ready(lambda: health.is_ready(app.state))
@@ -100,3 +95,23 @@ def create_app(settings: Settings) -> Litestar:
     if traces is not None:
         app.asgi_handler = traces.wrap(app.asgi_handler)
     return app
+
+
+def watched(
+    load: Callable[[pathlib.Path], Model],
+    watches: MutableMapping[Model, Watch],
+    rows: int,
+    traces: "Tracing | None",
+) -> Callable[[pathlib.Path], Model]:
+    """Return what loads a version whose batches are shown to a watch, their times to traces."""
+
+    def load_watched(folder: pathlib.Path) -> Model:
+        model = load(folder)
+        watches[model] = Watch(model, rows)
+        for method in model.methods.values():
+            method.batcher.observe = watches[model].observe
+            if traces is not None:
+                traces.follow(method.batcher)
+        return model
+
+    return load_watched

@@ -13,7 +13,7 @@ import httpx
 import msgspec
 
 from mastery_jax.workflow.errors import UserError
-from serving.wire import Health, ModelInfo, Models, Outputs, Prediction, Problem, Reloaded
+from serving.wire import Drift, Health, ModelInfo, Models, Outputs, Prediction, Problem, Reloaded
 
 __all__ = ["AsyncClient", "Client", "ServingError"]
 
@@ -90,6 +90,11 @@ def method(model: str, name: str, inputs: dict[str, Numbers]) -> Ask[Outputs]:
     return Ask("POST", f"/models/{quote(model, '')}/{quote(name, '')}", Outputs, body)
 
 
+def drift(model: str) -> Ask[Drift]:
+    """Return the request for what has shifted."""
+    return Ask("GET", f"/models/{quote(model, '')}/drift", Drift)
+
+
 def unanswered(url: httpx.URL, error: httpx.TransportError) -> ServingError:
     """Return the error for a server that did not answer."""
     if isinstance(error, httpx.ConnectError):
@@ -142,6 +147,10 @@ class Client:
         """Ask what one model takes and gives."""
         return self._ask(Ask("GET", f"/models/{quote(name, '')}", ModelInfo))
 
+    def drift(self, name: str) -> Drift:
+        """Ask how far inputs and predictions of a model have shifted."""
+        return self._ask(drift(name))
+
     def reload(self) -> Reloaded:
         """Have new versions loaded."""
         return self._ask(RELOAD)
@@ -193,6 +202,10 @@ class AsyncClient:
     async def model(self, name: str) -> ModelInfo:
         """Ask what one model takes and gives."""
         return await self._ask(Ask("GET", f"/models/{quote(name, '')}", ModelInfo))
+
+    async def drift(self, name: str) -> Drift:
+        """Ask how far inputs and predictions of a model have shifted."""
+        return await self._ask(drift(name))
 
     async def reload(self) -> Reloaded:
         """Have new versions loaded."""

@@ -3,57 +3,15 @@
 import math
 from collections.abc import Mapping
 
-import msgspec
 from litestar import get
 from litestar.datastructures import State
 from litestar.params import FromPath
 
 from serving.drift.watch import FEWEST, Watch
 from serving.engine.model import Model
+from serving.wire import Drift, FeatureDrift, PredictionShift, VersionDrift
 
-__all__ = ["ROUTES", "Drift", "FeatureDrift", "PredictionShift", "VersionDrift", "told"]
-
-
-class FeatureDrift(msgspec.Struct, frozen=True, kw_only=True):
-    """One feature against its distribution when the model was published."""
-
-    feature: str
-    psi: float | None  # null: the reference, or the window, has too few finite values
-    psi_limit: float | None  # above it is an alarm
-    ks: float | None
-    ks_limit: float | None  # what chance alone seldom exceeds
-    missing: float  # the share of values that are not finite
-    missing_reference: float
-    is_drifted: bool
-
-
-class PredictionShift(msgspec.Struct, frozen=True, kw_only=True):
-    """What is predicted against the first half window since the model was loaded."""
-
-    kind: str  # classes, or values
-    reference_rows: int
-    psi: float | None  # null until there are rows enough
-    psi_limit: float | None
-    is_drifted: bool
-
-
-class VersionDrift(msgspec.Struct, frozen=True, kw_only=True):
-    """One version."""
-
-    version: int
-    rows: int  # of the window, by now
-    rows_wanted: int  # before a value is given
-    reason: str | None  # why there are no features
-    is_drifted: bool
-    features: list[FeatureDrift]  # the largest PSI first
-    predictions: PredictionShift | None  # null: nothing is predicted
-
-
-class Drift(msgspec.Struct, frozen=True, kw_only=True):
-    """All versions of a model that answer."""
-
-    model_id: str
-    versions: list[VersionDrift]
+__all__ = ["ROUTES", "told"]
 
 
 def told(version: int, watch: Watch) -> VersionDrift:

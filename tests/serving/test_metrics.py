@@ -10,7 +10,7 @@ from serving.monitor.metrics import Metrics
 from tests.pages import DOCS
 from tests.serving.served import post, start
 
-ROW = re.compile(r"^\| `(?P<name>\w+)` \| (?P<kind>\w+) \| (?P<labels>[^|]*) \|", re.MULTILINE)
+ROW = re.compile(r"^\| `(?P<name>\w+)` \| (?P<kind>\w+) \|(?P<labels>[^|]*)\|", re.MULTILINE)
 SUFFIX = {"counter": "_total", "gauge": "", "histogram": ""}
 
 

@@ -13,5 +13,6 @@ models    which versions of which models answer now, swapped in one assignment
 predict   the guide's routes that compute
 v2        the Open Inference Protocol: JSON and binary tensors
 process   the address, the HTTP server, workers and their supervisor
-monitor   health, request ids, Prometheus metrics
+monitor   health, request ids, Prometheus metrics, logs, traces
+drift     whether inputs and predictions still look as they did
 """

@@ -20,7 +20,7 @@ from serving.caller.patience import Plan, Wait
 from serving.caller.plans import ROWS, Plans, Versions, split
 from serving.caller.tensors import Inference
 from serving.v2.types import IndexEntry, Statistics
-from serving.wire import Health, ModelInfo, Models, Outputs, Prediction, Reloaded
+from serving.wire import Drift, Health, ModelInfo, Models, Outputs, Prediction, Reloaded
 
 __all__ = ["AsyncClient", "Client", "ServingError"]
 
@@ -115,6 +115,10 @@ class Client:
     def stats(self, model: str | None = None) -> Statistics:
         """Ask what all models, or the versions of one, have done."""
         return self._follow(self._plans.stats(model))
+
+    def drift(self, name: str) -> Drift:
+        """Ask how far inputs and predictions of a model have shifted."""
+        return self._follow(self._plans.drift(name))
 
     def reload(self) -> Reloaded:
         """Have new versions loaded."""
@@ -234,6 +238,10 @@ class AsyncClient:
     async def stats(self, model: str | None = None) -> Statistics:
         """Ask what all models, or the versions of one, have done."""
         return await self._follow(self._plans.stats(model))
+
+    async def drift(self, name: str) -> Drift:
+        """Ask how far inputs and predictions of a model have shifted."""
+        return await self._follow(self._plans.drift(name))
 
     async def reload(self) -> Reloaded:
         """Have new versions loaded."""

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from mastery_jax.workflow.errors import ConfigError
+from serving.drift.watch import FEWEST
 from serving.engine.batcher import Limits
 
 __all__ = ["Settings", "check"]
@@ -35,6 +36,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         False  # a child process loads first what was never loaded; `mastery serve` does
     )
     limits: Limits = Limits()  # of the queue before each method
+    slow_seconds: float = 1.0  # a request that takes longer has a line in the log
+    drift_rows: int = 10_000  # that are compared with the reference, the last ones
+    log_format: Literal["json", "text"] | None = None  # None: text on a terminal, JSON elsewhere
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    otel: str | None = None  # where traces go; by default where OTEL_* variables say, if they do
     server: Literal["uvicorn", "granian"] = "uvicorn"
     workers: int = 1  # processes, each with all models
     # From the word to stop, when readiness is over, until no connection is taken any more: a load
@@ -78,3 +84,7 @@ def check(settings: Settings) -> None:
         raise ConfigError(f"drain_seconds: {settings.drain:g} is not between 0 and 3600")
     if not settings.head_seconds > 0:
         raise ConfigError(f"head_seconds: {settings.head_seconds:g} is not more than 0")
+    if not settings.slow_seconds > 0:
+        raise ConfigError(f"slow_seconds: {settings.slow_seconds} is not above 0")
+    if settings.drift_rows < 2 * FEWEST:
+        raise ConfigError(f"drift_rows: {settings.drift_rows} is below {2 * FEWEST}")

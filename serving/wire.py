@@ -11,18 +11,22 @@ import msgspec
 __all__ = [
     "Batch",
     "Call",
+    "Drift",
     "Failure",
+    "FeatureDrift",
     "Health",
     "MethodInfo",
     "ModelInfo",
     "Models",
     "Outputs",
     "Prediction",
+    "PredictionShift",
     "Problem",
     "Reloaded",
     "Rows",
     "Single",
     "Tensor",
+    "VersionDrift",
     "Welcome",
 ]
 
@@ -156,3 +160,45 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     instance: str
     request_id: str | None
     error: str
+
+
+class FeatureDrift(msgspec.Struct, frozen=True, kw_only=True):
+    """One feature against its distribution when the model was published."""
+
+    feature: str
+    psi: float | None  # null: the reference, or the window, has too few finite values
+    psi_limit: float | None  # above it is an alarm
+    ks: float | None
+    ks_limit: float | None  # what chance alone seldom exceeds
+    missing: float  # the share of values that are not finite
+    missing_reference: float
+    is_drifted: bool
+
+
+class PredictionShift(msgspec.Struct, frozen=True, kw_only=True):
+    """What is predicted against the first half window since the model was loaded."""
+
+    kind: str  # classes, or values
+    reference_rows: int
+    psi: float | None  # null until there are rows enough
+    psi_limit: float | None
+    is_drifted: bool
+
+
+class VersionDrift(msgspec.Struct, frozen=True, kw_only=True):
+    """One version."""
+
+    version: int
+    rows: int  # of the window, by now
+    rows_wanted: int  # before a value is given
+    reason: str | None  # why there are no features
+    is_drifted: bool
+    features: list[FeatureDrift]  # the largest PSI first
+    predictions: PredictionShift | None  # null: nothing is predicted
+
+
+class Drift(msgspec.Struct, frozen=True, kw_only=True):
+    """All versions of a model that answer."""
+
+    model_id: str
+    versions: list[VersionDrift]

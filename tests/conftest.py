@@ -1,7 +1,9 @@
 """Settings of every test: they stand before jax is imported."""
 
+import collections
 import os
 import pathlib
+import shutil
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 
@@ -22,27 +24,41 @@ EVERY = 25  # tests, between looks
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave reference tests out, and say so, only where there is no reference data."""
-    if REFERENCE:
-        if not pathlib.Path(REFERENCE).is_dir():
-            raise pytest.UsageError(f"MASTERY_DATA: {REFERENCE} is not a folder")
-        return
-    left_out = [item for item in items if item.get_closest_marker("reference")]
+    """Leave out, and say so, the tests of what is not here: reference data, programs."""
+    if REFERENCE and not pathlib.Path(REFERENCE).is_dir():
+        raise pytest.UsageError(f"MASTERY_DATA: {REFERENCE} is not a folder")
+    kept, left_out, reasons = [], [], collections.Counter()
+    for item in items:
+        reason = absent(item)
+        (kept if reason is None else left_out).append(item)
+        reasons.update([] if reason is None else [reason])
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if not item.get_closest_marker("reference")]
-        config.stash[LEFT_OUT] = len(left_out)
+        items[:] = kept
+        config.stash[LEFT_OUT] = dict(reasons)
         if hasattr(config, "workeroutput"):  # a worker of xdist tells the process that reports
-            config.workeroutput["left_out"] = len(left_out)
+            config.workeroutput["left_out"] = dict(reasons)
+
+
+def absent(item):
+    """Return what a test needs and is not here; None where it can run."""
+    if item.get_closest_marker("reference") and not REFERENCE:
+        return "reference tests left out: MASTERY_DATA does not name the reference data"
+    programs = [name for mark in item.iter_markers("services") for name in mark.args]
+    missing = [name for name in programs if shutil.which(name) is None]
+    if missing:
+        named = ", ".join(missing)
+        return f"services tests left out: no {named}; deploy/install-services.sh installs it"
+    return None
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node):
     """Take over what a worker left out; every worker sees the same tests."""
-    node.config.stash[LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", 0)
+    node.config.stash[LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", {})
 
 
-LEFT_OUT = pytest.StashKey[int]()
+LEFT_OUT = pytest.StashKey[dict[str, int]]()
 RUN = pytest.StashKey[int]()
 
 
@@ -52,11 +68,8 @@ def pytest_terminal_summary(terminalreporter, config):
         from tests import cases, contract
 
         terminalreporter.write_line(contract.summary(cases.CASES))
-    count = config.stash.get(LEFT_OUT, 0)
-    if count:
-        terminalreporter.write_line(
-            f"{count} reference tests left out: MASTERY_DATA does not name the reference data"
-        )
+    for reason, count in config.stash.get(LEFT_OUT, {}).items():
+        terminalreporter.write_line(f"{count} {reason}")
 
 
 @pytest.fixture(scope="session")

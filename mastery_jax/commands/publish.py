@@ -80,6 +80,30 @@ def export(
     help="From the word to stop to the end of taking connections; 5, or 0 on loopback.",
 )
 @click.option("--check", is_flag=True, help="Say what is wrong, and stop; bind nothing.")
+@click.option(
+    "--log-format",
+    type=click.Choice(["json", "text"]),
+    help="The lines of the log; by default text on a terminal, JSON elsewhere.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="What is logged; debug has a line for every request.",
+)
+@click.option(
+    "--slow-ms",
+    type=click.FloatRange(0, min_open=True),
+    default=1000.0,
+    show_default=True,
+    help="A request that takes longer is logged.",
+)
+@click.option(
+    "--otel",
+    metavar="URL",
+    help="An OpenTelemetry collector, as http://127.0.0.1:4318; or set OTEL_* variables.",
+)
 def serve(
     models: pathlib.Path,
     host: str,
@@ -88,6 +112,10 @@ def serve(
     server: Literal["uvicorn", "granian"],
     drain_seconds: float | None,
     check: bool,
+    log_format: Literal["json", "text"] | None,
+    log_level: Literal["debug", "info", "warning", "error"],
+    slow_ms: float,
+    otel: str | None,
 ) -> int:
     """Serve a folder of models until Ctrl-C."""
     from serving import main as serving
@@ -101,6 +129,10 @@ def serve(
         workers=workers,
         server=server,
         drain_seconds=drain_seconds,
+        log_format=log_format,
+        log_level=log_level,
+        slow_seconds=slow_ms / 1000,
+        otel=otel,
     )
     if check:
         from serving.process import check as checking

@@ -16,7 +16,7 @@ from serving.caller.ask import Ask, Numbers, ServingError, encoded, get, model_p
 from serving.caller.patience import Call, Plan, send
 from serving.caller.tensors import Inference
 from serving.v2.types import IndexEntry, ModelMetadata, Statistics
-from serving.wire import Health, ModelInfo, Models, Outputs, Prediction, Reloaded
+from serving.wire import Drift, Health, ModelInfo, Models, Outputs, Prediction, Reloaded
 
 __all__ = ["ROWS", "Plans", "Versions", "split"]
 
@@ -76,6 +76,10 @@ class Plans:
     def model(self, name: str) -> Plan[ModelInfo]:
         """Plan the call of this name."""
         return self.ask(get(f"/models/{model_path(name)}", ModelInfo))
+
+    def drift(self, name: str) -> Plan[Drift]:
+        """Plan the call of this name."""
+        return self.ask(get(f"/models/{model_path(name)}/drift", Drift))
 
     def versions(self, model: str) -> Plan[Versions]:
         """Plan the call of this name."""

@@ -22,7 +22,7 @@ from mastery_jax.workflow.stablehlo import Arrays
 from serving.engine.tally import Tally
 from serving.errors import late, overloaded
 
-__all__ = ["LONG", "Batcher", "Limits", "Outputs"]
+__all__ = ["LONG", "Batcher", "Limits", "Outputs", "Times"]
 
 LOG = logging.getLogger(__name__)
 LONG = 2e-3  # seconds of computing that are worth a thread
@@ -30,6 +30,7 @@ FAULTS = 5  # batches in sequence that failed, before the model counts as broken
 REST = 1.0  # seconds before a broken model is tried again
 
 Outputs = dict[str, np.ndarray]
+Times = tuple[float, float, float]  # it came, its batch began and ended, on the monotonic clock
 clock = time.monotonic
 
 
@@ -44,12 +45,13 @@ class Limits(NamedTuple):
 class Part:
     """Rows of one request, at most the largest batch, and the answer that is owed."""
 
-    __slots__ = ("came", "deadline", "future", "rows", "size", "x")
+    __slots__ = ("came", "deadline", "future", "rows", "size", "tell", "x")
 
     def __init__(self, x: Arrays, rows: int, deadline: float, future: asyncio.Future) -> None:
         self.x, self.rows, self.deadline, self.future = x, rows, deadline, future
         self.size = sum(array.nbytes for array in x.values())
         self.came = clock()
+        self.tell: Callable[[Times], None] | None = None  # who wants to know its times
 
 
 class Batcher:
@@ -79,6 +81,8 @@ class Batcher:
         self._began: float | None = None  # when the batch began that a thread computes
         self._faults, self._broke = 0, 0.0
         self.observe: Callable[[Arrays, Outputs], None] | None = None  # is shown every batch
+        # Where requests are traced: gives whom to tell the times of a part that comes now.
+        self.follow: Callable[[], Callable[[Times], None] | None] | None = None
 
     @property
     def depth(self) -> int:
@@ -118,6 +122,8 @@ class Batcher:
         """
         part = Part(x, rows, deadline, asyncio.get_running_loop().create_future())
         self._admit(part)
+        if self.follow is not None:
+            part.tell = self.follow()
         self._queue.append(part)
         self._rows += rows
         self._bytes += part.size
@@ -230,6 +236,9 @@ class Batcher:
             else:
                 tally.requests += 1
                 tally.rows += part.rows
+            if part.tell is not None:
+                ended = clock()
+                part.tell((part.came, ended - seconds, ended))
             if part.future.done():  # the client went away meanwhile
                 continue
             if isinstance(answer, Exception):

@@ -7,6 +7,7 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    ProcessCollector,
     disable_created_metrics,
     generate_latest,
 )
@@ -22,6 +23,7 @@ from serving.engine.batcher import Batcher
 from serving.engine.compiles import compiles
 from serving.engine.tally import SECONDS, Spread, Tally
 from serving.models.registry import Registry
+from serving.monitor import logs
 
 __all__ = ["Metrics"]
 
@@ -38,6 +40,7 @@ COUNTERS: dict[str, tuple[str, Callable[[Tally], float]]] = {
     "ml_shadow_agreed_rows": ("Rows that a shadow predicts alike", lambda t: t.agreed),
     "ml_shadow_differing_rows": ("Rows that a shadow predicts otherwise", lambda t: t.differed),
 }
+MEMORY = {"bytes_in_use": "used", "peak_bytes_in_use": "peak", "bytes_limit": "limit"}
 SPREADS: dict[str, tuple[str, Callable[[Tally], Spread]]] = {
     "ml_queue_seconds": ("Time before a request's batch began", lambda t: t.queue),
     "ml_compute_seconds": ("Time of a batch", lambda t: t.compute),
@@ -64,6 +67,7 @@ class Models(Collector):
             reloads.add_metric([result], count)
         yield reloads
         yield from self._states()
+        yield from _machine()
         batchers = [
             ((name, str(version), method), run.batcher)
             for name, served in self.registry.snapshot.models.items()
@@ -90,6 +94,27 @@ class Models(Collector):
                 state.add_metric([name, str(version), "failed"], 1)
         yield state
         yield took
+
+
+def _machine() -> Iterator[Metric]:
+    """Give what is of this process and its devices, beyond the process's own metrics."""
+    import jax  # which is there long since: models are loaded
+
+    yield CounterMetricFamily(
+        "log_lines_dropped",
+        "Lines of the log that were dropped, because nobody reads them fast enough",
+        value=logs.dropped(),
+    )
+    memory = GaugeMetricFamily(
+        "ml_device_memory_bytes",
+        "Memory of an accelerator, where it says so",
+        labels=("device", "kind"),
+    )
+    for device in jax.local_devices():
+        for key, value in (device.memory_stats() or {}).items():
+            if key in MEMORY:
+                memory.add_metric((f"{device.platform}:{device.id}", MEMORY[key]), value)
+    yield memory
 
 
 def _counted(batchers: list[tuple[tuple[str, str, str], Batcher]]) -> Iterator[Metric]:
@@ -135,12 +160,18 @@ class Metrics:
         )
         loaded = Gauge("ml_models_loaded_total", "Models that answer", registry=self.registry)
         loaded.set_function(lambda: len(models.snapshot.models))
+        self._ready = Gauge("ml_ready", "1: requests should be sent here", registry=self.registry)
         self.registry.register(Models(models))
+        ProcessCollector(registry=self.registry)
         self._bound: dict[tuple[str, str, int], Callable[[float], None]] = {}
 
     def text(self) -> str:
         """Return all metrics as Prometheus reads them."""
         return generate_latest(self.registry).decode()
+
+    def ready(self, is_ready: Callable[[], bool]) -> None:
+        """Take what says whether requests should be sent here."""
+        self._ready.set_function(lambda: float(is_ready()))
 
     def observe(self, method: str, endpoint: str, status: int, seconds: float) -> None:
         """Count one answered request."""

@@ -7,6 +7,7 @@ import time
 
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.monitor.access import Access
 from serving.monitor.metrics import Metrics
 from serving.predict import head
 
@@ -19,9 +20,10 @@ METHODS = frozenset(method.value for method in http.HTTPMethod)
 class Monitor:
     """Reads the head of each request, gives it an id, counts and times its answer."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, access: Access) -> None:
         self.app = app
         self.metrics = metrics
+        self.access = access
         self._prefix = secrets.token_hex(6)  # of this start; a random id a request costs a syscall
         self._numbers = itertools.count()
 
@@ -46,7 +48,9 @@ class Monitor:
             await send(message)
 
         await self.app(scope, receive, stamped)
+        seconds = time.perf_counter() - start
+        method = scope["method"] if scope["method"] in METHODS else "OTHER"
+        endpoint = scope.get("path_template", UNMATCHED)
         if status:  # none: the client went away
-            method = scope["method"] if scope["method"] in METHODS else "OTHER"
-            endpoint = scope.get("path_template", UNMATCHED)
-            self.metrics.observe(method, endpoint, status, time.perf_counter() - start)
+            self.metrics.observe(method, endpoint, status, seconds)
+        self.access(scope, method, endpoint, status, seconds)

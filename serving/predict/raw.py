@@ -152,6 +152,7 @@ class Raw:
             return
         begin = functools.partial(self.begin, body, scope)
         work = await turn(len(body) >= LARGE, workers, begin)
+        scope["state"]["asked"] = work.method.name  # for the log and the traces
         outputs = await finish(work, deadline, receive)
         if outputs is None:
             return

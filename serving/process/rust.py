@@ -12,7 +12,7 @@ import socket
 from litestar import Litestar
 
 from mastery_jax.workflow.errors import ConfigError
-from serving.process.server import GRACE, STOPS, log_config
+from serving.process.server import GRACE, STOPS
 from serving.process.team import Team
 from serving.settings import Settings
 
@@ -55,7 +55,7 @@ def serve(app: Litestar, door: socket.socket, team: Team, settings: Settings) ->
             http=HTTPModes.http1,
             websockets=False,
             http1_settings=HTTP1Settings(header_read_timeout=int(1000 * settings.head_seconds)),
-            log_dictconfig=log_config(),
+            log_dictconfig={"handlers": {}, "formatters": {}, "loggers": {}},  # they are there
         )
         server.workers_kill_timeout = GRACE
         loop, told = asyncio.get_running_loop(), []

@@ -22,7 +22,7 @@ from serving.process.heads import Heads, sweep
 from serving.process.team import Team
 from serving.settings import Settings
 
-__all__ = ["GRACE", "STOPS", "Server", "log_config", "serve"]
+__all__ = ["GRACE", "STOPS", "Server", "serve"]
 
 LOG = logging.getLogger(__name__)
 GRACE = 10  # seconds for the requests under way when it is told to stop
@@ -72,20 +72,12 @@ class Server(uvicorn.Server):
             signal.signal(number, signal.SIG_IGN)
 
 
-def log_config() -> dict[str, Any]:
-    """Return uvicorn's logging, and ours beside it."""
-    from uvicorn.config import LOGGING_CONFIG
-
-    loggers = LOGGING_CONFIG["loggers"] | {"serving": {"handlers": ["default"], "level": "INFO"}}
-    return LOGGING_CONFIG | {"loggers": loggers}
-
-
 def serve(app: Litestar, door: socket.socket, team: Team, settings: Settings) -> int:
     """Answer at ``door`` until it is told to stop; return the exit status."""
     config = uvicorn.Config(
         app,
         http=Heads,
-        log_config=log_config(),
+        log_config=None,
         access_log=False,
         proxy_headers=False,
         server_header=False,

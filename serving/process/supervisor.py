@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 
+from serving.monitor import logs
 from serving.process.worker import pack
 from serving.settings import Settings
 
@@ -86,7 +87,7 @@ class Worker:
 
 def supervise(settings: Settings, door: socket.socket) -> int:
     """Keep ``settings.workers`` processes answering at ``door``; return the exit status."""
-    logging.basicConfig(format="%(levelname)s:     %(message)s", level=logging.INFO)
+    logs.start(settings.log_format, settings.log_level)
     told: list[int] = []
     for number in STOPS:
         signal.signal(number, lambda number, _: told.append(number))

@@ -38,8 +38,10 @@ def serve(settings: Settings, door: socket.socket, team: Team) -> int:
     launch.prepare(sync_dispatch=True)
     from mastery_jax.workflow import artifact
     from serving.app import create_app
+    from serving.monitor import logs
     from serving.process import rust, server
 
+    logs.start(settings.log_format, settings.log_level)
     artifact.versions(settings.models)  # what is wrong with the folder is said before it starts
     app = create_app(settings, team)
     url = f"http://{address_of(settings.host, door.getsockname()[1])}"

@@ -113,6 +113,7 @@ class Infer:
         begin = functools.partial(ask, content, asked, scope, most)
         question = await turn(is_large, workers, begin)
         meant, x = question.meant, question.x
+        scope["state"]["asked"] = meant.method.name  # for the log and the traces
         work = limited(settings, meant.method, x, lambda outputs: outputs)
         outputs = await finish(work, question.deadline, receive)
         if outputs is None:

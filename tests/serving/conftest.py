@@ -1,6 +1,8 @@
 """Published models, and servers of them."""
 
 import shutil
+import socket
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -51,3 +53,26 @@ def client(published):
     settings = Settings(models=published, buckets=served.BUCKETS, max_body=2**16, max_rows=10)
     with TestClient(create_app(settings), raise_server_exceptions=False) as client:
         yield client
+
+
+@pytest.fixture
+def port():
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        return door.getsockname()[1]
+
+
+@pytest.fixture
+def launch():
+    """Give a function that starts a process, which does not outlive the test."""
+    started = []
+
+    def start(command):
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()

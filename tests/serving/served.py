@@ -43,11 +43,20 @@ CLASSIFIER = {
         "probabilities": _probabilities(s, x),
     },
 }
+# A row that begins with more than 50 is a fault of the model: its class is none.
+FAULTY = {
+    "predict": lambda s, x: {
+        "predictions": _probabilities(s, x).argmax(1).astype(jnp.int32)
+        + 5 * (x["features"][:, 0] > 50).astype(jnp.int32)
+    }
+}
 LINE = {"predict": lambda s, x: {"predictions": x["features"] @ s["w"][:, 0]}}
 WALK = {"step": _step}
 
 
-def put(models: pathlib.Path, name: str, methods, *, scale: float = 1.0, classes=()) -> None:
+def put(
+    models: pathlib.Path, name: str, methods, *, scale: float = 1.0, classes=(), reference=None
+) -> None:
     """Publish the next version of a model whose weights are ``scale * W``."""
     example = {
         "features": ROWS[:4],
@@ -74,6 +83,7 @@ def put(models: pathlib.Path, name: str, methods, *, scale: float = 1.0, classes
         classes=classes,
         metrics={"test_accuracy": 0.75} if classes else {"test_rmse": 0.5},
         provenance={},
+        reference=reference,
     )
 
 

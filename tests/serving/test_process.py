@@ -1,7 +1,6 @@
 import concurrent.futures
 import contextlib
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -40,29 +39,6 @@ def check_and_remove(settings):
 serving_main.check, serving.app.check = check_and_remove, lambda settings: None
 main()
 """
-
-
-@pytest.fixture
-def port():
-    with socket.socket() as door:
-        door.bind(("127.0.0.1", 0))
-        return door.getsockname()[1]
-
-
-@pytest.fixture
-def launch():
-    """Give a function that starts a process, which does not outlive the test."""
-    started = []
-
-    def start(command):
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
 
 
 def ready(client, process):

@@ -179,6 +179,7 @@ def test_the_schema_has_every_route(client):
         ("post", "/predict/batch"),
         ("get", "/models"),
         ("get", "/models/{model_id}"),
+        ("get", "/models/{model_id}/drift"),
         ("post", "/models/{model_id}/{method}"),
         ("post", "/models/reload"),
         ("get", "/metrics"),

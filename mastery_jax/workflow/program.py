@@ -9,7 +9,7 @@ first and last step are arguments, so that chunks and resumes run the same instr
 import hashlib
 import importlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from mastery_jax.workflow.errors import ConfigError
@@ -194,11 +194,12 @@ def drive(
     state: Any = None,
     first: int = 0,
     is_steady: bool = False,
+    evaluate_at: Sequence[int] = (),
 ) -> Iterator[Event]:
     """Run from step ``first`` to the end, yielding after every chunk. The last one is evaluated.
 
-    Chunks end at every multiple of ``evaluate_every``, where they are evaluated, and of
-    ``save_every``.
+    Chunks end at every multiple of ``evaluate_every`` and at ``evaluate_at``, where they are
+    evaluated, and at every multiple of ``save_every``.
 
     The length of a chunk follows the clock, so that a chunk takes about half a second; it never
     changes a bit of the result. Where ``is_steady`` all chunks are equally long, as several
@@ -211,7 +212,8 @@ def drive(
         state = program.start(lane, data)
     step, length = first, program.chunk if is_steady else min(8, program.chunk)
     while True:
-        marks = (step - step % each + each for each in (evaluate_every, save_every) if each)
+        marks = [step - step % each + each for each in (evaluate_every, save_every) if each]
+        marks += (each for each in evaluate_at if each > step)
         stop = min(step + length, num_steps, *marks)
         begun = time.perf_counter()
         metrics: dict[str, Any] = {}
@@ -225,6 +227,7 @@ def drive(
             length = max(1, min(program.chunk, fitting))
         step = stop
         due = step == num_steps or (evaluate_every and step % evaluate_every == 0)
+        due = due or step in evaluate_at
         evaluation = None
         if due:
             found = jax.device_get(program.evaluate(lane, state, data))

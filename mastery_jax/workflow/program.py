@@ -22,6 +22,7 @@ __all__ = [
     "drive",
     "functions",
     "lane",
+    "number",
     "prepare",
     "specify",
     "strong",
@@ -67,21 +68,27 @@ def lane(value: RunConfig) -> dict[str, Any]:
     Raises:
         ConfigError: a float is too large or too small for the default float dtype.
     """
+    from mastery_jax.workflow import config
+
+    leaves = config.flatten(value)
+    return {path: number(path, leaves[path]) for path in config.lane_paths(value)}
+
+
+def number(path: str, value: float) -> Any:
+    """Return a float or the seed of a config as a 0-d NumPy array.
+
+    Raises:
+        ConfigError: it is too large or too small for the default float dtype.
+    """
     import jax
     import numpy as np
 
-    from mastery_jax.workflow import config
-
-    leaves, lanes = config.flatten(value), {}
     width = jax.dtypes.canonicalize_dtype(float)
-    for path in config.lane_paths(value):
-        number = leaves[path]
-        with np.errstate(over="ignore", under="ignore"):
-            array = np.asarray(number).astype(np.uint32 if path == "seed" else width)
-        if not np.isfinite(array) or (number != 0 and array == 0):
-            raise ConfigError(f"{path} is {number}, which is {array} as a {width}")
-        lanes[path] = array
-    return lanes
+    with np.errstate(over="ignore", under="ignore"):
+        array = np.asarray(value).astype(np.uint32 if path == "seed" else width)
+    if not np.isfinite(array) or (value != 0 and array == 0):
+        raise ConfigError(f"{path} is {value}, which is {array} as a {width}")
+    return array
 
 
 def specify(dataset: Any) -> Spec:

@@ -3,10 +3,12 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 from mastery_jax.workflow import artifact, config, environment, export, run
 from mastery_jax.workflow.errors import RunError
+from mastery_jax.workflow.sweep import states, store
 from tests.test_reproduce import QUIET, Told
 
 
@@ -71,3 +73,16 @@ def test_a_damaged_record_is_one_sentence(copied):
     (copied / "environment.json").write_text("[]")
     with pytest.raises(RunError, match=r"environment\.json is damaged"):
         exported(copied)
+
+
+@pytest.mark.parametrize("step", [None, 5, 25])
+def test_a_state_of_another_step_is_not_taken_for_the_last(tmp_path, step):
+    """A kill left what a lane of a population was at a rung, or nothing."""
+    (tmp_path / "lanes").mkdir()
+    store.write_lane(tmp_path, 2, {"rate": 0.1}, [{"step": 5}, {"step": 20, "test_loss": 0.5}])
+    if step:
+        content = states.dump({"w": np.zeros(2)}, step=step, rows=[], fields={})
+        store.write_state(tmp_path, 2, content)
+    said = "is not of the last step" if step else "is not there"
+    with pytest.raises(RunError, match=rf"0002\.state {said}: the process was killed as lane 2"):
+        export._adopt(tmp_path, 2, tmp_path / "runs")

@@ -9,7 +9,7 @@ import pytest
 from mastery_jax.workflow import config, environment, files, records, reproduce, run, stops
 from mastery_jax.workflow.errors import ConfigError, RunError
 from mastery_jax.workflow.progress import Progress
-from mastery_jax.workflow.sweep import driver
+from mastery_jax.workflow.sweep import driver, store
 from tests.folders import write_run
 
 QUIET = Progress(quiet=True)
@@ -214,6 +214,30 @@ def test_a_lane_of_vmap_is_compared_to_a_tolerance(swept, tmp_path):
     found = report.to_json()
     assert (found["strategy"], found["rtol"], found["is_equal"]) == ("vmap", 1e-4, True)
     assert found["source"] == f"{swept['vmap']}#1"
+
+
+@pytest.mark.parametrize("lane", range(4))
+def test_a_lane_that_was_looked_at_is_measured_at_the_same_steps(toy, tmp_path, lane):
+    how = ["search.stop=halving", "search.stop.min_steps=5", "search.metrics=[test_loss:min]"]
+    found = config.load_sweep(toy, ["rate=0.05,0.1,0.15,0.2", *how])
+    folder = driver.sweep(found, runs=tmp_path, strategy="loop", progress=QUIET)
+    last = (5, 5, 5, 30)[lane]
+    report = again(f"{folder}#{lane}", tmp_path / "again")
+    assert report.describe().startswith(f"equal, bit for bit: {last} rows\n")
+    assert "test_loss" in records.metrics(report.folder)[4]
+    change = records.metrics(store.record(folder, lane))
+    change[4]["test_loss"] += 1e-6
+    store.write_lane(folder, lane, {"rate": 0.05 * (lane + 1)}, change)
+    assert not again(f"{folder}#{lane}", tmp_path / "changed").is_equal
+
+
+def test_a_lane_of_a_population_cannot_be_run_alone(toy, tmp_path):
+    how = ["search.stop=population", "search.stop.every=10", "search.metrics=[test_loss:min]"]
+    found = config.load_sweep(toy, ["rate=0.05,0.1", *how])
+    folder = driver.sweep(found, runs=tmp_path, progress=QUIET)
+    with pytest.raises(RunError, match=r"#1 is of a population, .*mastery sweep .*sweep\.yaml"):
+        again(f"{folder}#1", tmp_path / "again")
+    assert not (tmp_path / "again").exists()
 
 
 def test_a_lane_that_is_not_there(swept, tmp_path):

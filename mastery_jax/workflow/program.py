@@ -9,7 +9,7 @@ first and last step are arguments, so that chunks and resumes run the same instr
 import hashlib
 import importlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from mastery_jax.workflow.errors import ConfigError
@@ -22,6 +22,7 @@ __all__ = [
     "drive",
     "functions",
     "lane",
+    "number",
     "prepare",
     "specify",
     "strong",
@@ -67,21 +68,27 @@ def lane(value: RunConfig) -> dict[str, Any]:
     Raises:
         ConfigError: a float is too large or too small for the default float dtype.
     """
+    from mastery_jax.workflow import config
+
+    leaves = config.flatten(value)
+    return {path: number(path, leaves[path]) for path in config.lane_paths(value)}
+
+
+def number(path: str, value: float) -> Any:
+    """Return a float or the seed of a config as a 0-d NumPy array.
+
+    Raises:
+        ConfigError: it is too large or too small for the default float dtype.
+    """
     import jax
     import numpy as np
 
-    from mastery_jax.workflow import config
-
-    leaves, lanes = config.flatten(value), {}
     width = jax.dtypes.canonicalize_dtype(float)
-    for path in config.lane_paths(value):
-        number = leaves[path]
-        with np.errstate(over="ignore", under="ignore"):
-            array = np.asarray(number).astype(np.uint32 if path == "seed" else width)
-        if not np.isfinite(array) or (number != 0 and array == 0):
-            raise ConfigError(f"{path} is {number}, which is {array} as a {width}")
-        lanes[path] = array
-    return lanes
+    with np.errstate(over="ignore", under="ignore"):
+        array = np.asarray(value).astype(np.uint32 if path == "seed" else width)
+    if not np.isfinite(array) or (value != 0 and array == 0):
+        raise ConfigError(f"{path} is {value}, which is {array} as a {width}")
+    return array
 
 
 def specify(dataset: Any) -> Spec:
@@ -194,11 +201,12 @@ def drive(
     state: Any = None,
     first: int = 0,
     is_steady: bool = False,
+    evaluate_at: Sequence[int] = (),
 ) -> Iterator[Event]:
     """Run from step ``first`` to the end, yielding after every chunk. The last one is evaluated.
 
-    Chunks end at every multiple of ``evaluate_every``, where they are evaluated, and of
-    ``save_every``.
+    Chunks end at every multiple of ``evaluate_every`` and at ``evaluate_at``, where they are
+    evaluated, and at every multiple of ``save_every``.
 
     The length of a chunk follows the clock, so that a chunk takes about half a second; it never
     changes a bit of the result. Where ``is_steady`` all chunks are equally long, as several
@@ -211,7 +219,8 @@ def drive(
         state = program.start(lane, data)
     step, length = first, program.chunk if is_steady else min(8, program.chunk)
     while True:
-        marks = (step - step % each + each for each in (evaluate_every, save_every) if each)
+        marks = [step - step % each + each for each in (evaluate_every, save_every) if each]
+        marks += (each for each in evaluate_at if each > step)
         stop = min(step + length, num_steps, *marks)
         begun = time.perf_counter()
         metrics: dict[str, Any] = {}
@@ -225,6 +234,7 @@ def drive(
             length = max(1, min(program.chunk, fitting))
         step = stop
         due = step == num_steps or (evaluate_every and step % evaluate_every == 0)
+        due = due or step in evaluate_at
         evaluation = None
         if due:
             found = jax.device_get(program.evaluate(lane, state, data))

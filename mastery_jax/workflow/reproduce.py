@@ -127,13 +127,19 @@ def reproduce(source: Source, *, runs: pathlib.Path, progress: Progress) -> Repo
         progress: Where to say how far it is.
 
     Raises:
-        UserError: Nothing was measured, or config or data cannot be read.
+        UserError: Nothing was measured, a lane is of a population, or config or data cannot be
+            read.
     """
     folder = source.run.folder
     path = folder if source.lane is None else store.record(folder, source.lane)
     before = records.metrics(path)
     if not before:
         raise RunError(f"{source.title} has measured nothing: there is nothing to compare")
+    if source.lane is not None and driver.keeps_states(folder):
+        raise RunError(
+            f"{source.title} is of a population, whose lanes take the states of others and cannot "
+            f"be run alone: run all of them again, mastery sweep {folder / 'sweep.yaml'}"
+        )
     loaded = _load(source, progress.say)
     prepared = run.ready(loaded)
     notes = _notes(source, prepared)
@@ -147,6 +153,7 @@ def reproduce(source: Source, *, runs: pathlib.Path, progress: Progress) -> Repo
         prepared,
         progress=progress,
         until=None if last >= loaded.value.num_steps else last,
+        evaluate_at=() if source.lane is None else driver.rungs(folder, loaded.value.num_steps),
         reproduces={"folder": str(folder), "lane": source.lane},
     )
     is_exact = source.strategy == "loop"

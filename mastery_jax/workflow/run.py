@@ -7,7 +7,7 @@ written before the config, the data and the program have been found sound.
 
 import pathlib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from mastery_jax.workflow import (
@@ -96,6 +96,7 @@ def start_in(
     *,
     progress: Progress,
     until: int | None = None,
+    evaluate_at: Sequence[int] = (),
     track: Iterable[str] = (),
     **entries: Any,
 ) -> pathlib.Path:
@@ -106,6 +107,7 @@ def start_in(
         prepared: From :func:`ready`.
         progress: Where to say how far it is.
         until: Stop once this step is reached; by default at the end.
+        evaluate_at: Steps after which it is evaluated too.
         track: Trackers.
         entries: What ``environment.json`` says besides.
     """
@@ -114,7 +116,8 @@ def start_in(
         recorded = {"programs": [prepared.program.digest], "track": list(track), **entries}
         environment.write(folder, prepared.loaded, [prepared.dataset], **recorded)
         with writer.open(track, folder=folder, progress=progress) as tracked:
-            _drive(folder, prepared, tracked, state=None, first=0, until=until, progress=progress)
+            where = {"until": until, "evaluate_at": evaluate_at}
+            _drive(folder, prepared, tracked, state=None, first=0, progress=progress, **where)
     return folder
 
 
@@ -193,6 +196,7 @@ def _drive(
     first: int,
     progress: Progress,
     until: int | None = None,
+    evaluate_at: Sequence[int] = (),
 ) -> None:
     value, begun = prepared.loaded.value, time.monotonic()
     metric, sign = direction(value.best) if value.best else ("", 1)
@@ -218,6 +222,7 @@ def _drive(
         save_every=value.save_every,
         state=state,
         first=first,
+        evaluate_at=evaluate_at,
     )
     title = f"{prepared.loaded.name} {folder.name}"
     with progress, interrupts() as interrupt, failures(status):

@@ -88,6 +88,66 @@ def test_an_edited_space(killed):
         driver.resume(killed, progress=QUIET)
 
 
+LISTS = ["data.columns=[effect,std_error],[std_error,effect]", "seed=range(2)"]
+
+
+def test_fields_that_are_lists_are_what_they_were(toy, tmp_path):
+    folder = driver.sweep(config.load_sweep(toy, LISTS), runs=tmp_path, progress=QUIET)
+    before = table(folder)
+    store.record(folder, 1).unlink()
+    files.write_json(folder / "status.json", records.status(folder) | {"state": "running"})
+    driver.resume(folder, progress=QUIET)
+    assert table(folder) == before
+
+
+SAMPLED = ["rate=loguniform(1e-3,1e-1)", "seed=0,1", "copies=2,3", "search.sampler=tpe"]
+SAMPLED += ["search.metrics=[test_loss:min]", "search.num_samples=2", "search.batch=1"]
+EDITS = {
+    "loguniform(1e-3,1e-1)": ("loguniform(1e-3,5e-1)", r"rate was \S+,1e-1\) and is \S+,5e-1\)"),
+    "seed: [0, 1]": ("seed: [0, 1, 2]", r"seed was \[0, 1\] and is \[0, 1, 2\]"),
+    "  copies: [2, 3]\n": ("", r"copies was \[2, 3\] and is missing"),
+    "  seed: [0, 1]\n  copies: [2, 3]\n": (
+        "  copies: [2, 3]\n  seed: [0, 1]\n",
+        "its fields stand in another order",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def searched(toy, tmp_path_factory):
+    runs = tmp_path_factory.mktemp("searched")
+    return driver.sweep(config.load_sweep(toy, SAMPLED), runs=runs, progress=QUIET)
+
+
+@pytest.mark.parametrize("old", EDITS)
+def test_an_edited_space_of_a_sampler(searched, tmp_path, old):
+    """Its lanes are numbered by its lists: others would take the records of these for theirs."""
+    folder = tmp_path / "toy" / searched.name
+    shutil.copytree(searched, folder)
+    files.write_json(folder / "status.json", records.status(folder) | {"state": "running"})
+    text, (new, said) = (folder / "sweep.yaml").read_text(), EDITS[old]
+    assert text.count(old) == 1
+    (folder / "sweep.yaml").write_text(text.replace(old, new))
+    with pytest.raises(RunError, match=f"is not what it was: {said}; sweep.yaml was edited"):
+        driver.resume(folder, progress=QUIET, force=True)
+    (folder / "sweep.yaml").write_text(text)
+    driver.resume(folder, progress=QUIET)
+    assert table(folder) == table(searched)
+
+
+def test_a_kill_before_anything_was_run_leaves_no_half_of_a_sweep(toy, tmp_path, monkeypatch):
+    """What is listed can be resumed: a folder is a sweep once all that a resume needs is there."""
+
+    def write(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(environment, "write", write)
+    with pytest.raises(KeyboardInterrupt):
+        driver.sweep(config.load_sweep(toy, FIELDS), runs=tmp_path, progress=QUIET)
+    assert len(list((tmp_path / "toy").iterdir())) == 1
+    assert records.ls(tmp_path) == []
+
+
 def test_another_search(killed, whole):
     text = (killed / "sweep.yaml").read_text()
     asked = "search: {metrics: [test_loss:min], stop: {kind: median, every: 5}}\n"

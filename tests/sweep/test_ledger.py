@@ -1,5 +1,7 @@
 """What the ledger says of lanes, to rules and to trackers."""
 
+import contextlib
+
 import numpy as np
 import pytest
 
@@ -102,6 +104,42 @@ def test_a_population_moves_once_wherever_a_kill_falls(tmp_path, ends):
         return store.lane_rows(folder)
 
     assert run(tmp_path / "killed", ends, 99) == run(tmp_path / "whole", 99)
+
+
+class Failing(Here):
+    """Runs lanes of which two fail, and dies before the last one of these is ended."""
+
+    def advance(self, due, until, listener, interrupt):
+        for _, entries in due:
+            for entry in entries:
+                number, fields = entry.lane.number, entry.lane.fields
+                rows = losses(number, until)
+                if number > 1 and until == 5:
+                    assert not entry.rows  # it is not run again
+                    rows = [{"step": 3, "loss": 1.0}, {"step": 3, "reason": "loss became nan"}]
+                listener.pause(entry.lane, until, rows, content(until, rows, fields))
+                if until == 10 or number > 1:
+                    if not self.left:
+                        raise KeyboardInterrupt
+                    self.left -= 1
+                    listener.end(entry.lane, rows)
+
+
+@pytest.mark.parametrize("ends", range(4))
+def test_a_lane_of_a_population_that_has_failed_is_ended_after_a_kill(tmp_path, ends):
+    search = Search(metrics=("test_loss:min",), stop=Population(every=5, fraction=0.5), seed=1)
+    group = Group(Config(num_steps=10), {}, tuple(map(lane, range(4))), None, None, 8)
+    ledger = Ledger(tmp_path, say=print)
+    for left in (ends, 99):
+        ledger = Ledger(tmp_path, say=print)
+        with contextlib.suppress(KeyboardInterrupt):
+            session.run(
+                [group], search, place=Failing(left), ledger=ledger, interrupt=session.Interrupt()
+            )
+    assert ledger.over == {0, 1, 2, 3}
+    found = [(row["state"], row["step"]) for row in store.lane_rows(tmp_path)]
+    assert found == [("done", 10)] * 2 + [("failed", 3)] * 2
+    assert [row["step"] for row in ledger.rows(3)] == [3, 3]
 
 
 def test_pairs_need_two_lanes():

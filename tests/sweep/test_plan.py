@@ -3,6 +3,7 @@
 import pytest
 
 from mastery_jax.workflow import config
+from mastery_jax.workflow.errors import ConfigError
 from mastery_jax.workflow.sweep import plan, probe, strategies
 from mastery_jax.workflow.sweep.search import Halving, Search
 
@@ -20,6 +21,12 @@ def planned(toy, *, strategy="loop", search=None, fields=FIELDS):
     swept = config.load_sweep(toy, fields)._replace(search=search or Search())
     made = plan.plan(swept, strategy=strategy)
     return made._replace(width=strategies.choose_width(made.groups, None))
+
+
+@pytest.mark.parametrize(("rate", "shown"), [("1e-60", "0.0"), ("1e60", "inf")])
+def test_a_number_that_no_lane_can_hold_is_refused_before_any_runs(toy, rate, shown):
+    with pytest.raises(ConfigError, match=f"^rate is 1e.?60, which is {shown} as a float32$"):
+        planned(toy, fields=[f"rate=0.1,{rate}", "seed=0,1"])
 
 
 def test_rungs_and_their_steps(toy):

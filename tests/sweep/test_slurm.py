@@ -25,6 +25,8 @@ def test_jobs_give_the_table_of_one_process(toy, tmp_path):
     here = driver.sweep(made, runs=tmp_path / "here", strategy="loop", progress=QUIET)
     there = driver.sweep(made, runs=tmp_path / "jobs", strategy="loop", where=LOCAL, progress=QUIET)
     assert (there / "lanes.csv").read_text() == (here / "lanes.csv").read_text()
+    left = [sorted(path.name for path in (each / "lanes").iterdir()) for each in (here, there)]
+    assert left[0] == left[1]  # no state of a lane that is over
 
 
 def test_a_job_that_is_lost_is_submitted_again(toy, tmp_path, monkeypatch):

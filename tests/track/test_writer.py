@@ -156,6 +156,20 @@ def test_a_tracker_that_hangs_is_left_after_a_while(opened, said, monkeypatch, v
     fake.release.set()
 
 
+def test_a_tracker_that_hangs_takes_no_time_from_the_next(opened, said, monkeypatch):
+    """All are asked to end before any is waited for."""
+    hanging = Fake(hangs={"log": 1}).replace(monkeypatch, mlflow)
+    sound = Fake().replace(monkeypatch)
+    with opened("mlflow", "tensorboard", timeout=0.5) as tracked:
+        lane = tracked.lane(None, {})
+        lane.log(rows(1))
+        lane.finish("finished", {})
+    assert sound.of("close") == [("finished",)]
+    (line,) = said.lines
+    assert line.startswith("warning: mlflow did not take everything")
+    hanging.release.set()
+
+
 def test_rows_are_dropped_and_counted_where_the_queue_is_full(opened, said, monkeypatch):
     fake = Fake(hangs={"log": 1}).replace(monkeypatch)
     with opened("tensorboard", most=4) as tracked:

@@ -29,7 +29,7 @@ class Estimate(NamedTuple):
 
 
 class PairedTest(NamedTuple):
-    """A paired test; both are NaN for fewer than two pairs, and for differences all equal."""
+    """A paired test; NaN for fewer than two pairs, and for differences equal but for rounding."""
 
     p: float
     holm: float  # p after the correction for the number of tests
@@ -50,18 +50,19 @@ def estimate(values: Iterable[float]) -> Estimate:
     return Estimate(mean, mean - half, mean + half, n)
 
 
-def paired(differences: Iterable[float]) -> float:
+def paired(differences: Iterable[float], *, rounding: float = 0.0) -> float:
     """Return the p-value of the paired t test, of two sides. Cost: O(n).
 
     Args:
         differences: One a seed; what is not finite is left out.
+        rounding: How far apart differences may be that are the same but for it.
 
     Returns:
         NaN where there are fewer than two differences, or where they are all the same: then
         nothing tells how far they would spread.
     """
     found = [x for x in differences if math.isfinite(x)]
-    if len(found) < 2 or min(found) == max(found):
+    if len(found) < 2 or max(found) - min(found) <= rounding:
         return math.nan
     from scipy.special import stdtr
 

@@ -33,9 +33,12 @@ class Collector:
         self._is_stopping = False
 
     def put(self, news: remote.News) -> None:
-        """Take in news; of a lane that is over nothing more is heard."""
+        """Take in news; of a lane that is over, or further, nothing more is heard.
+
+        A machine that is taken for lost may go on for a while, behind what replaced it.
+        """
         before = self._newest.get(news.number)
-        if before is None or before.step is not None:
+        if before is None or _is_further(news, before):
             self._newest[news.number] = news
             self._news.append(news)
 
@@ -59,6 +62,11 @@ class Collector:
     def is_stopping(self) -> bool:
         """Say whether tasks are to pause."""
         return self._is_stopping
+
+
+def _is_further(news: remote.News, before: remote.News) -> bool:
+    """Say whether a lane has ended, or come to a later step."""
+    return before.step is not None and (news.step is None or news.step > before.step)
 
 
 def _task(part: remote.Part, collector: Any) -> None:

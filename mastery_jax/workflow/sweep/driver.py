@@ -4,7 +4,6 @@ A sweep writes ``sweep.yaml``, ``plan.json``, ``environment.json``, ``status.jso
 ``store`` says of its lanes.
 """
 
-import datetime
 import importlib.metadata
 import pathlib
 import tempfile
@@ -20,7 +19,16 @@ from mastery_jax.workflow.convert import convert_at
 from mastery_jax.workflow.errors import RunError
 from mastery_jax.workflow.progress import Progress
 from mastery_jax.workflow.stops import Interrupt, failures, interrupts
-from mastery_jax.workflow.sweep import plan, processes, sampled, session, store, strategies
+from mastery_jax.workflow.sweep import (
+    kept,
+    plan,
+    processes,
+    sampled,
+    session,
+    stopping,
+    store,
+    strategies,
+)
 from mastery_jax.workflow.sweep.ledger import Ledger
 from mastery_jax.workflow.sweep.places import HERE, Where, place
 from mastery_jax.workflow.sweep.plan import Plan, Strategy
@@ -28,7 +36,7 @@ from mastery_jax.workflow.sweep.search import Population
 from mastery_jax.workflow.sweep.strategies import Place
 from mastery_jax.workflow.track import tracker, writer
 
-__all__ = ["keeps_states", "lane_config", "resume", "sweep"]
+__all__ = ["keeps_states", "lane_config", "planned", "resume", "rungs", "sweep"]
 
 
 def sweep(
@@ -63,11 +71,12 @@ def sweep(
     made = planned(swept, strategy=strategy, width=width)
     folder = _new_folder(runs, loaded)
     with files.writing(folder), files.lock(folder):
-        files.write_text(folder / "sweep.yaml", config.sweep_to_yaml(swept))
         store.write_points(folder, swept.points)
         files.write_json(folder / "plan.json", made.to_json())
         how = _how(swept, made)
         environment.write(folder, loaded, made.datasets, **how, track=list(track))
+        # The last: what has it can be resumed, and of what a kill left without it nothing was run.
+        files.write_text(folder / "sweep.yaml", config.sweep_to_yaml(swept))
         for path in made.without_effect:
             progress.say(f"warning: {path} is swept but changes nothing")
         _run(folder, swept, made, where, track, progress)
@@ -121,8 +130,8 @@ def resume(
         made = planned(swept, strategy=before["strategy"], width=before["width"])
         how = _how(swept, made)
         environment.confirm(folder, loaded, made.datasets, force=force, say=progress.say, **how)
-        _confirm_asked(folder, how["search"], force, progress)
-        _confirm_points(folder, swept, before)
+        kept.confirm_search(folder, how["search"], force=force, say=progress.say)
+        kept.confirm_points(folder, swept, before)
         names = environment.read(folder).get("track", ()) if track is None else track
         _run(folder, swept, made, where, names, progress)
     return folder
@@ -148,6 +157,11 @@ def keeps_states(folder: pathlib.Path) -> bool:
     return isinstance(_read(folder).search.stop, Population)
 
 
+def rungs(folder: pathlib.Path, num_steps: int) -> tuple[int, ...]:
+    """Return after which steps a lane of so many was looked at, its end not among them."""
+    return stopping.rungs(_read(folder).search.stop, num_steps)
+
+
 def _read(folder: pathlib.Path) -> Sweep:
     if not (folder / "sweep.yaml").is_file():
         raise RunError(f"{folder} has no sweep.yaml: it is not a sweep, or it is damaged")
@@ -169,51 +183,9 @@ def _how(swept: Sweep, made: Plan) -> dict[str, Any]:
     if swept.search.sampler:  # another release may ask for other points
         search["optuna"] = importlib.metadata.version("optuna")
     seeds = sorted({lane.value.seed for group in made.groups for lane in group.lanes})
-    return {"strategy": made.strategy, "width": made.width, "seeds": seeds, "search": search}
-
-
-def _confirm_asked(
-    folder: pathlib.Path, search: dict[str, Any], force: bool, progress: Progress
-) -> None:
-    """Refuse to go on with another search than the sweep began with.
-
-    Raises:
-        RunError: a field differs, and it was not forced.
-    """
-    before = environment.read(folder).get("search", search)
-    other = {k: (before.get(k), x) for k, x in search.items() if before.get(k) != x}
-    if not other:
-        return
-    said = "; ".join(f"search.{k} was {old} and is {new}" for k, (old, new) in other.items())
-    if not force:
-        raise RunError(
-            f"{folder} is not what it was: {said}; run it anew, or go on all the same with --force"
-        )
-    progress.say(f"warning: {said}")
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    environment.amend(folder, search=search, forced=[{"time": now, "differences": [said]}])
-
-
-def _confirm_points(folder: pathlib.Path, swept: Sweep, planned: dict[str, Any]) -> None:
-    """Refuse to go on with other lanes than those that were written down.
-
-    Raises:
-        RunError: ``sweep.yaml`` was edited, or its points are drawn otherwise today.
-    """
-    if swept.search.sampler:
-        return
-    before, count = store.points(folder), planned.get("lanes", len(swept.points))
-    if count != len(swept.points):
-        raise RunError(
-            f"{folder} is not what it was: it had {count} lanes and has {len(swept.points)}; "
-            "sweep.yaml was edited"
-        )
-    for number, point in enumerate(msgspec.to_builtins(swept.points)):
-        if before.get(number, point) != point:
-            raise RunError(
-                f"{folder} is not what it was: lane {number} had {before[number]} and has {point}; "
-                "sweep.yaml was edited, or another release of scipy draws other points"
-            )
+    how = {"strategy": made.strategy, "width": made.width, "seeds": seeds, "search": search}
+    # A sampler's points are not known yet: what they are of must stay as it was.
+    return how | {"space": swept.space.spelled()} if swept.search.sampler else how
 
 
 def _run(

@@ -27,6 +27,12 @@ class Entry(NamedTuple):
     rows: list[dict[str, Any]]  # what they measured
     state: bytes | pathlib.Path | None  # its state file, read or not; None: it begins
 
+    @property
+    def is_over(self) -> bool:
+        """Say whether nothing is left to run, though a kill came before it was ended."""
+        has_failed = bool(self.rows) and "reason" in self.rows[-1]
+        return has_failed or 0 < self.lane.value.num_steps <= self.step
+
     def content(self) -> bytes | None:
         """Return the content of its state file; there may be more lanes than fit into memory."""
         return self.state.read_bytes() if isinstance(self.state, pathlib.Path) else self.state
@@ -151,6 +157,8 @@ class Ledger:
                 known = self._rows.get(lane.number, [])
                 self._read(path)
                 if lane.number in self.over:
+                    if not self.keeps_states:
+                        store.state(self._folder, lane.number).unlink(missing_ok=True)
                     now = self._rows[lane.number]
                     self._rows[lane.number] = known
                     self._follow(lane, now, is_over=True)

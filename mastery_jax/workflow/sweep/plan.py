@@ -148,7 +148,8 @@ def plan(sweep: Sweep, *, strategy: Strategy = "auto") -> Plan:
         strategy: How lanes will be run; ``auto`` is ``loop`` on a CPU and ``vmap`` elsewhere.
 
     Raises:
-        ConfigError: a lane breaks a rule, or a float of the config cannot be traced.
+        ConfigError: a lane breaks a rule, or a float of the config cannot be traced, or is none of
+            the dtype in which lanes have it.
     """
     import jax
 
@@ -159,6 +160,7 @@ def plan(sweep: Sweep, *, strategy: Strategy = "auto") -> Plan:
     ]
     fields = {path: tuple(_distinct(sweep.points, path)) for path in sweep.swept}
     traced = lay(loaded, lanes, sweep.search)
+    _confirm_numbers(each.group for each in traced)
     acting = set(ACTING & fields.keys())
     acting |= {path for each in traced for path, acts in each.acts.items() if acts}
     if len(traced) > 1:
@@ -176,6 +178,14 @@ def plan(sweep: Sweep, *, strategy: Strategy = "auto") -> Plan:
         devices=tuple(device.device_kind for device in devices),
         search=sweep.search,
     )
+
+
+def _confirm_numbers(groups: Iterable[Group]) -> None:
+    """Refuse a number that overflows or vanishes as an array, before any lane is run."""
+    for group in groups:
+        for path in config.lane_paths(group.value):
+            for value in {lane.fields[path] for lane in group.lanes if path in lane.fields}:
+                program.number(path, value)
 
 
 class Traced(NamedTuple):

@@ -122,8 +122,8 @@ def work(
             host_devices=part.how.threads if part.how.strategy in ("vmap", "map") else None
         )
     sys.path.extend(path for path in part.path if path not in sys.path)
-    entries = [_renewed(entry, known or {}) for entry in pickle.loads(part.entries)]
-    left = [entry for entry in entries if entry is not None]
+    reporter = Reporter(report, part.keeps_states)
+    left = _left(part, known or {}, reporter)
     if not left:
         return
     place, group = _prepared(part.how, left)
@@ -136,20 +136,29 @@ def work(
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
-        place.advance([(group, left)], part.until, Reporter(report, part.keeps_states), interrupt)
+        place.advance([(group, left)], part.until, reporter, interrupt)
     finally:
         over.set()
         watcher.join()
 
 
-def _renewed(entry: Entry, known: dict[int, News]) -> Entry | None:
-    """Return an entry as far as it is known to be, ``None`` where it is over."""
-    news = known.get(entry.lane.number)
-    if news is None:
-        return entry
-    if news.step is None:
-        return None
-    return entry._replace(step=news.step, rows=news.rows, state=news.state)
+def _left(part: Part, known: dict[int, News], reporter: Reporter) -> list[Entry]:
+    """Return the lanes that are to go on, as far as they are known to be.
+
+    Of a lane that was lost before it could be ended, that is made up for.
+    """
+    left = []
+    for entry in pickle.loads(part.entries):
+        news = known.get(entry.lane.number)
+        if news is not None and news.step is None:
+            continue
+        if news is not None:
+            entry = entry._replace(step=news.step, rows=news.rows, state=news.state)
+        if entry.is_over:
+            reporter.end(entry.lane, entry.rows)
+        elif not entry.step or entry.step < part.until:
+            left.append(entry)
+    return left
 
 
 @functools.cache

@@ -50,7 +50,7 @@ def _due(group: Group, until: int, ledger: Ledger) -> list[Entry]:
     """Return the lanes that are not there yet; those that a kill caught at their end are ended."""
     found = []
     for entry in ledger.entries(group.lanes):
-        if 0 < group.value.num_steps <= entry.step:
+        if entry.is_over:
             ledger.end(entry.lane, entry.rows)
         elif not entry.step or entry.step < until:
             found.append(entry)

@@ -146,7 +146,8 @@ class Slurm:
                     self._stop(jobs)
         except BaseException:
             for job in jobs:  # nobody would hear of them
-                job.cancel()
+                with contextlib.suppress(Exception):  # what is raised already says more
+                    job.cancel(check=False)
             raise
         listener.look(lanes)
         for job in jobs:
@@ -157,7 +158,7 @@ class Slurm:
         (self._folder / STOP).touch()
         for job in jobs:
             if job.state == "PENDING":
-                job.cancel()
+                job.cancel(check=False)  # it may have begun since
 
     def _finish(self, job: Any) -> None:
         """Return when a job has ended well, or was lost; an error of the experiment is raised."""

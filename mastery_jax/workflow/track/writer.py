@@ -67,10 +67,13 @@ class _Feed:
             self._waiting += num_rows
             self._calls.put(_Call(verb, number, args, num_rows))
 
-    def close(self, state: str, deadline: float, timeout: float) -> None:
-        """Wait until everything is done, or no longer."""
+    def end(self, state: str) -> None:
+        """Have it end once everything is done."""
         self.put("close", None, state)
         self._calls.put(None)
+
+    def wait(self, deadline: float, timeout: float) -> None:
+        """Wait until it has ended, or no longer."""
         with contextlib.suppress(KeyboardInterrupt):  # pressed while nothing else is left to do
             left = None if self._is_patient else max(0.0, deadline - time.monotonic())
             self._thread.join(left)
@@ -227,8 +230,10 @@ class Tracked:
         for number in list(self._open):
             self.end(number, state, {})
         deadline = time.monotonic() + timeout
+        for feed in self._feeds:  # all of them, before one is waited for that may hang
+            feed.end(state)
         for feed in self._feeds:
-            feed.close(state, deadline, timeout)
+            feed.wait(deadline, timeout)
 
 
 NOBODY = Tracked([])

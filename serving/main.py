@@ -18,13 +18,37 @@ LOG = logging.getLogger(__name__)
 GRACE = 10  # seconds for the requests under way when it is told to stop
 
 
-def run(models: pathlib.Path, *, host: str = "127.0.0.1", port: int = 8000) -> None:
+def run(
+    models: pathlib.Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    store: str | None = None,
+    keep_days: float = 30.0,
+    cache: str | None = None,
+) -> None:
     """Serve ``models`` until SIGTERM or Ctrl-C; finish the requests under way; return.
+
+    Args:
+        models: The folder.
+        host: The address.
+        port: The port; 0 is any that is free.
+        store: URL of the database that records predictions; None: they are not recorded.
+        keep_days: How long they are kept.
+        cache: URL of Redis for answers that may be remembered; None: in memory alone.
 
     Raises:
         ConfigError: the folder is missing, or the address cannot be had.
     """
-    settings = Settings(models=models, host=host, port=port, is_tried=True)
+    settings = Settings(
+        models=models,
+        host=host,
+        port=port,
+        is_tried=True,
+        store=store,
+        keep_days=keep_days,
+        cache=cache,
+    )
     check(settings)
     with listen(host, port) as door:
         serve(settings, door)

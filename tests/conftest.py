@@ -1,5 +1,6 @@
 """Settings of every test: they stand before jax is imported."""
 
+import collections
 import os
 import pathlib
 
@@ -12,6 +13,8 @@ launch.prepare(host_devices=4)
 import jax
 import pytest
 
+from tests import services
+
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -22,27 +25,39 @@ EVERY = 25  # tests, between looks
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave reference tests out, and say so, only where there is no reference data."""
-    if REFERENCE:
-        if not pathlib.Path(REFERENCE).is_dir():
-            raise pytest.UsageError(f"MASTERY_DATA: {REFERENCE} is not a folder")
-        return
-    left_out = [item for item in items if item.get_closest_marker("reference")]
+    """Leave out, and say so, what needs reference data or a server that is not there."""
+    if REFERENCE and not pathlib.Path(REFERENCE).is_dir():
+        raise pytest.UsageError(f"MASTERY_DATA: {REFERENCE} is not a folder")
+    reasons = [lack(item) for item in items]
+    left_out = collections.Counter(reason for reason in reasons if reason)
     if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if not item.get_closest_marker("reference")]
-        config.stash[LEFT_OUT] = len(left_out)
+        lacking = zip(items, reasons, strict=True)
+        config.hook.pytest_deselected(items=[item for item, reason in lacking if reason])
+        lacking = zip(items, reasons, strict=True)
+        items[:] = [item for item, reason in lacking if not reason]
+        config.stash[LEFT_OUT] = dict(left_out)
         if hasattr(config, "workeroutput"):  # a worker of xdist tells the process that reports
-            config.workeroutput["left_out"] = len(left_out)
+            config.workeroutput["left_out"] = dict(left_out)
+
+
+def lack(item):
+    """Return what a test needs and has not: an end of the sentence "3 ... left out: ..."."""
+    if item.get_closest_marker("reference") and not REFERENCE:
+        return "reference tests left out: MASTERY_DATA does not name the reference data"
+    for marker in item.iter_markers("services"):
+        for program in marker.args:
+            if services.find(program) is None:
+                return f"service tests left out: {program} is not installed"
+    return None
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node):
     """Take over what a worker left out; every worker sees the same tests."""
-    node.config.stash[LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", 0)
+    node.config.stash[LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", {})
 
 
-LEFT_OUT = pytest.StashKey[int]()
+LEFT_OUT = pytest.StashKey[dict[str, int]]()  # why -> how many
 RUN = pytest.StashKey[int]()
 
 
@@ -52,11 +67,8 @@ def pytest_terminal_summary(terminalreporter, config):
         from tests import cases, contract
 
         terminalreporter.write_line(contract.summary(cases.CASES))
-    count = config.stash.get(LEFT_OUT, 0)
-    if count:
-        terminalreporter.write_line(
-            f"{count} reference tests left out: MASTERY_DATA does not name the reference data"
-        )
+    for reason, count in config.stash.get(LEFT_OUT, {}).items():
+        terminalreporter.write_line(f"{count} {reason}")
 
 
 @pytest.fixture(scope="session")

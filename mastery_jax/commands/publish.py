@@ -5,7 +5,8 @@ import pathlib
 import rich_click as click
 
 from mastery_jax.commands import output
-from mastery_jax.commands.options import JSON, MODELS, QUIET, RUNS
+from mastery_jax.commands.options import JSON, MODELS, QUIET, RUNS, STORE
+from mastery_jax.commands.options import store as store_of
 
 __all__ = ["export", "promote", "serve"]
 
@@ -50,11 +51,42 @@ def export(
     show_default=True,
     help="The port to listen at; 0 is any that is free.",
 )
-def serve(models: pathlib.Path, host: str, port: int) -> int:
+@STORE
+@click.option("--no-store", is_flag=True, help="Record no predictions.")
+@click.option(
+    "--keep-days",
+    type=click.FloatRange(0, min_open=True),
+    default=30.0,
+    show_default=True,
+    help="How long a recorded prediction is kept.",
+)
+@click.option(
+    "--cache",
+    metavar="URL",
+    envvar="MASTERY_CACHE",
+    help="Redis (redis://HOST:6379/0) for the answers of models that allow it, shared by servers; "
+    "by default memory alone. MASTERY_CACHE may hold it.",
+)
+def serve(
+    models: pathlib.Path,
+    host: str,
+    port: int,
+    store: str | None,
+    no_store: bool,
+    keep_days: float,
+    cache: str | None,
+) -> int:
     """Serve a folder of models until Ctrl-C."""
     from serving import main as serving
 
-    serving.run(models, host=host, port=port)
+    serving.run(
+        models,
+        host=host,
+        port=port,
+        store=None if no_store else store_of(store, models),
+        keep_days=keep_days,
+        cache=cache,
+    )
     return 0
 
 

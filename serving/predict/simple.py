@@ -11,6 +11,7 @@ from litestar.params import FromPath, JSONBody
 from litestar.types import Scope
 
 from mastery_jax.workflow.stablehlo import Arrays
+from serving.cache.remembered import Remembered
 from serving.engine.batcher import Outputs as Answers
 from serving.engine.field import Field
 from serving.engine.method import Method
@@ -47,8 +48,9 @@ def call(
 ) -> Work[Outputs]:
     """Call any method of a model: its inputs by name, nested lists with a row each."""
     start = time.perf_counter()
-    _, model = state.registry.find(model_id, key=head(scope).routing_key)
+    served, model = state.registry.find(model_id, key=head(scope).routing_key)
     run = model.method(method)
+    answers = state.cache.over(served, model, method, run)
 
     def answer(outputs: Answers) -> Outputs:
         return Outputs(
@@ -58,7 +60,7 @@ def call(
             processing_time=time.perf_counter() - start,
         )
 
-    return limited(state.settings, run, run.read(data.inputs), answer)
+    return limited(state.settings, run, run.read(data.inputs), answer, answers)
 
 
 def prediction(
@@ -72,8 +74,9 @@ def prediction(
             f"model_name is {shown(by_name)} and model_id is {shown(by_id)}: give one of them"
         )
     name = by_name if by_id is None else by_id
-    _, model = state.registry.find(name, key=head(scope).routing_key)
+    served, model = state.registry.find(name, key=head(scope).routing_key)
     run = model.predictor
+    log, request_id = state.log, scope["state"]["request_id"]
 
     def answer(outputs: Answers) -> Prediction:
         predictions, probabilities = outputs["predictions"], outputs.get("probabilities")
@@ -81,22 +84,41 @@ def prediction(
         if probabilities is not None:
             check_finite(run, probabilities)
         codes, classes = predictions.tolist(), model.info.classes
+        named = labels(codes, classes) if classes else None
+        recorded = log and log.record(
+            served, model, model.default, request_id, len(codes), x, outputs
+        )
         return Prediction(
             predictions=codes,
             probabilities=None if probabilities is None else probabilities.tolist(),
-            labels=labels(codes, classes) if classes else None,
+            labels=named,
             model_type=model.info.model_type,
             model_id=model.name,
             model_version=model.version,
             processing_time=time.perf_counter() - start,
+            prediction_id=recorded,
         )
 
     x = {"features": read(run.fields["features"], data.features)}
-    return limited(state.settings, run, x, answer)
+    answers = state.cache.over(served, model, model.default, run)
+    return limited(state.settings, run, x, answer, answers)
 
 
-def limited(settings: Settings, run: Method, x: Arrays, answer: Callable[[Answers], T]) -> Work[T]:
+def limited(
+    settings: Settings,
+    run: Method,
+    x: Arrays,
+    answer: Callable[[Answers], T],
+    answers: Method | Remembered,
+) -> Work[T]:
     """Return the computation of an answer.
+
+    Args:
+        settings: Of the server.
+        run: The method.
+        x: Its checked inputs.
+        answer: What to make of its outputs.
+        answers: The method, or its memory.
 
     Raises:
         HTTPException: 413, more rows than one request may have.
@@ -107,7 +129,7 @@ def limited(settings: Settings, run: Method, x: Arrays, answer: Callable[[Answer
         most = min(settings.max_rows, run.most(settings.max_seconds))
         came = f"{rows} rows came, some {seconds:.2g} s of work"
         raise HTTPException(f"{came}, wanted at most {most}", status_code=413)
-    return Work(run, x, rows, answer)
+    return Work(answers, x, rows, answer)
 
 
 def check_finite(run: Method, array: np.ndarray) -> None:

@@ -73,8 +73,8 @@ def put(models: pathlib.Path, name: str, methods, *, scale: float = 1.0, classes
     )
 
 
-def start(folder):
-    return TestClient(create_app(Settings(models=folder, buckets=BUCKETS)))
+def start(folder, **settings):
+    return TestClient(create_app(Settings(models=folder, buckets=BUCKETS, **settings)))
 
 
 def post(client, path, content):

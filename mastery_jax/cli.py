@@ -15,7 +15,7 @@ from typing import Any
 import rich_click as click
 
 from mastery_jax import __version__
-from mastery_jax.commands import again, look, publish, sweeps, work
+from mastery_jax.commands import again, database, look, publish, sweeps, work
 from mastery_jax.commands.push import push
 from mastery_jax.commands.query import query
 from mastery_jax.workflow.errors import UserError
@@ -77,6 +77,7 @@ for _command in (
     publish.promote,
     publish.serve,
     query,
+    database.db,
     look.ls,
     look.show,
     look.configs,

@@ -11,6 +11,8 @@ docs      the OpenAPI pages, from local files
 engine    one version of a model: checked inputs, compiled batch sizes, the queue
 models    which versions of which models answer now, swapped in one assignment
 predict   the guide's routes that compute
+store     the record of predictions, feedback, live accuracy
+cache     answers that are remembered
 v2        the Open Inference Protocol: JSON and binary tensors
 process   the address, the HTTP server, workers and their supervisor
 monitor   health, request ids, Prometheus metrics, logs, traces

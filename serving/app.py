@@ -12,6 +12,7 @@ from litestar import Litestar
 from litestar.datastructures import State
 
 from serving import docs
+from serving.cache.cache import Cache
 from serving.drift import report
 from serving.drift.exposition import Exposition
 from serving.drift.watch import Watch
@@ -26,6 +27,9 @@ from serving.monitor.middleware import Monitor
 from serving.predict import simple
 from serving.process.team import Team
 from serving.settings import Settings, check
+from serving.store import routes as store
+from serving.store.collector import Records
+from serving.store.log import Log
 from serving.v2 import about, infer, repository
 
 if typing.TYPE_CHECKING:
@@ -35,7 +39,7 @@ __all__ = ["create_app"]
 
 ROUTES = tuple(
     route
-    for room in (catalog, health, report, simple, about, infer, repository)
+    for room in (catalog, health, report, simple, about, infer, repository, store)
     for route in room.ROUTES
 )
 WORKERS = 2  # requests that compute for long at the same time; the others of them wait
@@ -70,11 +74,15 @@ def create_app(settings: Settings, team: Team | None = None) -> Litestar:
     registry = Registry(settings.models, load_watched)
     metrics = Metrics(registry)
     metrics.registry.register(Exposition(registry, watches))
+    cache = Cache(settings.cache_bytes, settings.cache)
+    log = None if settings.store is None else Log(settings.store, keep_days=settings.keep_days)
+    if log is not None:
+        metrics.registry.register(Records(log))
 
     @contextlib.asynccontextmanager
     async def loaded(_: Litestar) -> AsyncIterator[None]:
-        with registry, workers:
-            async with team.joined(registry, metrics.text):
+        with log or contextlib.nullcontext(), registry, workers:
+            async with contextlib.aclosing(cache), team.joined(registry, metrics.text):
                 yield
         if traces is not None:
             await traces.stop()
@@ -87,6 +95,8 @@ def create_app(settings: Settings, team: Team | None = None) -> Litestar:
         "drift": watches,
         "traces": traces,
         "team": team,
+        "log": log,
+        "cache": cache,
     }
     app = Litestar(
         [*ROUTES, docs.static()],

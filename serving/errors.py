@@ -10,7 +10,7 @@ import math
 
 import msgspec
 from litestar import Request, Response
-from litestar.exceptions import ClientException, HTTPException
+from litestar.exceptions import ClientException, HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
 
 from serving.wire import Problem
@@ -84,6 +84,8 @@ def problem(request: Request, error: Exception) -> Response[bytes]:
     if not isinstance(error, HTTPException) or status == 500:
         LOG.error("request %s failed", request_id, exc_info=error)
         detail = "the server failed; its log has the reason under this request_id"
+    elif isinstance(error, ValidationException) and isinstance(error.extra, list):
+        detail = "; ".join(f"{each.get('key')}: {each['message']}" for each in error.extra)
     elif error.detail == title:  # routing says no more
         detail = f"{request.method} {shown(request.scope['path'])} is not served"
     else:

@@ -36,6 +36,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         False  # a child process loads first what was never loaded; `mastery serve` does
     )
     limits: Limits = Limits()  # of the queue before each method
+    store: str | None = None  # URL of the database that records predictions; None: none does
+    keep_days: float = 30.0  # that a recorded prediction is kept
+    cache: str | None = None  # URL of Redis, beside the memory of answers; None: memory alone
+    cache_bytes: int = 64 * MIB  # of answers in memory
     slow_seconds: float = 1.0  # a request that takes longer has a line in the log
     drift_rows: int = 10_000  # that are compared with the reference, the last ones
     log_format: Literal["json", "text"] | None = None  # None: text on a terminal, JSON elsewhere
@@ -74,6 +78,8 @@ def check(settings: Settings) -> None:
         raise ConfigError(f"models: {settings.models} is not a folder; `mastery export` makes one")
     if not 0 <= settings.port < 2**16:
         raise ConfigError(f"port: {settings.port} is not between 0 and 65535")
+    if not settings.keep_days > 0:
+        raise ConfigError(f"keep_days: {settings.keep_days} is not above 0")
     if not settings.buckets or settings.buckets != tuple(sorted(set(settings.buckets))):
         raise ConfigError(f"buckets: {settings.buckets} is not a rising list of batch sizes")
     if settings.buckets[0] < 2:

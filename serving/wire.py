@@ -4,7 +4,7 @@ A number that is not finite is ``null`` among a method's outputs, because JSON h
 for it; in a request, and as a prediction, it is refused.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -15,6 +15,8 @@ __all__ = [
     "Failure",
     "FeatureDrift",
     "Health",
+    "Judged",
+    "LiveAccuracy",
     "MethodInfo",
     "ModelInfo",
     "Models",
@@ -22,10 +24,13 @@ __all__ = [
     "Prediction",
     "PredictionShift",
     "Problem",
+    "Recorded",
     "Reloaded",
     "Rows",
     "Single",
     "Tensor",
+    "Truth",
+    "VersionAccuracy",
     "VersionDrift",
     "Welcome",
 ]
@@ -68,6 +73,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     model_id: str
     model_version: int
     processing_time: float  # seconds
+    prediction_id: str | None = None  # under which it is recorded; null where it is not
 
 
 class Outputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,6 +138,55 @@ class Reloaded(msgspec.Struct, frozen=True, kw_only=True):
     loaded: list[str]
     removed: list[str]
     failed: list[Failure]
+
+
+class Truth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What was true of one row of a prediction."""
+
+    truth: int | float | str  # a class by its code or its label, or a value
+    row: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+
+class Judged(msgspec.Struct, frozen=True, kw_only=True):
+    """A truth that was kept, beside what was predicted: class codes, or values."""
+
+    prediction_id: str
+    row: int
+    model_id: str
+    model_version: int
+    predicted: int | float
+    truth: int | float
+    is_replaced: bool  # another truth was kept for this row before
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """One prediction as it was recorded."""
+
+    prediction_id: str
+    created: float  # seconds since 1970
+    model_id: str
+    model_version: int
+    method: str
+    request_id: str
+    rows: int
+    predicted: float | None  # the class code, or the value; null where the rows are several
+
+
+class VersionAccuracy(msgspec.Struct, frozen=True, kw_only=True):
+    """How the predictions of one version agree with what was true."""
+
+    model_version: int
+    rows: int  # whose truth is known
+    accuracy: float | None  # of classes
+    rmse: float | None  # of values
+
+
+class LiveAccuracy(msgspec.Struct, frozen=True, kw_only=True):
+    """How the predictions of one model agree with what was true, by version."""
+
+    model_id: str
+    days: float  # how old a prediction may be
+    versions: list[VersionAccuracy]
 
 
 class Health(msgspec.Struct, frozen=True):

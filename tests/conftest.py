@@ -3,7 +3,6 @@
 import collections
 import os
 import pathlib
-import shutil
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 
@@ -13,6 +12,8 @@ launch.prepare(host_devices=4)
 
 import jax
 import pytest
+
+from tests import services
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -45,7 +46,7 @@ def absent(item):
     if item.get_closest_marker("reference") and not REFERENCE:
         return "reference tests left out: MASTERY_DATA does not name the reference data"
     programs = [name for mark in item.iter_markers("services") for name in mark.args]
-    missing = [name for name in programs if shutil.which(name) is None]
+    missing = [name for name in programs if services.find(name) is None]
     if missing:
         named = ", ".join(missing)
         return f"services tests left out: no {named}; deploy/install-services.sh installs it"
@@ -58,7 +59,7 @@ def pytest_testnodedown(node):
     node.config.stash[LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", {})
 
 
-LEFT_OUT = pytest.StashKey[dict[str, int]]()
+LEFT_OUT = pytest.StashKey[dict[str, int]]()  # why -> how many
 RUN = pytest.StashKey[int]()
 
 

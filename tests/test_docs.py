@@ -36,7 +36,12 @@ LONG = (  # half a minute each
 )
 INLINE = re.compile(r"(?<!`)`(mastery [^`]+)`(?!`)")
 SHOWN = "# -> "
-VARYING = {"processing_time", "timestamp", "request_id"}  # of an answer; shown, not compared
+VARYING = {
+    "processing_time",
+    "timestamp",
+    "request_id",
+    "prediction_id",
+}  # of an answer; shown, not compared
 JSON = {"null": None, "true": True, "false": False}
 
 
@@ -119,7 +124,8 @@ class Reader:
     def ask(self):
         """The connection to a server of the folder ``models``, which starts when it is needed."""
         if self.server is None:
-            app = create_app(Settings(models=pathlib.Path("models"), buckets=(2, 4)))
+            store = "sqlite:///models/predictions.sqlite3"  # as `mastery serve` does
+            app = create_app(Settings(models=pathlib.Path("models"), buckets=(2, 4), store=store))
             self.server = TestClient(app, base_url="http://127.0.0.1:8000").__enter__()
         return self.server
 

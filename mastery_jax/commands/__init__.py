@@ -4,6 +4,7 @@ work     run, resume: what computes, through jax
 sweeps   sweep: many lanes
 again    reproduce: the same once more, number by number
 publish  export, promote, serve: models
+database  db upgrade, db status: the database of predictions
 look     compare, ls, show, configs: what only reads
 push     push: what is on disk, to trackers
 query    query: rows to a server, predictions back

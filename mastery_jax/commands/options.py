@@ -5,7 +5,7 @@ from typing import Any
 
 import rich_click as click
 
-__all__ = ["CHANGES", "JSON", "MODELS", "QUIET", "RUNS", "TRACK", "trackers"]
+__all__ = ["CHANGES", "JSON", "MODELS", "QUIET", "RUNS", "STORE", "TRACK", "store", "trackers"]
 
 RUNS = click.option(
     "--runs",
@@ -21,9 +21,21 @@ MODELS = click.option(
     show_default=True,
     help="Where exported models are kept.",
 )
+STORE = click.option(
+    "--store",
+    metavar="URL",
+    envvar="MASTERY_STORE",
+    help="The database of predictions, sqlite:///FILE or postgresql://USER@HOST/DATABASE; "
+    "by default predictions.sqlite3 beside the models. MASTERY_STORE may hold it.",
+)
 QUIET = click.option("--quiet", "-q", is_flag=True, help="No progress; print the folder only.")
 JSON = click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")
 CHANGES = click.argument("changes", nargs=-1, metavar="[FIELD=VALUE]...")
+
+
+def store(url: str | None, models: pathlib.Path) -> str:
+    """Return the URL of the database of predictions."""
+    return url or f"sqlite:///{models / 'predictions.sqlite3'}"
 
 
 def trackers(context: Any, parameter: Any, value: str | None) -> tuple[str, ...] | None:

@@ -6,7 +6,8 @@ from typing import Literal
 import rich_click as click
 
 from mastery_jax.commands import output
-from mastery_jax.commands.options import JSON, MODELS, QUIET, RUNS
+from mastery_jax.commands.options import JSON, MODELS, QUIET, RUNS, STORE
+from mastery_jax.commands.options import store as store_of
 
 __all__ = ["export", "promote", "serve"]
 
@@ -104,6 +105,22 @@ def export(
     metavar="URL",
     help="An OpenTelemetry collector, as http://127.0.0.1:4318; or set OTEL_* variables.",
 )
+@STORE
+@click.option("--no-store", is_flag=True, help="Record no predictions.")
+@click.option(
+    "--keep-days",
+    type=click.FloatRange(0, min_open=True),
+    default=30.0,
+    show_default=True,
+    help="How long a recorded prediction is kept.",
+)
+@click.option(
+    "--cache",
+    metavar="URL",
+    envvar="MASTERY_CACHE",
+    help="Redis (redis://HOST:6379/0) for the answers of models that allow it, shared by servers; "
+    "by default memory alone. MASTERY_CACHE may hold it.",
+)
 def serve(
     models: pathlib.Path,
     host: str,
@@ -116,6 +133,10 @@ def serve(
     log_level: Literal["debug", "info", "warning", "error"],
     slow_ms: float,
     otel: str | None,
+    store: str | None,
+    no_store: bool,
+    keep_days: float,
+    cache: str | None,
 ) -> int:
     """Serve a folder of models until Ctrl-C."""
     from serving import main as serving
@@ -133,6 +154,9 @@ def serve(
         log_level=log_level,
         slow_seconds=slow_ms / 1000,
         otel=otel,
+        store=None if no_store else store_of(store, models),
+        keep_days=keep_days,
+        cache=cache,
     )
     if check:
         from serving.process import check as checking

@@ -3,6 +3,7 @@
 model     a version that is loaded, and its methods
 field     one input of a method: from nested lists, or bytes, to an array
 method    one method, compiled for some batch sizes, with its queue
+packed    named arrays as few bytes
 audit     what is measured at the start: seconds by rows, and whether rows meddle with each other
 batcher   rows of many requests through one program; nobody waits who need not
 tally     what a method has done since the server's start

@@ -1,6 +1,7 @@
 """One method of a model, compiled for some batch sizes, with its queue."""
 
 import logging
+import math
 from collections.abc import Mapping
 from concurrent.futures import Executor
 
@@ -48,6 +49,8 @@ class Method:
     ) -> None:
         self.name, self.spec = name, spec
         self.fields = {field: Field(field, tensor) for field, tensor in spec.inputs.items()}
+        tensors = (*spec.inputs.values(), *spec.outputs.values())
+        self.row_bytes = sum(dtype(t).itemsize * math.prod(t.shape[1:]) for t in tensors)
         self._programs = programs
         sizes = sorted(programs)
         self.largest = sizes[-1]

@@ -51,6 +51,8 @@ class Tally:
         "compute",
         "differed",
         "failed",
+        "hits",
+        "misses",
         "nonfinite",
         "padding",
         "queue",
@@ -65,6 +67,8 @@ class Tally:
         self.requests = 0  # answered
         self.failed = Spread()  # seconds from the queue to the fault
         self.cancelled = 0  # the client went away before they were computed
+        self.hits = Spread()  # seconds of requests answered from memory; they count as answered
+        self.misses = Spread()  # seconds until that was known, of those that are computed
         self.refused: collections.Counter[str] = collections.Counter()  # by reason
         self.rows = 0  # answered
         self.padding = 0  # rows computed for nobody

@@ -36,6 +36,8 @@ COUNTERS: dict[str, tuple[str, Callable[[Tally], float]]] = {
     "ml_padding_rows": ("Rows computed to fill up batches", lambda t: t.padding),
     "ml_requests_failed": ("Requests whose computation failed", lambda t: t.failed.count),
     "ml_requests_cancelled": ("Requests whose client went away", lambda t: t.cancelled),
+    "ml_cache_hits": ("Requests answered from memory", lambda t: t.hits.count),
+    "ml_cache_misses": ("Requests that were not there, and computed", lambda t: t.misses.count),
     "ml_nonfinite_outputs": ("Answers refused for a NaN or infinity", lambda t: t.nonfinite),
     "ml_shadow_agreed_rows": ("Rows that a shadow predicts alike", lambda t: t.agreed),
     "ml_shadow_differing_rows": ("Rows that a shadow predicts otherwise", lambda t: t.differed),

@@ -23,12 +23,13 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from mastery_jax.workflow.stablehlo import Arrays
+from serving.cache.remembered import Remembered
 from serving.engine.batcher import Outputs
 from serving.engine.method import Method
 from serving.errors import REFUSALS, late, malformed, unread
 from serving.predict.head import Head, head
 
-__all__ = ["Work", "finish", "raw_post", "read_body", "respond", "turn"]
+__all__ = ["JSON", "Work", "finish", "raw_post", "read_body", "respond", "turn"]
 
 LARGE = 2**18  # bytes of a body that is worth a thread: decoding it holds the loop for some 3 ms
 
@@ -39,7 +40,7 @@ encode = msgspec.json.Encoder().encode
 class Work(NamedTuple, Generic[T]):
     """An answer that is still to be computed."""
 
-    method: Method
+    method: Method | Remembered
     x: Arrays
     rows: int
     answer: Callable[[Outputs], T]  # what to make of the outputs

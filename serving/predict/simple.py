@@ -11,6 +11,7 @@ from litestar.params import FromPath, JSONBody
 from litestar.types import Scope
 
 from mastery_jax.workflow.stablehlo import Arrays
+from serving.cache.remembered import Remembered
 from serving.engine.batcher import Outputs as Answers
 from serving.engine.field import Field
 from serving.engine.method import Method
@@ -50,6 +51,7 @@ def call(
     start = time.perf_counter()
     served, model = state.registry.find(model_id, key=head(scope).routing_key)
     run = model.method(method)
+    answers = state.cache.over(served, model, method, run)
 
     def answer(outputs: Answers) -> Outputs:
         return Outputs(
@@ -60,7 +62,8 @@ def call(
         )
 
     x = run.read(data.inputs)
-    return limited(state.settings, run, x, answer, then=shadowed(served, model, method, x))
+    then = shadowed(served, model, method, x)
+    return limited(state.settings, run, x, answer, answers, then=then)
 
 
 def prediction(
@@ -76,6 +79,7 @@ def prediction(
     name = by_name if by_id is None else by_id
     served, model = state.registry.find(name, key=head(scope).routing_key)
     run = model.predictor
+    log, request_id = state.log, scope["state"]["request_id"]
 
     def answer(outputs: Answers) -> Prediction:
         predictions, probabilities = outputs["predictions"], outputs.get("probabilities")
@@ -83,19 +87,25 @@ def prediction(
         if probabilities is not None:
             check_finite(run, probabilities)
         codes, classes = predictions.tolist(), model.info.classes
+        named = labels(codes, classes) if classes else None
+        recorded = log and log.record(
+            served, model, model.default, request_id, len(codes), x, outputs
+        )
         return Prediction(
             predictions=codes,
             probabilities=None if probabilities is None else probabilities.tolist(),
-            labels=labels(codes, classes) if classes else None,
+            labels=named,
             model_type=model.info.model_type,
             model_id=model.name,
             model_version=model.version,
             processing_time=time.perf_counter() - start,
+            prediction_id=recorded,
         )
 
     x = {"features": read(run.fields["features"], data.features)}
     then = shadowed(served, model, model.default, x)
-    return limited(state.settings, run, x, answer, then=then)
+    answers = state.cache.over(served, model, model.default, run)
+    return limited(state.settings, run, x, answer, answers, then=then)
 
 
 def limited(
@@ -103,10 +113,19 @@ def limited(
     run: Method,
     x: Arrays,
     answer: Callable[[Answers], T],
+    answers: Method | Remembered,
     *,
     then: Callable[[Answers], None] | None = None,
 ) -> Work[T]:
     """Return the computation of an answer.
+
+    Args:
+        settings: Of the server.
+        run: The method.
+        x: Its checked inputs.
+        answer: What to make of its outputs.
+        answers: The method, or its memory.
+        then: What is done once the answer is sent.
 
     Raises:
         HTTPException: 413, more rows than one request may have.
@@ -117,7 +136,7 @@ def limited(
         most = min(settings.max_rows, run.most(settings.max_seconds))
         came = f"{rows} rows came, some {seconds:.2g} s of work"
         raise HTTPException(f"{came}, wanted at most {most}", status_code=413)
-    return Work(run, x, rows, answer, then)
+    return Work(answers, x, rows, answer, then)
 
 
 def check_finite(run: Method, array: np.ndarray) -> None:

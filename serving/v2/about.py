@@ -143,7 +143,9 @@ def stats(state: State, model: FromPath[str], version: FromPath[str | None] = No
 def _stats(served: Served, model: Model) -> ModelStatistics:
     tallies = [method.tally for method in model.methods.values()]
     requests = sum(t.requests for t in tallies)
-    queue, compute = (_sum([getattr(t, name) for t in tallies]) for name in ("queue", "compute"))
+    queue, compute, hits, misses = (
+        _sum([getattr(t, name) for t in tallies]) for name in ("queue", "compute", "hits", "misses")
+    )
     nothing = Count(0, 0)
     return ModelStatistics(
         name=served.name,
@@ -152,14 +154,14 @@ def _stats(served: Served, model: Model) -> ModelStatistics:
         inference_count=sum(t.rows for t in tallies),
         execution_count=compute.count,
         inference_stats=InferenceStatistics(
-            success=Count(requests, queue.ns + compute.ns),
+            success=Count(requests, queue.ns + compute.ns + hits.ns),
             fail=_sum([t.failed for t in tallies]),
             queue=queue,
             compute_input=nothing,  # making a batch of requests is a part of computing it
             compute_infer=compute,
             compute_output=nothing,
-            cache_hit=nothing,
-            cache_miss=nothing,
+            cache_hit=hits,
+            cache_miss=misses,
         ),
         batch_stats=_batches(tallies),
     )

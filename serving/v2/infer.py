@@ -114,14 +114,23 @@ class Infer:
         question = await turn(is_large, workers, begin)
         meant, x = question.meant, question.x
         scope["state"]["asked"] = meant.method.name  # for the log and the traces
-        work = limited(settings, meant.method, x, lambda outputs: outputs)
+        answers = state.cache.over(meant.served, meant.model, meant.name, meant.method)
+        work = limited(settings, meant.method, x, lambda outputs: outputs, answers)
         outputs = await finish(work, question.deadline, receive)
         if outputs is None:
             return
         accepted = asked.fields.get(b"accept-encoding", b"")
         is_large = work.rows > work.method.largest
         end = functools.partial(reply, question, outputs, accepted)
-        await respond(send, *await turn(is_large, workers, end))
+        content, headers = await turn(is_large, workers, end)
+        if state.log is not None:
+            request_id = scope["state"]["request_id"]
+            recorded = state.log.record(
+                meant.served, meant.model, meant.name, request_id, work.rows, x, outputs
+            )
+            if recorded is not None:
+                headers.append((b"x-prediction-id", recorded.encode()))
+        await respond(send, content, headers)
         then = shadowed(meant.served, meant.model, meant.name, x)
         if then is not None:
             then(outputs)

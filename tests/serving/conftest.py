@@ -10,6 +10,7 @@ from litestar.testing import TestClient
 
 from serving.app import create_app
 from serving.settings import Settings
+from tests import services
 from tests.serving import served
 
 
@@ -45,6 +46,29 @@ def shelf(published, tmp_path):
 
     Shelf.folder.mkdir()
     return Shelf()
+
+
+@pytest.fixture(scope="module")
+def postgres():
+    """Run PostgreSQL; every test makes a database of its own."""
+    with services.postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def redis():
+    """Run Redis."""
+    with services.redis() as server:
+        yield server
+
+
+@pytest.fixture
+def cached(shelf):
+    """Give a folder of models whose answers may be remembered."""
+    for name in ("flower", "line", "walk"):
+        shelf.add(name, 1)
+        (shelf.folder / name / "serving.json").write_text('{"cache": true}')
+    return shelf.folder
 
 
 @pytest.fixture(scope="module")

@@ -104,8 +104,8 @@ def running(**settings):
             thread.join()
 
 
-def start(folder):
-    return TestClient(create_app(Settings(models=folder, buckets=BUCKETS)))
+def start(folder, **settings):
+    return TestClient(create_app(Settings(models=folder, buckets=BUCKETS, **settings)))
 
 
 def post(client, path, content):

@@ -7,6 +7,7 @@ import typing
 import weakref
 from collections.abc import AsyncIterator, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 from litestar import Litestar
 from litestar.datastructures import State
@@ -45,6 +46,20 @@ ROUTES = tuple(
 WORKERS = 2  # requests that compute for long at the same time; the others of them wait
 
 
+class Parts(NamedTuple):
+    """What a server is made of; the routes find it in the application's state."""
+
+    settings: Settings
+    team: Team  # this process among other workers
+    workers: ThreadPoolExecutor  # for what is long
+    registry: Registry
+    metrics: Metrics
+    drift: MutableMapping[Model, Watch]
+    cache: Cache
+    log: Log | None  # of predictions
+    traces: "Tracing | None"
+
+
 def create_app(settings: Settings, team: Team | None = None) -> Litestar:
     """Return the application; its start loads and compiles every model, and then it is ready.
 
@@ -56,7 +71,23 @@ def create_app(settings: Settings, team: Team | None = None) -> Litestar:
         ConfigError: no server can start with these settings.
     """
     check(settings)
-    team = team or Team()
+    parts = make(settings, team or Team())
+    app = Litestar(
+        [*ROUTES, docs.static()],
+        lifespan=[lambda _: running(parts)],
+        openapi_config=docs.openapi(),
+        exception_handlers={Exception: problem},
+        state=State(parts._asdict()),
+        logging_config=None,
+    )
+    app.asgi_handler = Monitor(app.asgi_handler, parts.metrics, Access(settings.slow_seconds))
+    if parts.traces is not None:
+        app.asgi_handler = parts.traces.wrap(app.asgi_handler)
+    return app
+
+
+def make(settings: Settings, team: Team) -> Parts:
+    """Return the parts of a server; none of them works yet."""
     workers = ThreadPoolExecutor(WORKERS, "compute")
     tallies: Tallies = {}
     load_compiled = functools.partial(
@@ -69,48 +100,29 @@ def create_app(settings: Settings, team: Team | None = None) -> Litestar:
     )
     traces = tracing.start(settings.otel)
     watches: weakref.WeakKeyDictionary[Model, Watch] = weakref.WeakKeyDictionary()
-
     load_watched = watched(load_compiled, watches, settings.drift_rows, traces)
     registry = Registry(settings.models, load_watched)
     metrics = Metrics(registry)
+    metrics.ready(team.is_ready)
     metrics.registry.register(Exposition(registry, watches))
-    cache = Cache(settings.cache_bytes, settings.cache)
     log = None if settings.store is None else Log(settings.store, keep_days=settings.keep_days)
     if log is not None:
         metrics.registry.register(Records(log))
+    cache = Cache(settings.cache_bytes, settings.cache)
+    return Parts(settings, team, workers, registry, metrics, watches, cache, log, traces)
 
-    @contextlib.asynccontextmanager
-    async def loaded(_: Litestar) -> AsyncIterator[None]:
-        with log or contextlib.nullcontext(), registry, workers:
-            async with contextlib.aclosing(cache), team.joined(registry, metrics.text):
-                yield
-        if traces is not None:
-            await traces.stop()
 
-    state = {
-        "settings": settings,
-        "registry": registry,
-        "metrics": metrics,
-        "workers": workers,
-        "drift": watches,
-        "traces": traces,
-        "team": team,
-        "log": log,
-        "cache": cache,
-    }
-    app = Litestar(
-        [*ROUTES, docs.static()],
-        lifespan=[loaded],
-        openapi_config=docs.openapi(),
-        exception_handlers={Exception: problem},
-        state=State(state),
-        logging_config=None,
-    )
-    metrics.ready(team.is_ready)
-    app.asgi_handler = Monitor(app.asgi_handler, metrics, Access(settings.slow_seconds))
-    if traces is not None:
-        app.asgi_handler = traces.wrap(app.asgi_handler)
-    return app
+@contextlib.asynccontextmanager
+async def running(parts: Parts) -> AsyncIterator[None]:
+    """Load the models, and let the parts work until the server stops."""
+    with parts.log or contextlib.nullcontext(), parts.registry, parts.workers:
+        async with (
+            contextlib.aclosing(parts.cache),
+            parts.team.joined(parts.registry, parts.metrics.text),
+        ):
+            yield
+    if parts.traces is not None:
+        await parts.traces.stop()
 
 
 def watched(

@@ -1,10 +1,9 @@
 """The server's routes from Python: typed answers, one kind of error, NumPy arrays welcome.
 
 with Client("http://127.0.0.1:8000") as client:
-    answer = client.predict([5.1, 3.5, 1.4, 0.2], model="iris")
-    answer.labels, answer.probabilities
+    client.predict([5.1, 3.5, 1.4, 0.2], model="iris").labels
 
-A model is named ``iris``, ``iris@canary`` (a label) or ``iris@3`` (a version).
+A model is ``iris``, ``iris@canary`` (a label) or ``iris@3`` (a version).
 """
 
 import asyncio

@@ -16,6 +16,7 @@ import rich_click as click
 
 from mastery_jax import __version__
 from mastery_jax.commands import again, look, publish, sweeps, work
+from mastery_jax.commands.keys import keys
 from mastery_jax.commands.push import push
 from mastery_jax.workflow.errors import UserError
 
@@ -75,6 +76,7 @@ for _command in (
     publish.export,
     publish.promote,
     publish.serve,
+    keys,
     look.ls,
     look.show,
     look.configs,

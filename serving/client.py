@@ -5,6 +5,7 @@ with Client("http://127.0.0.1:8000") as client:
     answer.labels, answer.probabilities
 """
 
+import os
 from collections.abc import Sequence
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 from urllib.parse import quote
@@ -90,6 +91,12 @@ def method(model: str, name: str, inputs: dict[str, Numbers]) -> Ask[Outputs]:
     return Ask("POST", f"/models/{quote(model, '')}/{quote(name, '')}", Outputs, body)
 
 
+def headers(key: str | None) -> dict[str, str]:
+    """Return what shows a key: the one that is given, or that of ``MASTERY_API_KEY``."""
+    key = key or os.environ.get("MASTERY_API_KEY")
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
 def unanswered(url: httpx.URL, error: httpx.TransportError) -> ServingError:
     """Return the error for a server that did not answer."""
     if isinstance(error, httpx.ConnectError):
@@ -110,8 +117,8 @@ class Client:
     Every method raises :class:`ServingError` when the server refuses or does not answer.
     """
 
-    def __init__(self, url: str, *, timeout: float = 10.0) -> None:
-        self._http = httpx.Client(base_url=url, timeout=timeout)
+    def __init__(self, url: str, *, timeout: float = 10.0, key: str | None = None) -> None:
+        self._http = httpx.Client(base_url=url, timeout=timeout, headers=headers(key))
 
     def __enter__(self) -> Self:
         return self
@@ -162,8 +169,8 @@ class Client:
 class AsyncClient:
     """The same as :class:`Client`, for ``await``."""
 
-    def __init__(self, url: str, *, timeout: float = 10.0) -> None:
-        self._http = httpx.AsyncClient(base_url=url, timeout=timeout)
+    def __init__(self, url: str, *, timeout: float = 10.0, key: str | None = None) -> None:
+        self._http = httpx.AsyncClient(base_url=url, timeout=timeout, headers=headers(key))
 
     async def __aenter__(self) -> Self:
         return self

@@ -6,10 +6,13 @@ import os
 import pathlib
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 
 from mastery_jax.workflow import launch
 from mastery_jax.workflow.errors import ConfigError
+from serving.access import keys
+from serving.access.terms import Access
 from serving.settings import Settings, check
 
 __all__ = ["run"]
@@ -18,16 +21,36 @@ LOG = logging.getLogger(__name__)
 GRACE = 10  # seconds for the requests under way when it is told to stop
 
 
-def run(models: pathlib.Path, *, host: str = "127.0.0.1", port: int = 8000) -> None:
+def run(
+    models: pathlib.Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    access: Access | None = None,
+) -> None:
     """Serve ``models`` until SIGTERM or Ctrl-C; finish the requests under way; return.
 
     Raises:
         ConfigError: the folder is missing, or the address cannot be had.
     """
-    settings = Settings(models=models, host=host, port=port, is_tried=True)
+    terms = access or Access()
+    settings = Settings(models=models, host=host, port=port, is_tried=True, access=terms)
     check(settings)
     with listen(host, port) as door:
+        make_first_key(terms)
         serve(settings, door)
+
+
+def make_first_key(access: Access) -> None:
+    """Make a key where keys are asked for and there is none; say it once, and to no log.
+
+    Raises:
+        ConfigError: the file of keys cannot be read or written.
+    """
+    key = None if access.keys is None else keys.first(access.keys)
+    if key is not None:
+        sys.stderr.write(f"the first key, for everything, shown only now: {key}\n")
+        sys.stderr.flush()
 
 
 @contextlib.contextmanager

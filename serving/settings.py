@@ -5,6 +5,8 @@ import pathlib
 import msgspec
 
 from mastery_jax.workflow.errors import ConfigError
+from serving.access import terms
+from serving.access.terms import Access
 from serving.engine.batcher import Limits
 
 __all__ = ["Settings", "check"]
@@ -31,6 +33,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         False  # a child process loads first what was never loaded; `mastery serve` does
     )
     limits: Limits = Limits()  # of the queue before each method
+    access: Access = Access()  # who may ask, and how much
 
 
 def check(settings: Settings) -> None:
@@ -43,6 +46,7 @@ def check(settings: Settings) -> None:
         raise ConfigError(f"models: {settings.models} is not a folder; `mastery export` makes one")
     if not 0 <= settings.port < 2**16:
         raise ConfigError(f"port: {settings.port} is not between 0 and 65535")
+    terms.check(settings.access, settings.host)
     if not settings.buckets or settings.buckets != tuple(sorted(set(settings.buckets))):
         raise ConfigError(f"buckets: {settings.buckets} is not a rising list of batch sizes")
     if settings.buckets[0] < 2:

@@ -5,7 +5,7 @@ from typing import Any
 
 import rich_click as click
 
-__all__ = ["CHANGES", "JSON", "MODELS", "QUIET", "RUNS", "TRACK", "trackers"]
+__all__ = ["CHANGES", "JSON", "KEYS", "MODELS", "QUIET", "RUNS", "TRACK", "trackers"]
 
 RUNS = click.option(
     "--runs",
@@ -20,6 +20,12 @@ MODELS = click.option(
     default="models",
     show_default=True,
     help="Where exported models are kept.",
+)
+KEYS = click.option(
+    "--keys",
+    metavar="FILE",
+    type=click.Path(path_type=pathlib.Path, dir_okay=False),
+    help="The file of keys; by default mastery_jax/keys.json in the user's config folder.",
 )
 QUIET = click.option("--quiet", "-q", is_flag=True, help="No progress; print the folder only.")
 JSON = click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")

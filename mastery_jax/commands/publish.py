@@ -5,7 +5,7 @@ import pathlib
 import rich_click as click
 
 from mastery_jax.commands import output
-from mastery_jax.commands.options import JSON, MODELS, QUIET, RUNS
+from mastery_jax.commands.options import JSON, KEYS, MODELS, QUIET, RUNS
 
 __all__ = ["export", "promote", "serve"]
 
@@ -50,11 +50,40 @@ def export(
     show_default=True,
     help="The port to listen at; 0 is any that is free.",
 )
-def serve(models: pathlib.Path, host: str, port: int) -> int:
-    """Serve a folder of models until Ctrl-C."""
-    from serving import main as serving
+@KEYS
+@click.option(
+    "--no-keys", "--open", "is_open", is_flag=True, help="Ask for no keys; on loopback only."
+)
+@click.option("--public-metrics", is_flag=True, help="Ask for no key at /metrics.")
+@click.option(
+    "--proxy",
+    "proxies",
+    metavar="ADDRESS",
+    multiple=True,
+    help="A proxy, or a network of them, whose X-Forwarded-For is believed.",
+)
+def serve(
+    models: pathlib.Path,
+    host: str,
+    port: int,
+    keys: pathlib.Path | None,
+    is_open: bool,
+    public_metrics: bool,
+    proxies: tuple[str, ...],
+) -> int:
+    """Serve a folder of models until Ctrl-C.
 
-    serving.run(models, host=host, port=port)
+    On 127.0.0.1 no key is asked for until `mastery keys add` has made one; elsewhere always.
+    """
+    from serving import main as serving
+    from serving.access import terms
+
+    access = terms.Access(
+        keys=terms.settle(host, keys, is_open=is_open),
+        public_metrics=public_metrics,
+        proxies=proxies,
+    )
+    serving.run(models, host=host, port=port, access=access)
     return 0
 
 

@@ -4,6 +4,7 @@ work     run, resume: what computes, through jax
 sweeps   sweep: many lanes
 again    reproduce: the same once more, number by number
 publish  export, promote, serve: models
+keys     keys: who may ask a server
 look     compare, ls, show, configs: what only reads
 push     push: what is on disk, to trackers
 options  what commands share

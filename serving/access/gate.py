@@ -90,7 +90,7 @@ class Gate:
         asked: Head = state["head"]
         holder = guard.holder(scope, asked)
         if not holder.mask & need.mask:
-            raise forbidden(f"the key has not the scope {need.scope}, which this asks for")
+            raise forbidden(f"the key lacks the scope {need.scope}, which this asks for")
         state["principal"] = holder.name
         # Whoever says not for whom they ask is one asker, and sees one version of a model.
         asked.fields.setdefault(b"x-routing-key", holder.routing)

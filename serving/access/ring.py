@@ -31,6 +31,7 @@ class Holder:
         self.key, self.name = key, key.name
         self.digest = bytes.fromhex(key.digest)
         self.mask = sum({BITS[scope] for scope in key.scopes})
+        # By the wall clock, as people mean it.
         self.expires = float("inf") if key.expires is None else key.expires.timestamp()
         self.bucket = (
             None
@@ -40,11 +41,6 @@ class Holder:
         self.in_flight = 0
         # Traffic that sticks: a holder sees one version, and a log of routing keys names nobody.
         self.routing = keys.digest(key.name.encode()).hex()[:32].encode()
-
-    @property
-    def is_good(self) -> bool:
-        """The key has not expired."""
-        return time.time() < self.expires
 
 
 class Ring:
@@ -79,14 +75,14 @@ class Ring:
         digest = keys.digest(key)
         holder = self._by_digest.get(digest)
         kept = NOBODY if holder is None else holder.digest
-        if not hmac.compare_digest(kept, digest) or holder is None or not holder.is_good:
+        if not hmac.compare_digest(kept, digest) or holder is None:
             return None
-        return holder
+        return holder if time.time() < holder.expires else None
 
     def named(self, name: str) -> Holder | None:
         """Return the holder of a name, whose key is still good."""
         holder = self._by_name.get(name)
-        return holder if holder is not None and holder.is_good else None
+        return holder if holder is not None and time.time() < holder.expires else None
 
     def refresh(self) -> None:
         """Read the file again if it has changed; one that cannot be read changes nothing."""
@@ -100,7 +96,7 @@ class Ring:
             LOG.error("%s; the keys that were read before are still good", error)
             return
         self._put(found)
-        LOG.info("%d keys read", len(found))
+        LOG.info("%s was read again, keys: %d", self.path, len(found))
 
     def _look(self) -> None:
         while not self._over.wait(PERIOD):

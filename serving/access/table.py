@@ -4,6 +4,7 @@ A path is matched as the router matches it: a route without parameters first, th
 path by its name, then by a parameter, without going back.
 """
 
+import functools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -66,6 +67,7 @@ class Need(NamedTuple):
 UNKNOWN = Need("admin", BITS["admin"], True, None)
 Needs = dict[str, Need]  # by HTTP method
 NONE: Needs = {}
+LONGEST = 256  # characters of a path that is worth remembering
 PARAMETER, REST, END = 0, 1, 2  # beside the names of parts: no part of a path is a number
 
 
@@ -77,6 +79,7 @@ class Table:
     ) -> None:
         self._exact: dict[str, Needs] = {}
         self._parts: dict[str | int, Any] = {}
+        self._remembered = functools.lru_cache(1024)(self._by_parts)
         scopes = {FREE: None, LOGIN: None, METRICS: None if is_public else "read"}
         for (method, path), kind in routes.items():
             scope = scopes.get(kind, kind)
@@ -111,7 +114,7 @@ class Table:
             path = path.split(root, 1)[-1]
         needs = self._exact.get(path)
         if needs is None:
-            needs = self._by_parts(path)
+            needs = self._remembered(path) if len(path) <= LONGEST else self._by_parts(path)
         return needs.get(scope["method"], UNKNOWN)
 
     def _by_parts(self, path: str) -> Needs:

@@ -264,7 +264,7 @@ def test_the_client_shows_its_key(keyed, held, monkeypatch):
         asked(key=held["read"]).models()
         monkeypatch.setenv("MASTERY_API_KEY", held["predict"])
         assert asked().predict(ROWS[0], "line").model_id == "line"
-        with pytest.raises(ServingError, match="403: the key has not the scope read"):
+        with pytest.raises(ServingError, match="403: the key lacks the scope read"):
             asked().models()
         asked(key=held["read"]).models()
     finally:

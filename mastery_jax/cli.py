@@ -1,8 +1,8 @@
 """The command line: ``mastery run | sweep | resume | compare | export | serve`` and what is beside.
 
 Results go to standard output, progress and messages to standard error. Every command imports what
-it needs when it runs; ``--help``, ``ls``, ``show``, ``compare``, ``push`` and ``promote`` never
-import jax.
+it needs when it runs; ``--help``, ``ls``, ``show``, ``compare``, ``push``, ``promote`` and
+``keys`` never import jax.
 
 Exit codes: 0 done; 1 an unexpected error; 2 a mistake that the user can mend, said in one
 sentence; 3 done, but lanes of the sweep failed; 4 reproduced, but a number differs; 75 interrupted,
@@ -16,6 +16,7 @@ import rich_click as click
 
 from mastery_jax import __version__
 from mastery_jax.commands import again, database, look, publish, sweeps, work
+from mastery_jax.commands.keys import keys
 from mastery_jax.commands.push import push
 from mastery_jax.commands.query import query
 from mastery_jax.workflow.errors import UserError
@@ -78,6 +79,7 @@ for _command in (
     publish.serve,
     query,
     database.db,
+    keys,
     look.ls,
     look.show,
     look.configs,

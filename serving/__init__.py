@@ -10,6 +10,7 @@ errors    one shape for every refusal
 docs      the OpenAPI pages, from local files
 engine    one version of a model: checked inputs, compiled batch sizes, the queue
 models    which versions of which models answer now, swapped in one assignment
+access    who may ask what, and how much: keys, scopes, sessions, rates
 predict   the guide's routes that compute
 store     the record of predictions, feedback, live accuracy
 cache     answers that are remembered

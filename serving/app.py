@@ -13,6 +13,9 @@ from litestar import Litestar
 from litestar.datastructures import State
 
 from serving import docs
+from serving.access import login
+from serving.access.gate import Gate
+from serving.access.guard import Guard
 from serving.cache.cache import Cache
 from serving.drift import report
 from serving.drift.exposition import Exposition
@@ -40,7 +43,7 @@ __all__ = ["create_app"]
 
 ROUTES = tuple(
     route
-    for room in (catalog, health, report, simple, about, infer, repository, store)
+    for room in (catalog, health, report, simple, about, infer, repository, store, login)
     for route in room.ROUTES
 )
 WORKERS = 2  # requests that compute for long at the same time; the others of them wait
@@ -58,6 +61,7 @@ class Parts(NamedTuple):
     cache: Cache
     log: Log | None  # of predictions
     traces: "Tracing | None"
+    guard: Guard | None  # of keys; None where none are asked for
 
 
 def create_app(settings: Settings, team: Team | None = None) -> Litestar:
@@ -75,12 +79,13 @@ def create_app(settings: Settings, team: Team | None = None) -> Litestar:
     app = Litestar(
         [*ROUTES, docs.static()],
         lifespan=[lambda _: running(parts)],
-        openapi_config=docs.openapi(),
+        openapi_config=docs.openapi(is_keyed=parts.guard is not None),
         exception_handlers={Exception: problem},
         state=State(parts._asdict()),
         logging_config=None,
     )
-    app.asgi_handler = Monitor(app.asgi_handler, parts.metrics, Access(settings.slow_seconds))
+    gate = Gate(app.asgi_handler, settings.access, parts.guard, parts.metrics.refused)
+    app.asgi_handler = Monitor(gate, parts.metrics, Access(settings.slow_seconds))
     if parts.traces is not None:
         app.asgi_handler = parts.traces.wrap(app.asgi_handler)
     return app
@@ -109,13 +114,15 @@ def make(settings: Settings, team: Team) -> Parts:
     if log is not None:
         metrics.registry.register(Records(log))
     cache = Cache(settings.cache_bytes, settings.cache)
-    return Parts(settings, team, workers, registry, metrics, watches, cache, log, traces)
+    guard = None if settings.access.keys is None else Guard(settings.access, settings.host)
+    return Parts(settings, team, workers, registry, metrics, watches, cache, log, traces, guard)
 
 
 @contextlib.asynccontextmanager
 async def running(parts: Parts) -> AsyncIterator[None]:
     """Load the models, and let the parts work until the server stops."""
-    with parts.log or contextlib.nullcontext(), parts.registry, parts.workers:
+    nothing = contextlib.nullcontext()
+    with parts.log or nothing, parts.guard or nothing, parts.registry, parts.workers:
         async with (
             contextlib.aclosing(parts.cache),
             parts.team.joined(parts.registry, parts.metrics.text),

@@ -37,7 +37,7 @@ class Client:
             for whom it would be late. None: no limit.
         retries: How often a request is sent again that was not computed (503, 429, no
             connection), or that may be computed twice.
-        api_key: Sent as ``X-API-Key``.
+        key: That the server asks for; by default what MASTERY_API_KEY holds.
         routing_key: Who asks, for traffic that sticks to a version.
     """
 
@@ -47,12 +47,10 @@ class Client:
         *,
         timeout: float | None = 10.0,
         retries: int = 3,
-        api_key: str | None = None,
+        key: str | None = None,
         routing_key: str | None = None,
     ) -> None:
-        self._plans = Plans(
-            url, timeout=timeout, retries=retries, api_key=api_key, routing_key=routing_key
-        )
+        self._plans = Plans(url, timeout=timeout, retries=retries, key=key, routing_key=routing_key)
         self._http = httpx.Client(base_url=url, timeout=timeout)
 
     def __enter__(self) -> Self:
@@ -170,12 +168,10 @@ class AsyncClient:
         *,
         timeout: float | None = 10.0,
         retries: int = 3,
-        api_key: str | None = None,
+        key: str | None = None,
         routing_key: str | None = None,
     ) -> None:
-        self._plans = Plans(
-            url, timeout=timeout, retries=retries, api_key=api_key, routing_key=routing_key
-        )
+        self._plans = Plans(url, timeout=timeout, retries=retries, key=key, routing_key=routing_key)
         self._http = httpx.AsyncClient(base_url=url, timeout=timeout)
 
     async def __aenter__(self) -> Self:

@@ -5,6 +5,7 @@ import pathlib
 from litestar import Router
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
 from litestar.static_files import create_static_files_router
 
 import mastery_jax
@@ -21,8 +22,15 @@ def static() -> Router:
     return create_static_files_router(STATIC, directories=[folder])
 
 
-def openapi() -> OpenAPIConfig:
-    """Return the documentation at ``/docs``."""
+def openapi(*, is_keyed: bool) -> OpenAPIConfig:
+    """Return the documentation at ``/docs``.
+
+    Args:
+        is_keyed: The server asks for keys, so the page has a field for one.
+    """
+    bearer = SecurityScheme(
+        type="http", scheme="bearer", description="`mastery keys add` makes one"
+    )
     page = SwaggerRenderPlugin(
         path="/",
         js_url=f"{SWAGGER}/swagger-ui-bundle.js",
@@ -36,4 +44,6 @@ def openapi() -> OpenAPIConfig:
         path="/docs",
         render_plugins=[page],
         use_handler_docstrings=True,
+        components=Components(security_schemes={"key": bearer} if is_keyed else None),
+        security=[{"key": []}] if is_keyed else None,
     )

@@ -12,10 +12,21 @@ import msgspec
 from litestar import Request, Response
 from litestar.exceptions import ClientException, HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.types import Scope
 
 from serving.wire import Problem
 
-__all__ = ["REFUSALS", "late", "malformed", "overloaded", "problem", "refusals", "shown", "unread"]
+__all__ = [
+    "REFUSALS",
+    "encoded",
+    "late",
+    "malformed",
+    "overloaded",
+    "problem",
+    "refusals",
+    "shown",
+    "unread",
+]
 
 LOG = logging.getLogger(__name__)
 LONGEST = 500  # characters of a detail: a refusal may quote what came, which has no bound
@@ -23,11 +34,14 @@ MEDIA_TYPE = "application/problem+json"
 
 REASONS = {
     400: "The body is not what the method takes",
+    401: "A key is wanted",
+    403: "The key lacks the scope",
     404: "There is no such model, or no such method",
-    409: "The folder of models is not as it should be; what answered goes on",
     408: "The body did not come in time",
+    409: "The folder of models is not as it should be; what answered goes on",
     413: "The body is too large, or has too many rows",
     415: "The body is compressed",
+    429: "The key asks too much; Retry-After says when to ask again",
     503: "There is no room for it, or no model; Retry-After says when to ask again",
     504: "The time that the client gave was over",
 }
@@ -43,7 +57,7 @@ def refusals(*statuses: int) -> dict[int, ResponseSpec]:
     }
 
 
-REFUSALS = refusals(400, 404, 408, 413, 415, 503, 504)  # of a route that computes
+REFUSALS = refusals(400, 401, 403, 404, 408, 413, 415, 429, 503, 504)  # of a route that computes
 
 
 def shown(name: str) -> str:
@@ -76,6 +90,20 @@ def late(detail: str) -> HTTPException:
     return HTTPException(detail, status_code=504)
 
 
+def encoded(scope: Scope, status: int, detail: str) -> bytes:
+    """Return the body of a refusal."""
+    body = Problem(
+        type="about:blank",
+        title=http.HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        instance=scope["path"][:LONGEST],
+        request_id=scope["state"].get("request_id"),
+        error=detail,
+    )
+    return msgspec.json.encode(body)
+
+
 def problem(request: Request, error: Exception) -> Response[bytes]:
     """Answer an exception; its headers (``Allow``) go with it."""
     status = error.status_code if isinstance(error, HTTPException) else 500
@@ -90,17 +118,8 @@ def problem(request: Request, error: Exception) -> Response[bytes]:
         detail = f"{request.method} {shown(request.scope['path'])} is not served"
     else:
         detail = error.detail[:LONGEST]
-    body = Problem(
-        type="about:blank",
-        title=title,
-        status=status,
-        detail=detail,
-        instance=request.scope["path"][:LONGEST],
-        request_id=request_id,
-        error=detail,
-    )
     return Response(
-        msgspec.json.encode(body),
+        encoded(request.scope, status, detail),
         status_code=status,
         headers=getattr(error, "headers", None),
         media_type=MEDIA_TYPE,

@@ -1,12 +1,13 @@
 """What a server is told at its start."""
 
-import ipaddress
 import pathlib
 from typing import Literal
 
 import msgspec
 
 from mastery_jax.workflow.errors import ConfigError
+from serving.access import terms
+from serving.access.terms import Access, is_loopback
 from serving.drift.watch import FEWEST
 from serving.engine.batcher import Limits
 
@@ -36,6 +37,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         False  # a child process loads first what was never loaded; `mastery serve` does
     )
     limits: Limits = Limits()  # of the queue before each method
+    access: Access = Access()  # who may ask, and how much
     store: str | None = None  # URL of the database that records predictions; None: none does
     keep_days: float = 30.0  # that a recorded prediction is kept
     cache: str | None = None  # URL of Redis, beside the memory of answers; None: memory alone
@@ -60,14 +62,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return 0.0 if is_loopback(self.host) else DRAIN
 
 
-def is_loopback(host: str) -> bool:
-    """Say whether only this machine reaches an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def check(settings: Settings) -> None:
     """Refuse settings that no server can start with.
 
@@ -80,6 +74,7 @@ def check(settings: Settings) -> None:
         raise ConfigError(f"port: {settings.port} is not between 0 and 65535")
     if not settings.keep_days > 0:
         raise ConfigError(f"keep_days: {settings.keep_days} is not above 0")
+    terms.check(settings.access, settings.host)
     if not settings.buckets or settings.buckets != tuple(sorted(set(settings.buckets))):
         raise ConfigError(f"buckets: {settings.buckets} is not a rising list of batch sizes")
     if settings.buckets[0] < 2:

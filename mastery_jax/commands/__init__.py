@@ -5,6 +5,7 @@ sweeps   sweep: many lanes
 again    reproduce: the same once more, number by number
 publish  export, promote, serve: models
 database  db upgrade, db status: the database of predictions
+keys     keys: who may ask a server
 look     compare, ls, show, configs: what only reads
 push     push: what is on disk, to trackers
 query    query: rows to a server, predictions back

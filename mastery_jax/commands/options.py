@@ -5,7 +5,18 @@ from typing import Any
 
 import rich_click as click
 
-__all__ = ["CHANGES", "JSON", "MODELS", "QUIET", "RUNS", "STORE", "TRACK", "store", "trackers"]
+__all__ = [
+    "CHANGES",
+    "JSON",
+    "KEYS",
+    "MODELS",
+    "QUIET",
+    "RUNS",
+    "STORE",
+    "TRACK",
+    "store",
+    "trackers",
+]
 
 RUNS = click.option(
     "--runs",
@@ -27,6 +38,12 @@ STORE = click.option(
     envvar="MASTERY_STORE",
     help="The database of predictions, sqlite:///FILE or postgresql://USER@HOST/DATABASE; "
     "by default predictions.sqlite3 beside the models. MASTERY_STORE may hold it.",
+)
+KEYS = click.option(
+    "--keys",
+    metavar="FILE",
+    type=click.Path(path_type=pathlib.Path, dir_okay=False),
+    help="The file of keys; by default mastery_jax/keys.json in the user's config folder.",
 )
 QUIET = click.option("--quiet", "-q", is_flag=True, help="No progress; print the folder only.")
 JSON = click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")

@@ -6,7 +6,7 @@ from typing import Literal
 import rich_click as click
 
 from mastery_jax.commands import output
-from mastery_jax.commands.options import JSON, MODELS, QUIET, RUNS, STORE
+from mastery_jax.commands.options import JSON, KEYS, MODELS, QUIET, RUNS, STORE
 from mastery_jax.commands.options import store as store_of
 
 __all__ = ["export", "promote", "serve"]
@@ -121,6 +121,18 @@ def export(
     help="Redis (redis://HOST:6379/0) for the answers of models that allow it, shared by servers; "
     "by default memory alone. MASTERY_CACHE may hold it.",
 )
+@KEYS
+@click.option(
+    "--no-keys", "--open", "is_open", is_flag=True, help="Ask for no keys; on loopback only."
+)
+@click.option("--public-metrics", is_flag=True, help="Ask for no key at /metrics.")
+@click.option(
+    "--proxy",
+    "proxies",
+    metavar="ADDRESS",
+    multiple=True,
+    help="A proxy, or a network of them, whose X-Forwarded-For is believed.",
+)
 def serve(
     models: pathlib.Path,
     host: str,
@@ -137,11 +149,24 @@ def serve(
     no_store: bool,
     keep_days: float,
     cache: str | None,
+    keys: pathlib.Path | None,
+    is_open: bool,
+    public_metrics: bool,
+    proxies: tuple[str, ...],
 ) -> int:
-    """Serve a folder of models until Ctrl-C."""
+    """Serve a folder of models until Ctrl-C.
+
+    On 127.0.0.1 no key is asked for until `mastery keys add` has made one; elsewhere always.
+    """
     from serving import main as serving
+    from serving.access import terms
     from serving.settings import Settings
 
+    access = terms.Access(
+        keys=terms.settle(host, keys, is_open=is_open),
+        public_metrics=public_metrics,
+        proxies=proxies,
+    )
     settings = Settings(
         models=models,
         host=host,
@@ -157,6 +182,7 @@ def serve(
         store=None if no_store else store_of(store, models),
         keep_days=keep_days,
         cache=cache,
+        access=access,
     )
     if check:
         from serving.process import check as checking

@@ -5,6 +5,7 @@ four bytes there, and some twelve as text that both sides must spell.
 """
 
 import itertools
+import os
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
@@ -44,14 +45,14 @@ class Plans:
         *,
         timeout: float | None,
         retries: int,
-        api_key: str | None,
+        key: str | None,
         routing_key: str | None,
     ) -> None:
         if retries < 0:
             raise ValueError(f"retries is {retries}, not at least 0")
         if timeout is not None and not timeout > 0:
             raise ValueError(f"timeout is {timeout}, not more than 0 seconds")
-        told = {"X-API-Key": api_key, "X-Routing-Key": routing_key}
+        told = {"X-API-Key": key or os.environ.get("MASTERY_API_KEY"), "X-Routing-Key": routing_key}
         self._headers = {name: value for name, value in told.items() if value is not None}
         self._url, self._timeout, self._retries = url, timeout, retries
         self._types: dict[str, dict[str, str]] = {}  # path -> input -> datatype

@@ -163,6 +163,9 @@ class Metrics:
         loaded = Gauge("ml_models_loaded_total", "Models that answer", registry=self.registry)
         loaded.set_function(lambda: len(models.snapshot.models))
         self._ready = Gauge("ml_ready", "1: requests should be sent here", registry=self.registry)
+        self._refused = Counter(
+            "ml_requests_refused", "Requests refused unread", ("reason",), registry=self.registry
+        )
         self.registry.register(Models(models))
         ProcessCollector(registry=self.registry)
         self._bound: dict[tuple[str, str, int], Callable[[float], None]] = {}
@@ -182,6 +185,10 @@ class Metrics:
         if observe is None:
             observe = self._bound[key] = self._bind(*key)
         observe(seconds)
+
+    def refused(self, reason: str) -> Callable[[], None]:
+        """Return what counts one request that was refused for a reason."""
+        return self._refused.labels(reason).inc
 
     def _bind(self, method: str, endpoint: str, status: int) -> Callable[[float], None]:
         count = self._requests.labels(method, endpoint, str(status)).inc

@@ -16,7 +16,7 @@ FIRST, SECOND, SWEEP = (
 )
 COMMANDS = [
     *("run", "sweep", "resume", "reproduce", "compare", "push", "export", "promote", "serve"),
-    *("ls", "show", "configs"),
+    *("keys", "ls", "show", "configs"),
 ]
 
 

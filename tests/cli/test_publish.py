@@ -100,12 +100,15 @@ def test_promote_never_imports_jax(models):
         assert done.stderr.endswith("False")
 
 
-def test_serve(monkeypatch):
+def test_serve(monkeypatch, tmp_path):
     from serving import main as serving
 
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))  # no keys of whoever runs the tests
     called = {}
     monkeypatch.setattr(
         serving, "run", lambda models, **options: called.update(options, models=models)
     )
     assert call("serve", "--models", "there", "--port", "0")[0] == 0
+    access = called.pop("access")
     assert called == {"models": pathlib.Path("there"), "host": "127.0.0.1", "port": 0}
+    assert (access.keys, access.public_metrics, access.proxies) == (None, False, ())

@@ -14,6 +14,15 @@ from tests import services
 from tests.serving import served
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_keys_of_the_user(tmp_path_factory):
+    """Keep the keys of whoever runs the tests out of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        patch.delenv("MASTERY_API_KEY", raising=False)
+        yield
+
+
 @pytest.fixture(scope="module")
 def workers():
     """Give a thread for what is long."""

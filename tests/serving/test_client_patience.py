@@ -135,7 +135,7 @@ def test_no_limit():
 
 def test_who_asks():
     server = Server(GOOD)
-    server.client(api_key="secret", routing_key="ada").health()
+    server.client(key="secret", routing_key="ada").health()
     assert server.asked[0].headers["x-api-key"] == "secret"
     assert server.asked[0].headers["x-routing-key"] == "ada"
 

@@ -186,9 +186,12 @@ def test_the_schema_has_every_route(client):
         ("get", "/predictions"),
         ("post", "/predictions/{prediction_id}/feedback"),
         ("get", "/models/{model_id}/accuracy"),
+        ("get", "/models/{model_id}/drift"),
+        ("post", "/session"),
+        ("delete", "/session"),
     } | {(verb, f"/v2{path}") for verb, path in V2}
     tags = {tag for item in schema["paths"].values() for verb in item for tag in item[verb]["tags"]}
-    assert tags == {"predict", "predictions", "models", "monitor", "v2"}
+    assert tags == {"predict", "predictions", "models", "monitor", "v2", "access"}
     any_method = schema["paths"]["/models/{model_id}/{method}"]["post"]
     assert any_method["description"].startswith("Call any method of a model")
     predict = schema["paths"]["/predict"]["post"]

@@ -4,6 +4,7 @@ import msgspec
 from litestar import Response, delete, post
 from litestar.datastructures import Cookie, State
 from litestar.exceptions import HTTPException, NotFoundException
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 from litestar.types import ASGIApp, Receive, Scope, Send
 
@@ -137,7 +138,12 @@ def begin(data: JSONBody[Login]) -> Session:
     raise RuntimeError("Begin answers in its place")
 
 
-@delete("/session", sync_to_thread=False, tags=["access"])
+@delete(
+    "/session",
+    sync_to_thread=False,
+    tags=["access"],
+    responses={204: ResponseSpec(None, description="The session is over")},
+)
 def end(state: State) -> Response[None]:
     """End a session: the browser forgets its cookies."""
     return Response(None, status_code=204, cookies=cookies(state.guard, "", "", 0))

@@ -9,6 +9,7 @@ from litestar.params import FromPath
 
 from serving.drift.watch import FEWEST, Watch
 from serving.engine.model import Model
+from serving.errors import refusals
 from serving.wire import Drift, FeatureDrift, PredictionShift, VersionDrift
 
 __all__ = ["ROUTES", "told"]
@@ -61,7 +62,12 @@ def number(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-@get("/models/{model_id:str}/drift", tags=["monitor"], sync_to_thread=False)
+@get(
+    "/models/{model_id:str}/drift",
+    tags=["monitor"],
+    sync_to_thread=False,
+    responses=refusals(404),
+)
 def drift(state: State, model_id: FromPath[str]) -> Drift:
     """Say whether inputs and predictions still look as they did: ``digits``, or ``digits@3``."""
     served, model = state.registry.find(model_id)

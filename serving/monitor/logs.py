@@ -57,7 +57,9 @@ class Writer(logging.Handler):
     def __init__(self, stream: TextIO, form: logging.Formatter, most: int = MOST) -> None:
         super().__init__()
         self.dropped = 0
-        self._queue: queue.Queue[logging.LogRecord | None] = queue.Queue(most)
+        self._most = most
+        # A simple queue can be used by a signal's handler in the middle of its own call.
+        self._queue: queue.SimpleQueue[logging.LogRecord | None] = queue.SimpleQueue()
         self._out = logging.StreamHandler(stream)
         self._out.setFormatter(form)
         self._thread = threading.Thread(target=self._write, name="log", daemon=True)
@@ -65,9 +67,9 @@ class Writer(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a record; it is dropped where too many wait."""
-        try:
-            self._queue.put_nowait(record)
-        except queue.Full:
+        if self._queue.qsize() < self._most:
+            self._queue.put(record)
+        else:
             self.dropped += 1
 
     def _write(self) -> None:
@@ -76,12 +78,8 @@ class Writer(logging.Handler):
 
     def close(self) -> None:
         """Write what waits, if that takes no longer than a moment."""
-        if self._thread.is_alive():
-            try:
-                self._queue.put(None, timeout=PATIENCE)
-                self._thread.join(PATIENCE)
-            except queue.Full:
-                pass  # nobody reads: it waits for nobody
+        self._queue.put(None)
+        self._thread.join(PATIENCE)  # where nobody reads, it waits no longer
         super().close()
 
 

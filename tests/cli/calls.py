@@ -16,7 +16,7 @@ FIRST, SECOND, SWEEP = (
 )
 COMMANDS = [
     *("run", "sweep", "resume", "reproduce", "compare", "push", "export", "promote", "serve"),
-    *("keys", "ls", "show", "configs"),
+    *("query", "db", "keys", "ls", "show", "configs"),
 ]
 
 

@@ -104,11 +104,13 @@ def test_serve(monkeypatch, tmp_path):
     from serving import main as serving
 
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))  # no keys of whoever runs the tests
-    called = {}
-    monkeypatch.setattr(
-        serving, "run", lambda models, **options: called.update(options, models=models)
-    )
+    called = []
+    monkeypatch.setattr(serving, "run", lambda settings: called.append(settings) or 0)
     assert call("serve", "--models", "there", "--port", "0")[0] == 0
-    access = called.pop("access")
-    assert called == {"models": pathlib.Path("there"), "host": "127.0.0.1", "port": 0}
-    assert (access.keys, access.public_metrics, access.proxies) == (None, False, ())
+    assert call("serve", "--models", "there", "--no-store", "--workers", "3")[0] == 0
+    told, other = called
+    assert (told.models, told.host, told.port) == (pathlib.Path("there"), "127.0.0.1", 0)
+    assert (told.access.keys, told.access.public_metrics, told.access.proxies) == (None, False, ())
+    assert (told.is_tried, told.workers) == (True, 1)
+    assert told.store == "sqlite:///there/predictions.sqlite3"
+    assert (other.store, other.workers) == (None, 3)

@@ -186,7 +186,7 @@ def test_a_server_writes_json_where_nobody_looks(launch, shelf):
     process.send_signal(signal.SIGTERM)
     lines += [json.loads(line) for line in process.stderr]
     assert process.wait(timeout=30) == 0
-    assert {"serving.main", "uvicorn.error"} <= {line["logger"] for line in lines}
+    assert {"serving.process.worker", "uvicorn.error"} <= {line["logger"] for line in lines}
 
 
 def test_slowness_is_above_0(tmp_path):

@@ -23,9 +23,9 @@ def families(client):
     return found
 
 
-def test_the_page_has_every_metric(shelf):
+def test_the_page_has_every_metric(shelf, tmp_path):
     shelf.add("flower", 1)
-    with start(shelf.folder) as client:
+    with start(shelf.folder, store=f"sqlite:///{tmp_path}/predictions.sqlite3") as client:
         post(client, "/predict", {"features": [1, 2, 3]})
         found = families(client)
         text = client.get("/metrics").text

@@ -48,6 +48,7 @@ def test_reloads_under_load_lose_and_mix_nothing(shelf, published, reloads):
                 else:
                     shutil.copytree(published / "line" / "2", second)
                 changes = await loop.run_in_executor(None, client.reload)
+                assert changes.failed == []
                 assert (len(changes.loaded), len(changes.removed)) == (1, 1)
                 memory.append(resident())
         until.set()

@@ -5,11 +5,11 @@ import pytest
 
 from mastery_jax import cli
 from mastery_jax.workflow.errors import ConfigError
-from serving import main
 from serving.access import keys, terms
 from serving.access.ring import Ring
 from serving.access.terms import Access
 from serving.app import create_app
+from serving.process import worker
 from serving.settings import Settings
 
 
@@ -68,7 +68,7 @@ def test_no_server_is_open_to_others(tmp_path):
 def start(tmp_path, monkeypatch, default):
     """Give a function that starts a server which stops before it loads anything."""
     served = []
-    monkeypatch.setattr(main, "serve", lambda settings, door: served.append(settings))
+    monkeypatch.setattr(worker, "serve", lambda settings, *_: served.append(settings) or 0)
 
     def start(*options):
         arguments = ["serve", "--models", str(tmp_path), "--port", "0", *options]

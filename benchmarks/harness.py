@@ -28,9 +28,11 @@ __all__ = [
     "contest",
     "enter",
     "enter_alone",
+    "environment",
     "fastest",
     "in_turn",
     "save",
+    "versions",
 ]
 
 HERE = pathlib.Path(__file__).parent
@@ -66,6 +68,11 @@ class Row(NamedTuple):
     def ratio(self) -> float:
         """Return how many times better ours is."""
         return self.ours / self.theirs if self.more_is_better else self.theirs / self.ours
+
+    def __str__(self) -> str:
+        """Return the line as it is printed."""
+        both = f"ours {self.ours:.4g} {self.unit}, {self.peer} {self.theirs:.4g}"
+        return f"{self.what}: {both}: {self.ratio:.1f}x (goal {self.goal:g}x)"
 
 
 class Contest(NamedTuple):
@@ -195,19 +202,41 @@ def children(command: Sequence[Any], *, status: int = 0, **keywords: Any) -> Cos
     return Cost(cpu, wall)
 
 
-def environment(family: str) -> pathlib.Path:
-    """Return the Python of a family's environment, made if it is not there."""
+def environment(family: str, *, is_alone: bool = False) -> pathlib.Path:
+    """Return the Python of a family's environment, made if it is not there.
+
+    Args:
+        family: What ``peers/<family>.txt`` lists is installed.
+        is_alone: Leave out this project and its versions, which a peer may not agree with.
+
+    Raises:
+        subprocess.CalledProcessError: it cannot be installed.
+    """
     folder, peers = ROOT / ".bench" / family, HERE / "peers" / f"{family}.txt"
     python, stamp = folder / "bin" / "python", folder / "installed.txt"
     pins = ROOT / "constraints.txt"
-    wanted = peers.read_text() + pins.read_text()
+    wanted = peers.read_text() + ("" if is_alone else pins.read_text())
     if stamp.exists() and stamp.read_text() == wanted:
         return python
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "-c", pins, "-e", f"{ROOT}[bench]", "-r", peers], check=True)
+    ours = [] if is_alone else ["-c", pins, "-e", f"{ROOT}[bench]"]
+    subprocess.run([*pip, *ours, "-r", peers], check=True)
     stamp.write_text(wanted)
     return python
+
+
+def versions(family: str, *, is_alone: bool = False) -> dict[str, str]:
+    """Return the versions of a family's peers: those here, or in an environment of their own."""
+    import importlib.metadata
+
+    folders = (ROOT / ".bench" / family).glob("lib/python*/site-packages")
+    path = [str(folder) for folder in folders] if is_alone else sys.path
+    found = {}
+    for line in (HERE / "peers" / f"{family}.txt").read_text().split():
+        name = line.partition("==")[0].partition("[")[0]
+        found[name] = next(iter(importlib.metadata.distributions(name=name, path=path))).version
+    return found
 
 
 def enter(family: str) -> None:
@@ -228,16 +257,22 @@ def enter_alone(family: str) -> None:
     launch.prepare()
 
 
-def save(family: str, title: str, rows: Sequence[Row], *, notes: Sequence[str] = ()) -> None:
-    """Print the rows, and keep them for ``benchmarks.report``."""
+def save(
+    family: str,
+    title: str,
+    rows: Sequence[Row],
+    *,
+    notes: Sequence[str] = (),
+    alone: Sequence[str] = (),
+) -> None:
+    """Print the rows, and keep them; ``alone`` are peers that have environments of their own."""
     import importlib.metadata
 
     from mastery_jax.workflow import launch
 
-    peers = {}
-    for line in (HERE / "peers" / f"{family}.txt").read_text().split():
-        name = line.partition("==")[0].partition("[")[0]
-        peers[name] = importlib.metadata.version(name)
+    peers = versions(family)
+    for other in alone:
+        peers |= versions(other, is_alone=True)
     record = {
         "title": title,
         "machine": {
@@ -253,8 +288,7 @@ def save(family: str, title: str, rows: Sequence[Row], *, notes: Sequence[str] =
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / f"{family}.json").write_text(json.dumps(record, indent=1) + "\n")
     for row in rows:
-        print(f"{row.what}: ours {row.ours:.4g} {row.unit}, {row.peer} {row.theirs:.4g}", end="")
-        print(f": {row.ratio:.1f}x (goal {row.goal:g}x)")
+        print(row)
 
 
 def _processor() -> str:

@@ -1,223 +1,211 @@
-"""CPU a request and requests a second: ours against FastAPI, uvicorn and scikit-learn.
+"""CPU a request, requests a second and latency: ours beside FastAPI, MLServer, LitServe, BentoML.
 
-One multilayer perceptron 64-256-10 on the digits behind ``POST /predict``, one row a request. One
-peer calls scikit-learn's ``predict`` and ``predict_proba``, as is usual, another one
-``predict_proba`` alone; ours is the same weights, published and served by ``mastery serve``. All
-must give the same answers first. The servers are loaded in turn, in another order every round, at
-1 and at 64 connections, by a load generator in a process of its own. On a busy machine compare the
-CPU, not the requests a second.
+Two models of scikit-learn, a network 64-256-10 and a forest of 100 trees, one row of 64 numbers a
+request, 64 different ones. ``mastery serve`` answers with its defaults, the peers as their own
+documents recommend. All must give the same answers first. The servers of a model are up at once
+and loaded in turn, in another order every round. On a busy machine compare the CPU of a request,
+over the process tree; requests a second say little there.
 
-    python -m benchmarks.serving
+Then: what twice as many requests as can be answered come to, and how long a start takes.
+
+    python -m benchmarks.serving [network|forest|overload|start ...]
 """
 
 import contextlib
-import json
 import pathlib
-import socket
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
-from benchmarks import harness
+from benchmarks import harness, serving_models, serving_overload, serving_start
+from benchmarks.harness import Row
+from benchmarks.serving_load import Load, Target, generator, in_turn
+from benchmarks.serving_servers import (
+    HEADERS,
+    OURS,
+    PEERS,
+    SCRIPTS,
+    Server,
+    command,
+    peer_command,
+    started,
+)
 from mastery_jax.workflow import launch
 
-HERE = pathlib.Path(__file__).parent
 FAMILY = "serving"
 CONNECTIONS = (1, 64)
-BODIES = 64
-ROUNDS = 7
-SECONDS = 3.0  # of one turn
-OURS = "mastery serve"
-PEERS = {  # by name: how it is started, and how many times less we want to take
-    "FastAPI, scikit-learn": ("twice", 3),
-    "FastAPI, scikit-learn, one pass": ("once", 2),
+ROUNDS = 5
+SECONDS = 3  # of one turn; wrk counts in whole ones
+CLOSE = 1e-5  # between probabilities: single precision beside double
+BINARY = "ours, v2 in binary"
+DIRECT = "ours without a queue"
+ONE_PASS = "FastAPI, scikit-learn, one pass"  # the leanest one; a guide's calls the model twice
+TITLES = {"network": "network 64-256-10", "forest": "forest of 100 trees"}
+GOALS = {  # by model and peer: how many times less CPU we want to take, at 64 connections
+    "network": {
+        "FastAPI, scikit-learn": 5,
+        ONE_PASS: 3,
+        "MLServer, batching": 6,
+        "LitServe, batching": 7,
+        "BentoML, batching": 10,
+    },
+    "forest": {
+        "FastAPI, scikit-learn": 40,
+        ONE_PASS: 20,
+        "MLServer, batching": 4,
+        "LitServe, batching": 4,
+        "BentoML, batching": 4,
+    },
 }
-LATENCY = 2  # times less than any peer
-MASTERY = [sys.executable, "-c", "from mastery_jax.cli import main; main()"]
+BESIDE = 2  # times more requests a second, and a median latency as many times lower; ONE_PASS: 1
+NO_SLOWER = 0.95  # of what the queue costs at one connection; a turn's own scatter is as large
 
 
-class Server(NamedTuple):
-    """A process that answers ``POST /predict`` at a port."""
+class Field(NamedTuple):
+    """The servers of one model that are up, by name, and what is to be said of them."""
 
-    name: str
-    process: Any  # psutil.Process
-    port: int
-
-    def cpu(self) -> float:
-        """Return the seconds that it and its children have computed."""
-        family = (self.process, *self.process.children(recursive=True))
-        return sum(sum(one.cpu_times()[:2]) for one in family)
-
-
-def prepare(folder: pathlib.Path) -> None:
-    """Fit the network; write it for both servers, and the bodies that they are asked."""
-    import jax
-    import joblib
-    import numpy as np
-    from sklearn.datasets import load_digits
-    from sklearn.neural_network import MLPClassifier
-
-    from mastery_jax.workflow import publish
-    from mastery_jax.workflow.experiment import Experiment
-
-    X, y = load_digits(return_X_y=True)
-    network = MLPClassifier((256,), max_iter=200, random_state=0).fit(X, y)
-    joblib.dump(network, folder / "digits.joblib")
-    rows = [json.dumps({"features": row.tolist(), "model_name": "digits"}) for row in X[:BODIES]]
-    (folder / "bodies.json").write_text(json.dumps(rows))
-
-    def predict_proba(state: Any, x: Any) -> dict[str, jax.Array]:
-        hidden = jax.nn.relu(x["features"] @ state["A"] + state["a"][None, :])
-        logits = hidden @ state["B"] + state["b"][None, :]
-        predictions = logits.argmax(axis=1).astype("int32")
-        return {"predictions": predictions, "probabilities": jax.nn.softmax(logits)}
-
-    weights = zip("ABab", (*network.coefs_, *network.intercepts_), strict=True)
-    publish.publish(
-        folder / "models",
-        "digits",
-        experiment=Experiment(
-            init=lambda key, data: None,
-            step=lambda key, state, data: (state, {}),
-            evaluate=lambda state, data: {},
-            methods={"predict_proba": predict_proba},
-            example=lambda data: {"features": data},
-        ),
-        state={name: array.astype(np.float32) for name, array in weights},
-        data=X[:8].astype(np.float32),
-        task="classify",
-        features=[f"pixel_{i}" for i in range(64)],
-        classes=[str(digit) for digit in range(10)],
-        metrics={},
-        provenance={},
-    )
+    targets: dict[str, Target]
+    notes: list[str]
 
 
 @contextlib.contextmanager
-def started(name: str, command: Sequence[str]) -> Iterator[Server]:
-    """Run a server, whose last argument will be its port, until it is no longer needed."""
-    import psutil
+def field(kind: str, folder: pathlib.Path) -> Iterator[Field]:
+    """Start ours and every peer that starts; hold their answers against each other."""
+    X = serving_models.prepare(kind, folder)
+    models = folder / "models"
+    with contextlib.ExitStack() as stack:
+        ours = stack.enter_context(started(OURS, command(models)))
+        script = [sys.executable, str(SCRIPTS / "unbatched.py"), str(models)]
+        direct = stack.enter_context(started(DIRECT, script))
 
-    with socket.socket() as door:
-        door.bind(("127.0.0.1", 0))
-        port = door.getsockname()[1]
-    process = subprocess.Popen([*command, str(port)], stderr=subprocess.DEVNULL)
-    try:
-        while True:
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=60).close()
-                break
-            if process.poll() is not None:
-                raise SystemExit(f"{name} ended with status {process.returncode}")
-            time.sleep(0.1)
-        yield Server(name, psutil.Process(process.pid), port)
-    finally:
-        process.terminate()
-        process.wait()
+        def target(server: Server, protocol: str, headers: Mapping[str, str]) -> Target:
+            path = folder / f"{server.port}-{protocol}.requests"
+            return Target(server, serving_models.write(path, protocol, X, headers))
+
+        targets, protocols, notes = {}, {}, []
+        for name, server, protocol in (
+            (OURS, ours, "plain"),
+            (BINARY, ours, "binary"),
+            (DIRECT, direct, "plain"),
+        ):
+            targets[name], protocols[name] = target(server, protocol, HEADERS), protocol
+        for name, peer in PEERS.items():
+            try:
+                its = peer_command(peer, folder / "model.joblib")
+                server = stack.enter_context(started(name, its, peer.is_up))
+            except (subprocess.CalledProcessError, RuntimeError) as error:
+                notes.append(f"Left out, {TITLES[kind]}: {error}")
+                continue
+            targets[name], protocols[name] = target(server, peer.protocol, {}), peer.protocol
+        worst = agree(targets, protocols, X)
+        notes.append(
+            f"{TITLES[kind].capitalize()}: same weights, same predictions; probabilities differ "
+            f"by at most {worst:.0e}."
+        )
+        yield Field(targets, notes)
 
 
-def ask(server: Server, body: str) -> dict[str, Any]:
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{server.port}/predict",
-        body.encode(),
-        {"Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request) as answer:
-        return json.load(answer)
+def agree(targets: Mapping[str, Target], protocols: Mapping[str, str], X: object) -> float:
+    """Hold all answers against ours; return the largest difference of a probability.
 
-
-def agree(ours: Server, peer: Server, bodies: list[str]) -> float:
-    """Hold all answers against each other; return the largest difference of a probability."""
+    Raises:
+        RuntimeError: a prediction differs, or a probability by more than ``CLOSE``.
+    """
     worst = 0.0
-    for body in bodies:
-        mine, theirs = ask(ours, body), ask(peer, body)
-        if mine["predictions"] != theirs["predictions"]:
-            raise SystemExit(f"the servers disagree: {mine} and {theirs}")
-        pairs = zip(mine["probabilities"][0], theirs["probabilities"][0], strict=True)
-        worst = max(worst, *(abs(a - b) for a, b in pairs))
+    for row in X:
+        wanted = answer(targets[OURS].server, protocols[OURS], row)
+        for name, target in targets.items():
+            found = answer(target.server, protocols[name], row)
+            apart = max(abs(a - b) for a, b in zip(found, wanted, strict=True))
+            if apart > CLOSE or found.index(max(found)) != wanted.index(max(wanted)):
+                raise RuntimeError(f"{name} answers {found}, {OURS} {wanted}")
+            worst = max(worst, apart)
     return worst
 
 
-class Load(NamedTuple):
-    """What a server made of one turn."""
-
-    cpu: float  # milliseconds a request
-    rate: float  # requests a second
-    latency: float  # milliseconds, the median
-
-
-def load(server: Server, connections: int, bodies: pathlib.Path) -> Load:
-    """Ask one server as fast as it answers."""
-    script = [sys.executable, str(HERE / "servers" / "load.py")]
-    before = server.cpu()
-    done = subprocess.run(
-        [*script, str(server.port), str(connections), str(SECONDS), str(bodies)],
-        capture_output=True,
-        check=True,
-    )
-    found = json.loads(done.stdout)
-    if found["bad"]:
-        raise SystemExit(f"{server.name} refused {found['bad']} requests")
-    cpu = 1e3 * (server.cpu() - before) / found["good"]
-    return Load(cpu, found["good"] / found["seconds"], found["p50_ms"])
+def answer(server: Server, protocol: str, row: object) -> list[float]:
+    """Return the probabilities that a server gives a row."""
+    write, own, read = serving_models.PROTOCOLS[protocol]
+    path, body = write(row)
+    headers = own | (HEADERS if server.name in (OURS, DIRECT) else {})
+    request = urllib.request.Request(f"http://127.0.0.1:{server.port}{path}", body, headers)
+    with urllib.request.urlopen(request, timeout=60) as reply:
+        return read(reply.read())
 
 
-def in_turn(servers: Sequence[Server], connections: int, bodies: pathlib.Path) -> dict[str, Load]:
-    """Return the medians of each server; a first turn warms up. The order rotates by round."""
-    turns: dict[str, list[Load]] = {server.name: [] for server in servers}
-    for turn in range(ROUNDS + 1):
-        first = turn % len(servers)
-        for server in (*servers[first:], *servers[:first]):
-            turns[server.name].append(load(server, connections, bodies))
-    return {
-        name: Load(*(statistics.median(getattr(t, f) for t in each[1:]) for f in Load._fields))
-        for name, each in turns.items()
-    }
-
-
-def rows(connections: int, found: Mapping[str, Load]) -> Iterator[harness.Row]:
-    """Give the lines of the table for one number of connections."""
-    at = f"{connections} connection{'s' if connections > 1 else ''}"
+def rows(kind: str, connections: int, found: Mapping[str, Load]) -> Iterator[Row]:
+    """Give the lines of the table for one model and number of connections."""
+    at = f"{TITLES[kind]}, {connections} connection{'s' if connections > 1 else ''}"
     ours = found[OURS]
-    for peer, (_, goal) in PEERS.items():
-        cpu, rate, latency = found[peer]
-        yield harness.Row(f"CPU of a request, {at}", peer, ours.cpu, cpu, "ms", goal)
-        yield harness.Row(
-            f"requests, {at}", peer, ours.rate, rate, "1/s", goal, more_is_better=True
-        )
-        yield harness.Row(f"median latency, {at}", peer, ours.latency, latency, "ms", LATENCY)
+    for peer in filter(PEERS.__contains__, found):
+        its, beside = found[peer], 1 if peer == ONE_PASS else BESIDE
+        goal = GOALS[kind][peer] if connections > 1 else beside
+        yield Row(f"{at}: CPU of a request", peer, ours.cpu, its.cpu, "ms", goal)
+        yield Row(f"{at}: median latency", peer, ours.p50, its.p50, "ms", beside)
+        if connections > 1:
+            yield Row(f"{at}: requests", peer, ours.rate, its.rate, "1/s", beside, True)
+            yield Row(f"{at}: 99th percentile", peer, ours.p99, its.p99, "ms", 1)
+    raw = found[BINARY]
+    yield Row(f"{at}: CPU of a request, v2 in binary", "our JSON", raw.cpu, ours.cpu, "ms", 1)
+    yield Row(f"{at}: requests, v2 in binary", "our JSON", raw.rate, ours.rate, "1/s", 1, True)
+    if connections == 1:
+        direct = found[DIRECT]
+        yield Row(f"{at}: CPU of a request", DIRECT, ours.cpu, direct.cpu, "ms", NO_SLOWER)
+        yield Row(f"{at}: median latency", DIRECT, ours.p50, direct.p50, "ms", NO_SLOWER)
+
+
+def measure(kind: str, folder: pathlib.Path) -> tuple[list[Row], list[str]]:
+    """Load the servers of one model in turn; return the lines of the table, and the notes."""
+    with field(kind, folder / kind) as up:
+        found = []
+        for n in CONNECTIONS:
+            found += rows(kind, n, in_turn(up.targets, n, rounds=ROUNDS, seconds=SECONDS))
+    return found, up.notes
+
+
+PARTS = {
+    "network": lambda folder: measure("network", folder),
+    "forest": lambda folder: measure("forest", folder),
+    "overload": serving_overload.measure,
+    "start": serving_start.measure,
+}
 
 
 def main() -> None:
-    """Measure the servers in turn, and keep the medians."""
+    """Measure what is named, or all; keep the medians when all was measured."""
     harness.enter(FAMILY)
     launch.prepare()
-    with contextlib.ExitStack() as stack:
-        folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        prepare(folder)
-        bodies, script = folder / "bodies.json", str(HERE / "servers" / "fastapi_sklearn.py")
-        commands = {
-            OURS: [*MASTERY, "serve", "--models", str(folder / "models"), "--port"],
-            **{
-                peer: [sys.executable, script, calls, str(folder / "digits.joblib")]
-                for peer, (calls, _) in PEERS.items()
-            },
-        }
-        servers = [stack.enter_context(started(*each)) for each in commands.items()]
-        ours, *peers = servers
-        worst = max(agree(ours, peer, json.loads(bodies.read_text())) for peer in peers)
-        found = [row for n in CONNECTIONS for row in rows(n, in_turn(servers, n, bodies))]
-    notes = [
-        f"Same weights, same predictions; probabilities differ by at most {worst:.0e}.",
-        "The first peer calls the network twice, as is usual: predict, then predict_proba. The one "
-        "of one pass takes the class from predict_proba, with scikit-learn's assume_finite.",
+    wanted = sys.argv[1:] or list(PARTS)
+    found, notes = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for part in wanted:
+            start = time.monotonic()
+            rows_of_part, said = PARTS[part](pathlib.Path(folder))
+            found += rows_of_part
+            notes += said
+            print(f"{part} took {time.monotonic() - start:.0f} s")
+    notes += [
+        f"Closed loops by {generator()}, which `apt-get install wrk` puts on a Debian machine; "
+        "without it, by `servers/load.py`.",
+        "FastAPI calls the model twice, as is usual: predict, then predict_proba; in one pass it "
+        "takes the class from predict_proba, with scikit-learn's assume_finite. MLServer computes "
+        "in its own process (parallel_workers 0), which is cheaper here than its default.",
+        f"{DIRECT}: every request computed when it comes. With one connection the goal is "
+        f"{NO_SLOWER}, because turns of one server scatter as much.",
     ]
-    harness.save(FAMILY, "Serving: one row through a network 64-256-10", found, notes=notes)
+    if set(wanted) >= set(PARTS):
+        alone = sorted({peer.family for peer in PEERS.values() if peer.is_alone})
+        title = "Serving: one row a request, through a network and through a forest"
+        harness.save(FAMILY, title, found, notes=notes, alone=alone)
+        return
+    for row in found:
+        print(row)
+    for note in notes:
+        print(f"* {note}")
 
 
 if __name__ == "__main__":

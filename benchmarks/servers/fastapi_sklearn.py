@@ -2,7 +2,7 @@
 
 python fastapi_sklearn.py twice|once MODEL.joblib PORT
 
-``twice`` does what is usually done for one prediction, and asks the network for the class and
+``twice`` does what is usually done for one prediction, and asks the model for the class and
 again for the probabilities. ``once`` takes the class from the probabilities, and leaves out what
 scikit-learn checks of its input.
 """

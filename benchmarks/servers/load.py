@@ -1,19 +1,43 @@
 """A closed-loop load generator: as many connections as told, each with one request under way.
 
-    python load.py PORT CONNECTIONS SECONDS BODIES.json
+    python load.py PORT CONNECTIONS SECONDS REQUESTS
 
-BODIES.json is a list of request bodies for ``POST /predict``, sent in turn. Prints one JSON object:
-requests answered with 200, other answers, seconds, and the median latency in milliseconds.
+REQUESTS is a file of whole requests, each after a line with its length; they are sent in turn.
+Prints one JSON object: requests answered with 200, other answers, seconds, and the median and the
+99th percentile of the latency in milliseconds.
 """
 
 import asyncio
 import json
 import pathlib
-import statistics
 import sys
 import time
 
 import uvloop
+
+
+def read(path: str) -> list[bytes]:
+    """Return the requests of a file."""
+    requests, rest = [], pathlib.Path(path).read_bytes()
+    while rest:
+        size, _, rest = rest.partition(b"\n")
+        requests.append(rest[: int(size)])
+        rest = rest[int(size) :]
+    return requests
+
+
+def quantile(values: list[float], share: float) -> float:
+    """Return a quantile of what was measured; NaN of nothing."""
+    if not values:
+        return float("nan")
+    ordered = sorted(values)
+    return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
+
+
+def length(head: bytes) -> int:
+    """Return how long the body after a head is."""
+    _, _, rest = head.lower().partition(b"content-length:")
+    return int(rest.partition(b"\r\n")[0])
 
 
 class Connection(asyncio.Protocol):
@@ -59,17 +83,8 @@ class Connection(asyncio.Protocol):
         self.closed.set_result(None)
 
 
-def length(head: bytes) -> int:
-    _, _, rest = head.lower().partition(b"content-length:")
-    return int(rest.partition(b"\r\n")[0])
-
-
-async def main(port: int, connections: int, seconds: float, bodies: list[str]) -> dict:
-    requests = [
-        b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-        b"Content-Length: %d\r\n\r\n%s" % (len(body), body.encode())
-        for body in bodies
-    ]
+async def main(port: int, connections: int, seconds: float, requests: list[bytes]) -> dict:
+    """Keep every connection busy; return what came back."""
     loop, start = asyncio.get_running_loop(), time.perf_counter()
     clients = []
     for first in range(connections):
@@ -79,16 +94,17 @@ async def main(port: int, connections: int, seconds: float, bodies: list[str]) -
         clients.append(client)
     await asyncio.gather(*(client.closed for client in clients))
     took = time.perf_counter() - start
+    latencies = [1e3 * t for client in clients for t in client.latencies]
     return {
         "good": sum(client.good for client in clients),
         "bad": sum(client.bad for client in clients),
         "seconds": took,
-        "p50_ms": 1e3 * statistics.median(t for client in clients for t in client.latencies),
+        "p50": quantile(latencies, 0.5),
+        "p99": quantile(latencies, 0.99),
     }
 
 
 if __name__ == "__main__":
-    port, connections, seconds, bodies = sys.argv[1:]
-    arguments = int(port), int(connections), float(seconds)
-    bodies = json.loads(pathlib.Path(bodies).read_text())
-    print(json.dumps(uvloop.run(main(*arguments, bodies))))
+    port, connections, seconds, path = sys.argv[1:]
+    asked = main(int(port), int(connections), float(seconds), read(path))
+    print(json.dumps(uvloop.run(asked)))

@@ -38,7 +38,7 @@ from mastery_jax.workflow import launch
 
 FAMILY = "serving"
 CONNECTIONS = (1, 64)
-ROUNDS = 5
+ROUNDS = 3
 SECONDS = 3  # of one turn; wrk counts in whole ones
 CLOSE = 1e-5  # between probabilities: single precision beside double
 BINARY = "ours, v2 in binary"

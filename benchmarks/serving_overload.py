@@ -25,7 +25,7 @@ __all__ = ["DEADLINES", "measure"]
 
 AT_ONCE = (64, 128, 256)  # connections among which the peak is looked for
 ROUNDS = 3
-SECONDS = 8  # of one open loop
+SECONDS = 6  # of one open loop
 PEAK_SECONDS = 3
 TIMES = 2.0  # the peak
 DEADLINES = {"recurrent": 1000.0, "network": 100.0}  # milliseconds: some batches, and requests

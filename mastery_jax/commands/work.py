@@ -72,8 +72,8 @@ def resume(
     from mastery_jax.workflow import files, launch, records
 
     found = records.find(source, runs)
-    records.refuse_finished(found.folder)
     if found.kind == "run":
+        records.refuse_finished(found.folder)  # before jax is imported, which takes seconds
         from mastery_jax.workflow import run as runner
 
         launch.prepare()
@@ -81,8 +81,10 @@ def resume(
             found.folder, progress=ending.progress(quiet), track=track, force=force
         )
         return ending.finish(folder, quiet, as_json)
-    from mastery_jax.workflow.sweep import driver
+    from mastery_jax.workflow.sweep import driver, sound
 
+    if sound.is_over(found.folder):
+        return ending.finish(found.folder, quiet, as_json)
     engine = where.enter(files.read_json(found.folder / "plan.json")["strategy"])
     folder = driver.resume(
         found.folder,

@@ -7,7 +7,7 @@ they have already: nothing is there twice, and TensorBoard shows the newest file
 from collections.abc import Iterable
 
 from mastery_jax.workflow import records
-from mastery_jax.workflow.compare import members
+from mastery_jax.workflow.compare import gaps, members
 from mastery_jax.workflow.errors import RunError
 from mastery_jax.workflow.progress import Progress
 from mastery_jax.workflow.records import Run
@@ -35,6 +35,8 @@ def replay(run: Run, names: Iterable[str], *, progress: Progress) -> int:
     if run.state == "running":
         raise RunError(f"{run.folder} is running: push it when it is over")
     found = members.members(run)
+    for note in gaps.notes([run]):
+        progress.say(f"note: {note}")
     with progress:
         progress.start(f"push {run.name}/{run.id}", len(found), "lanes" if is_sweep else "runs")
         with writer.open(

@@ -132,10 +132,11 @@ def load_sweep(
     changes, plain, given = _sorted(arguments)
     name = modules.short(raw["experiment"])
     for override in changes:
-        apply(asked, override, _asked_value(override), _Asked, name)
-    search = convert(asked, _Asked, name).search
+        apply(asked, override, _asked_value(override), _Asked, "the sweep")
+    search = convert(asked, _Asked, "the sweep").search
     searches.refuse(search)
-    said = written.settled(written.merged(said, given), search)
+    texts = {override.path: override.text for override in plain if override.sign != "~"}
+    said = written.settled(written.merged(said, given), search, texts)
     written.refuse_count(said, search, many)
     first = [(Override("++", key, ""), value) for key, value in written.first(said).items()]
     loaded = _build(path, raw, [*((each, value_of(each)) for each in plain), *first], said)

@@ -80,6 +80,8 @@ def sweep(
         files.write_text(folder / "sweep.yaml", config.sweep_to_yaml(swept))
         for path in made.without_effect:
             progress.say(f"warning: {path} is swept but changes nothing")
+        if made.idle_stop:
+            progress.say(f"warning: {made.idle_stop}")
         _run(folder, swept, made, where, track, progress)
     return folder
 
@@ -131,7 +133,7 @@ def resume(
     swept = _read(folder)
     loaded = swept.loaded
     with files.writing(folder), files.lock(folder):
-        before = files.read_json(folder / "plan.json")
+        before = store.how(folder)
         made = planned(swept, strategy=before["strategy"], width=before["width"])
         how = _how(swept, made)
         environment.confirm(folder, loaded, made.datasets, force=force, say=progress.say, **how)

@@ -7,6 +7,7 @@ lanes/0007.jsonl  the record of a lane that is over: number and fields, then its
 lanes.csv         the table, one row a lane; it can always be made from the records
 """
 
+import contextlib
 import csv
 import io
 import math
@@ -24,6 +25,7 @@ __all__ = [
     "append_points",
     "ending",
     "has_table",
+    "how",
     "lane_fields",
     "lane_rows",
     "lanes",
@@ -177,6 +179,23 @@ def lane_fields(path: pathlib.Path) -> tuple[int, dict[str, Any]]:
     except msgspec.DecodeError:
         raise RunError(f"{path}, line 1 is damaged: it does not name its lane") from None
     return found.lane, found.fields
+
+
+def how(folder: pathlib.Path) -> dict[str, Any]:
+    """Return what ``plan.json`` says of a sweep, among it its ``strategy`` and ``width``.
+
+    Raises:
+        RunError: It is missing or damaged.
+    """
+    found: Any = None
+    with contextlib.suppress(RunError):
+        found = files.read_json(folder / "plan.json")
+    if not isinstance(found, dict) or not {"strategy", "width"} <= found.keys():
+        raise RunError(
+            f"{folder / 'plan.json'} is missing or damaged, so how {folder.name} runs its lanes is "
+            f"not known; put it back, or run the sweep anew: mastery sweep {folder / 'sweep.yaml'}"
+        )
+    return found
 
 
 def points(folder: pathlib.Path) -> dict[int, dict[str, Any]]:

@@ -21,7 +21,7 @@ DIFFERS, INTERRUPTED = 4, 75
 def reproduce(source: str, runs: pathlib.Path, quiet: bool, as_json: bool) -> int:
     """Run a run again from its record, or a lane of a sweep, and compare every number.
 
-    `mastery reproduce c10b3f`, or `mastery reproduce sweep-896462#7`. The exit code is 4 where a
+    `mastery reproduce c10b3f`, or `mastery reproduce sweep-a75820#7`. The exit code is 4 where a
     number differs.
     """
     from mastery_jax.workflow import launch

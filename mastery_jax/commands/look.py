@@ -74,7 +74,7 @@ def compare(
     **asked: Any,
 ) -> int:
     """Compare runs and the lanes of sweeps: means, 95 % intervals, paired differences."""
-    from mastery_jax.workflow.compare import members, pictures, report, table, text
+    from mastery_jax.workflow.compare import gaps, members, pictures, report, table, text
     from mastery_jax.workflow.compare import watch as watching
 
     found = [members.find(source, runs) for source in sources]
@@ -83,10 +83,15 @@ def compare(
             found = watching.watch(found, lambda these: _so_far(these, **asked), seconds=watch)
         except KeyboardInterrupt:
             return 0
+    runs_of = list({run.folder: run for run, _ in found}.values())
+    lacking = gaps.notes(runs_of)
+    for note in lacking:
+        click.echo(f"note: {note}", err=True)
     compared, whole = _compared(members.gather(found), **asked)
     made = table.top(whole, top) if top else whole
     if "-" not in (csv, json):
         output.show(text.text(made))
+    made = made._replace(notes=(*lacking, *made.notes))
     if csv:
         _write(csv, text.to_csv(made))
     if json:
@@ -100,7 +105,6 @@ def compare(
     if html:
         with tempfile.TemporaryDirectory() as folder:
             drawn = drawn or pictures.draw(whole, compared, pathlib.Path(folder))
-            runs_of = list({run.folder: run for run, _ in found}.values())
             _write(html, report.report(made, runs_of, drawn))
     return 0
 

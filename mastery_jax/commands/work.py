@@ -69,11 +69,11 @@ def resume(
 
     It is refused where the config, the data, the code or a package is not what it began with.
     """
-    from mastery_jax.workflow import files, launch, records
+    from mastery_jax.workflow import launch, records
 
     found = records.find(source, runs)
-    records.refuse_finished(found.folder)
     if found.kind == "run":
+        records.refuse_finished(found.folder)  # before jax is imported, which takes seconds
         from mastery_jax.workflow import run as runner
 
         launch.prepare()
@@ -81,9 +81,11 @@ def resume(
             found.folder, progress=ending.progress(quiet), track=track, force=force
         )
         return ending.finish(folder, quiet, as_json)
-    from mastery_jax.workflow.sweep import driver
+    from mastery_jax.workflow.sweep import driver, sound, store
 
-    engine = where.enter(files.read_json(found.folder / "plan.json")["strategy"])
+    if sound.is_over(found.folder):
+        return ending.finish(found.folder, quiet, as_json)
+    engine = where.enter(store.how(found.folder)["strategy"])
     folder = driver.resume(
         found.folder,
         where=engine,

@@ -132,10 +132,11 @@ def load_sweep(
     changes, plain, given = _sorted(arguments)
     name = modules.short(raw["experiment"])
     for override in changes:
-        apply(asked, override, _asked_value(override), _Asked, name)
-    search = convert(asked, _Asked, name).search
+        apply(asked, override, _asked_value(override), _Asked, "the sweep")
+    search = convert(asked, _Asked, "the sweep").search
     searches.refuse(search)
-    said = written.settled(written.merged(said, given), search)
+    texts = {override.path: override.text for override in plain if override.sign != "~"}
+    said = written.settled(written.merged(said, given), search, texts)
     written.refuse_count(said, search, many)
     first = [(Override("++", key, ""), value) for key, value in written.first(said).items()]
     loaded = _build(path, raw, [*((each, value_of(each)) for each in plain), *first], said)
@@ -183,9 +184,15 @@ def sweep_to_yaml(sweep: Sweep) -> str:
     return to_yaml(sweep.loaded, sweep=sweep.space.spelled(), **asked)
 
 
-def digest(loaded: Loaded) -> str:
-    """Return the SHA-256, in hex, of the experiment's name and every field of its config."""
-    return hashlib.sha256(json.dumps(_content(loaded), sort_keys=True).encode()).hexdigest()
+def digest(of: Loaded | Sweep) -> str:
+    """Return the SHA-256, in hex, of the experiment's name and every field of its config.
+
+    Of a sweep that is also of what it varies and how: two sweeps of one config are two.
+    """
+    content = _content(of.loaded if isinstance(of, Sweep) else of)
+    if isinstance(of, Sweep):
+        content |= msgspec.to_builtins({"sweep": of.space.spelled(), "search": of.search})
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def schema(experiment: types.ModuleType | Loaded) -> dict[str, Any]:

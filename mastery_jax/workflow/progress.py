@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Self, TextIO
 
-__all__ = ["Progress", "duration", "number"]
+__all__ = ["Progress", "counted", "duration", "number"]
 
 _REDRAW = 0.1  # seconds between two drawings on a terminal
 _PLAIN = 2.0  # seconds between two lines in a pipe
@@ -29,6 +29,11 @@ def duration(seconds: float) -> str:
     if days:
         return f"{days} d {hour:02}:{minute:02}"
     return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute}:{second:02}"
+
+
+def counted(count: int, unit: str) -> str:
+    """Return how many there are of something, ``unit`` being one."""
+    return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
 
 
 def number(value: object) -> str:

@@ -85,6 +85,8 @@ def read(folder: pathlib.Path) -> Run:
     if kind is None:
         raise RunError(f"{folder} is not a run or a sweep: no config.yaml or sweep.yaml is in it")
     found = {"state": "running"} | status(folder, missing={})
+    if kind == "sweep" and found["state"] == "running":  # its status was written as it began
+        found["lanes_done"] = sum(1 for _ in (folder / "lanes").glob("*.jsonl"))
     if found["state"] == "running" and not _is_held(folder):
         found["state"] = "killed"
     return Run(folder, *_name(folder), kind, found)

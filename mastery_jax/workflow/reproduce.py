@@ -98,7 +98,7 @@ def find(argument: str, runs: pathlib.Path) -> Source:
     strategy, is_recorded = "loop", (found.folder / environment.FILE).exists()
     recorded = environment.read(found.folder) if is_recorded else {}
     if lane is not None:
-        strategy = files.read_json(found.folder / "plan.json")["strategy"]
+        strategy = store.how(found.folder)["strategy"]
     return Source(found, lane, recorded, strategy)
 
 

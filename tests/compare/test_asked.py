@@ -81,7 +81,8 @@ def test_what_cannot_be_tested_is_told(tmp_path):
     folder = write_sweep(tmp_path, "a", {"num_steps": [1, 2], "seed": [0, 1]}, measure)
     made = compare.table(gather(folder), test=True)
     assert "1 differences have fewer than two pairs or no spread: no p" in made.notes
-    assert text.text(made).splitlines()[2].split()[-1] == "-"
+    assert "p" not in text.heads(made), "a column that would be empty"
+    assert "test_accuracy_p_holm" in text.to_csv(made)
 
 
 def halved(num_steps, seed):
@@ -101,6 +102,9 @@ def test_stopped_lanes_are_left_out_counted_and_brought_back(tmp_path):
     told = "2 of 6 were stopped early: left out of the means; --include-stopped lets them count"
     assert told in made.notes
     assert "1 (2 stopped)" in text.text(made)
+    third = lambda num_steps, seed: halved(num_steps, 0)  # noqa: E731
+    (told,) = compare.table(gather(write_sweep(tmp_path, "b", swept, third))).notes
+    assert told.startswith("3 of 6 were stopped early: left out of the means, so that 1 of 2 rows")
     back = compare.table(gather(folder), include_stopped=True)
     assert back.rows[1].estimates["test_accuracy"].n == 3
     assert "2 of 6 were stopped early: their last values count" in back.notes
@@ -109,3 +113,17 @@ def test_stopped_lanes_are_left_out_counted_and_brought_back(tmp_path):
     assert [row["num_stopped"] for row in rows] == [0, 2]
     (folder / "lanes.csv").unlink()
     assert compare.table(gather(folder)) == made, "the records say the same"
+
+
+def test_each_lane_of_a_population_is_a_row(tmp_path):
+    """They ended with fields of each other: equal ones, seed and all, are no repetitions."""
+    search = {"metrics": ["test_accuracy:max"], "stop": {"kind": "population", "every": 10}}
+    points = [{"optimizer.learning_rate": rate} for rate in (0.1, 0.1, 0.2, 0.2)]
+    measure = lambda learning_rate: {"test_accuracy": learning_rate}  # noqa: E731
+    found = gather(write_sweep(tmp_path, "a", {}, measure, points=points, search=search))
+    made = compare.table(found)
+    assert made.by == ("run", "optimizer.learning_rate")
+    assert [row.fields["run"] for row in made.rows] == ["a#0", "a#1", "a#2", "a#3"]
+    assert "lanes of a population took states and fields of each other: one row each" in made.notes
+    assert not any("averaged" in note for note in made.notes)
+    assert len(compare.table(found, by=["optimizer.learning_rate"]).rows) == 2

@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from mastery_jax.workflow.compare import lanes, members
+from mastery_jax.workflow import records
+from mastery_jax.workflow.compare import gaps, lanes, members
 from mastery_jax.workflow.compare import table as compare
 from mastery_jax.workflow.errors import RunError
 from tests.compare.known import gather
@@ -66,7 +67,7 @@ def test_records_are_read_once_as_long_as_they_stay(tmp_path, monkeypatch):
     os.utime(folder / "lanes" / "0001.jsonl", (1, 1))
     (folder / "lanes" / "0003.jsonl").write_text("")
     found = lanes.read(folder, memory, is_over=False)
-    assert seen == ["0000", "0001", "0001", "0002", "0003"]
+    assert seen == ["0000", "0001", "0001", "0002"], "no record that is not sound"
     assert found[2] == lanes.Lane(2, "failed", {"seed": 2}, {"test_accuracy": 1.0})
     assert len(found) == 3
 
@@ -79,12 +80,16 @@ def test_damage_is_one_sentence(tmp_path):
     record = folder / "lanes" / "0001.jsonl"
     head, *rows = record.read_text().splitlines()
     for text, message in (
-        (f"{head}\nx\n{rows[1]}\n", "line 2 is damaged"),
-        ("\n".join(rows) + "\n", "line 1 is damaged: it does not name its lane"),
+        (f"{head}\nx\n{rows[1]}\n", "is damaged: a line is no object with a step"),
+        ("\n".join(rows) + "\n", "is damaged: its first line does not name its lane"),
     ):
         record.write_text(text)
-        with pytest.raises(RunError, match=message):
-            gather(folder)
+        assert [m.label for m in gather(folder)] == ["a#0"]
+        (note,) = gaps.notes([records.read(folder)])
+        assert message in note
+    record.write_text(f'{head}\n{{"step":}}\n{rows[1]}\n')
+    with pytest.raises(RunError, match="line 2 is damaged"):
+        gather(folder)
 
 
 def test_ten_thousand_groups_are_compared(tmp_path):

@@ -40,7 +40,10 @@ class Page(html.parser.HTMLParser):
 
 
 def measure(learning_rate, kind, seed):
-    return {"test_accuracy": 0.5 + seed / 8 + learning_rate, "test_nll": learning_rate}
+    return {
+        "test_accuracy": 0.5 + seed / 8 * (1 + learning_rate) + learning_rate,
+        "test_nll": learning_rate,
+    }
 
 
 @pytest.fixture

@@ -134,6 +134,6 @@ def test_damage_ends_it_with_a_sentence(running):
     folder, over, _ = running
     over(0)
     path = folder / "lanes" / "0000.jsonl"
-    path.write_text(path.read_text().replace('{"step":0', "x"))
+    path.write_text(path.read_text().replace('{"step":0', '{"step":'))
     with pytest.raises(RunError, match="line 2 is damaged"):
         follow(folder, [], io.StringIO())

@@ -67,6 +67,13 @@ def test_a_damaged_state_begins_anew(killed, whole, content, monkeypatch):
     assert len([line for line in said if "is damaged" in line]) == (content is not None)
 
 
+@pytest.mark.parametrize("content", ["{", "[]", '{"strategy": "loop"}'])
+def test_a_damaged_plan(killed, content):
+    (killed / "plan.json").write_text(content)
+    with pytest.raises(RunError, match=r"plan\.json is missing or damaged, .*mastery sweep .*yaml"):
+        driver.resume(killed, progress=QUIET)
+
+
 def test_the_folder_of_another_sweep(killed):
     store.write_points(killed, [{"rate": 0.5, "seed": number} for number in range(4)])
     with pytest.raises(RunError, match=r"is not what it was: lane 0 had .*0\.5.* and has .*0\.05"):

@@ -4,8 +4,9 @@ import pytest
 
 from mastery_jax.workflow import config
 from mastery_jax.workflow.errors import ConfigError
-from mastery_jax.workflow.sweep import plan, probe, strategies
-from mastery_jax.workflow.sweep.search import Halving, Search
+from mastery_jax.workflow.progress import Progress
+from mastery_jax.workflow.sweep import driver, plan, probe, strategies
+from mastery_jax.workflow.sweep.search import Halving, Median, Search
 
 FIELDS = ["rate=0.05,0.1", "seed=range(8)"]
 
@@ -38,6 +39,26 @@ def test_rungs_and_their_steps(toy):
     assert "halving: lanes 16 to step 10, 5 to step 30, 1 to step 90, 1 to step 270" in text
     assert "at most 12% of the steps of the whole" in text
     assert made.to_json()["rungs"][0] == [10, 16]
+
+
+@pytest.mark.parametrize(
+    ("stop", "step"), [(Halving(min_steps=270), 270), (Median(every=300, min_steps=10), 300)]
+)
+def test_a_rule_that_looks_too_late_is_told(toy, tmp_path, monkeypatch, stop, step):
+    search, said, progress = Search(metrics=("test_loss:min",), stop=stop), [], Progress(quiet=True)
+    why = f"first looks after step {step}, and no lane goes beyond step 270: it does nothing"
+    assert why in planned(toy, search=search).describe()
+    monkeypatch.setattr(progress, "say", said.append)
+    swept = config.load_sweep(toy, FIELDS[:1])._replace(search=search)
+    driver.sweep(swept, runs=tmp_path, progress=progress)
+    assert said == [f"warning: search.stop={type(stop).__name__.lower()} {why}"]
+
+
+def test_one_lane_is_no_lanes(toy):
+    text = planned(toy, fields=["seed=range(1)"]).describe()
+    assert "toy: 1 lane in 1 program, " in text
+    assert "program 0: 1 lane x 270 steps, " in text
+    assert "at a time: 1 lane, each by itself" in text
 
 
 def test_how_many_at_a_time(toy):

@@ -43,6 +43,10 @@ WRONG = {
     ("seed=0,1", DRAWN, *SAMPLER): "but nothing is there to be drawn",
     ("seed=0,1", *SAMPLER): "search.sampler=tpe draws, but nothing is there to be drawn",
     (): "nothing is swept",
+    (f"{RATE}=",): f"{RATE}= has no value: write several, as in seed=0,1,2",
+    ("model.dropout=gauss(0,1)", DRAWN): (
+        "model.dropout=gauss(0,1): gauss is no list and no distribution; there is range, log, "
+    ),
     (DRAWN,): "nothing is",
     ("title=choice(a,a)", DRAWN): 'title lists "a" twice',
     ("zip(seed=0,1; num_steps=1,2,3)",): "seed, num_steps: zip pairs lists of one length, got 2, 3",
@@ -75,7 +79,7 @@ WRONG = {
         'search.sampler must be one of tpe, gp, cma, nsga or null, got "bayes"'
     ),
     ("seed=0,1", "search.stop=halvin"): "did you mean halving?",
-    ("seed=0,1", "search.stop=halving"): "needs search.stop.min_steps",
+    ("seed=0,1", "search.stop=halving"): "the sweep's config needs search.stop.min_steps",
     ("seed=0,1", "search.stop.min_steps=3"): "search.stop.kind is missing",
     ("seed=0,1", "search.stop=median", "search.stop.every=2"): "which metric decides?",
     (f"{RATE}=uniform(1,2)", DRAWN, "search.sampler=gp"): "write search.metrics=[val_accuracy:max]",

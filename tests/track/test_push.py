@@ -66,6 +66,23 @@ def test_a_tracker_that_fails_is_an_error_here(runs, monkeypatch):
     assert "mastery: tensorboard gets nothing more (ConnectionError: no answer to log)" in err
 
 
+def test_a_tracker_that_is_not_there_shows_no_progress(runs, monkeypatch):
+    Fake(fails={"open": 1}).replace(monkeypatch)
+    code, _, err = call("push", SWEEP, "--to", "tensorboard")
+    assert code == 2
+    assert "mastery: tensorboard gets nothing more" in err
+    assert "lanes" not in err
+
+
+def test_lanes_whose_record_is_lost_are_named(runs, monkeypatch):
+    Fake().replace(monkeypatch)
+    (runs / SWEEP / "lanes" / "0001.jsonl").unlink()
+    (runs / SWEEP / "lanes.csv").unlink()
+    code, out, err = call("push", SWEEP, "--to", "tensorboard")
+    assert (code, out) == (0, f"3 lanes of digits/{SWEEP} sent to tensorboard\n")
+    assert f"note: 1 of 4 lanes of {SWEEP} is damaged or lost" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

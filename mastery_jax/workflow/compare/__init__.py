@@ -2,6 +2,7 @@
 
 members     what is compared
 lanes       the lanes of a sweep, from its table or their records
+gaps        lanes that are not over, or whose record is lost
 where       conditions on what is compared
 metrics     which numbers, and which way is better
 estimates   means with intervals, paired tests, Holm's correction

@@ -5,8 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from mastery_jax.workflow import records
-from mastery_jax.workflow.errors import RunError
-from mastery_jax.workflow.sweep import store
+from mastery_jax.workflow.sweep import sound, store
 
 __all__ = ["Lane", "Memory", "read"]
 
@@ -42,7 +41,8 @@ def read(folder: pathlib.Path, memory: Memory, *, is_over: bool) -> list[Lane]:
     """Return the lanes that are over, in their order. Cost: O(lanes).
 
     While a sweep runs, and where it was killed, there is no table yet, or that of an interruption
-    before. Then each lane's own record is read: once, as long as it does not change.
+    before. Then each lane's own record is read: once, as long as it does not change. One that is
+    not sound is left out: ``gaps`` has a note of it.
 
     Args:
         folder: A sweep.
@@ -52,33 +52,33 @@ def read(folder: pathlib.Path, memory: Memory, *, is_over: bool) -> list[Lane]:
     Raises:
         RunError: A file is damaged.
     """
-    if is_over and (folder / "lanes.csv").is_file():
-        return _of_table(folder)
+    points = store.written_points(folder)
+    if is_over and store.has_table(folder, len(points)):
+        return _of_table(folder, points)
+    fault = sound.promise(folder).fault
     paths = sorted((folder / "lanes").glob("*.jsonl"))
-    found = [lane for path in paths if (lane := memory.read(path, _of_record))]
+    found = [
+        lane
+        for path in paths
+        if (lane := memory.read(path, lambda path: None if fault(path) else _of_record(path)))
+    ]
     return sorted(found, key=lambda lane: lane.number)
 
 
-def _of_record(path: pathlib.Path) -> Lane | None:
-    """Read the record of one lane; ``None`` where it holds no metrics yet."""
+def _of_record(path: pathlib.Path) -> Lane:
+    """Read the record of one lane."""
     rows = records.metrics(path)
-    if not rows:
-        return None
     number, fields = store.lane_fields(path)
     state, last = store.ending(rows)
     return Lane(number, state, fields, _numbers(last, _APART))
 
 
-def _of_table(folder: pathlib.Path) -> list[Lane]:
-    points = store.points(folder)
+def _of_table(folder: pathlib.Path, points: Mapping[int, Mapping[str, Any]]) -> list[Lane]:
     swept = {path for fields in points.values() for path in fields} | _APART
-    found = []
-    for cells in store.lanes(folder):
-        number = cells["lane"]
-        if number not in points:
-            raise RunError(f"{folder / 'lanes.csv'} has lane {number}, of {len(points)} lanes")
-        found.append(Lane(number, cells["state"], points[number], _numbers(cells, swept)))
-    return found
+    return [
+        Lane(cells["lane"], cells["state"], points[cells["lane"]], _numbers(cells, swept))
+        for cells in store.lanes(folder)
+    ]
 
 
 def _numbers(cells: Mapping[str, Any], apart: set[str]) -> dict[str, float]:

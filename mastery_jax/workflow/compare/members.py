@@ -23,6 +23,7 @@ class Member(NamedTuple):
     metrics: Mapping[str, float]  # the last of each
     lines: pathlib.Path  # its metrics.jsonl
     goals: tuple[str, ...] = ()  # METRIC:max or METRIC:min, what its sweep seeks
+    is_of_population: bool = False  # then it has the state and the fields of others
 
 
 def _flat(value: Any, path: str = "") -> dict[str, Any]:
@@ -92,7 +93,7 @@ def members(run: Run, memory: Memory | None = None) -> list[Member]:
         fields = kept[paths] | _replaced(point)
         fields["run"] = label
         lines = store.record(run.folder, number)
-        found.append(Member(label, state, fields, metrics, lines, goals))
+        found.append(Member(label, state, fields, metrics, lines, goals, moves))
     return found
 
 

@@ -118,7 +118,7 @@ def _cells(made: Table, row: Row, index: int) -> list[tuple[tables.Cell, Any]]:
         keys.append(row.estimates[name].mean)
         if text.is_many(made):
             keys.append(row.differences[name].mean if name in row.differences else 0.0)
-        if made.is_tested:
+        if made.shows_p:
             keys.append(row.tests[name].holm if name in row.tests else math.nan)
     keys += [not row.is_front] if made.objectives else []
     return list(zip(shown, keys, strict=True))

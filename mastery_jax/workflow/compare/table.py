@@ -61,6 +61,11 @@ class Table(NamedTuple):
     first: Metric | None = None  # by which the best groups come first
     is_tested: bool = False
 
+    @property
+    def shows_p(self) -> bool:
+        """Say whether any difference could be tested, of those that were to be."""
+        return any(not math.isnan(test.p) for row in self.rows for test in row.tests.values())
+
 
 def table(
     compared: Sequence[Member],
@@ -142,8 +147,14 @@ def differing(compared: Sequence[Member]) -> dict[str, None]:
 
 
 def _groups(compared: Sequence[Member], over: str, apart: Collection[str]) -> tuple[str, ...]:
-    """Return the fields that differ; the runs themselves where nothing does, not even a seed."""
+    """Return the fields that differ; the runs themselves where nothing does, not even a seed.
+
+    Lanes of a population end with fields that they took from each other: equal ones are no
+    repetitions, and each lane is a group.
+    """
     found = tuple(path for path in apart if path not in (over, "config", "run", *_RUNNER))
+    if len(compared) > 1 and any(member.is_of_population for member in compared):
+        return ("run", *found)
     return found if found or over in apart or len(compared) == 1 else ("run",)
 
 
@@ -237,6 +248,8 @@ def _notes(
     repeated = whole > sum(len(row.values[made.metrics[0].name]) for row in rows)
     if repeated and not within:
         notes.append(f"some runs are alike, {over} and all: averaged before n is counted")
+    if "run" in made.by and any(member.is_of_population for member in compared):
+        notes.append("lanes of a population took states and fields of each other: one row each")
     broken = sum(row.num_broken for row in rows)
     stopped = sum(row.num_stopped for row in rows)
     if broken:
@@ -244,8 +257,10 @@ def _notes(
     if stopped and include_stopped:
         notes.append(f"{stopped} of {whole} were stopped early: their last values count")
     elif stopped:
+        bare = sum(not row.counted for row in rows if row.num_stopped)
+        lost = f", so that {bare} of {len(rows)} rows have none" if bare else ""
         notes.append(
-            f"{stopped} of {whole} were stopped early: left out of the means; "
+            f"{stopped} of {whole} were stopped early: left out of the means{lost}; "
             "--include-stopped lets them count"
         )
     counted = {label for row in rows for label in row.counted}

@@ -9,6 +9,7 @@ from typing import Any
 from mastery_jax.workflow.compare.estimates import Estimate, PairedTest
 from mastery_jax.workflow.compare.table import Row, Table
 from mastery_jax.workflow.convert import show
+from mastery_jax.workflow.progress import counted
 from mastery_jax.workflow.tables import Cell, grid
 
 __all__ = ["cells", "heads", "is_many", "legend", "text", "to_csv", "to_json"]
@@ -40,7 +41,7 @@ def heads(made: Table) -> list[str]:
     found = [*made.by, f"{made.over}s"]
     for name, mode in made.metrics:
         found += [name, f"minus {'best' if mode else 'first'}"] if many else [name]
-        found += ["p"] if made.is_tested else []
+        found += ["p"] if made.shows_p else []
     return found + (["front"] if made.objectives else [])
 
 
@@ -67,7 +68,7 @@ def cells(made: Table, row: Row, index: int = -1) -> list[Cell]:
             found.append("best" if mode else "first")
         elif many:
             found.append(_interval(row.differences.get(name), sign="+"))
-        if made.is_tested:
+        if made.shows_p:
             found.append("" if is_reference else _p(row.tests.get(name)))
     return found + ([("*", "bold") if row.is_front else ""] if made.objectives else [])
 
@@ -83,7 +84,7 @@ def legend(made: Table) -> str:
     found = f"mean ± half of the 95 % interval over {over}s (Student's t)"
     if is_many(made):
         found += f"; differences are paired by {over}"
-    if made.is_tested:
+    if made.shows_p:
         found += "; p: paired t test, after Holm's correction over the rows"
     if made.objectives:
         found += f"; * none is better in {_objectives(made)} at once"
@@ -105,7 +106,7 @@ def text(made: Table) -> str:
             [*cells(made, row)[:left], *(_interval(row.estimates[name]) for name in names)]
             for row in made.front
         ]
-        head = f"not dominated in {_objectives(made)}: {len(front)} groups"
+        head = f"not dominated in {_objectives(made)}: {counted(len(front), 'group')}"
         blocks += [head, grid([*made.by, *names], front, names=0, numbers=len(names)), ""]
     return "\n".join((*blocks, legend(made), *(f"note: {note}" for note in made.notes)))
 

@@ -12,6 +12,7 @@ plan        which programs, which lanes, how many bytes
 probe       what it would cost, by compiling and by some steps
 driver      a sweep from its first lane to its table, and resumed
 kept        what a sweep must have kept to go on
+sound       which records of lanes are whole, and theirs
 session     lanes from rung to rung, and who goes on from each
 stopping    which lanes go on: halving and median stopping
 population  which lanes take the state of another

@@ -12,7 +12,7 @@ global optimization (gp).
 
 import itertools
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any, NamedTuple, cast
 
@@ -79,6 +79,7 @@ class Study:
         distributions: Mapping[str, Distribution],
         *,
         known: Mapping[int, Mapping[str, Any]],
+        ran: Collection[int] | None = None,
         say: Callable[[str], None],
     ) -> None:
         """Open the journal, or begin one.
@@ -89,16 +90,22 @@ class Study:
             distributions: By field path.
             known: By trial, the plain values that its lanes were run with: a trial that the
                 journal lacks is asked for them.
+            ran: The trials of which a lane's record says the same; by default all. Of others
+                nothing tells whether the journal is right or what is known.
             say: Where to say that the journal is damaged, or lacks trials.
+
+        Raises:
+            RunError: The journal has another trial than is known, which was not run.
         """
         self._search, self._distributions = search, distributions
         self._choices = {path: _texts(each) for path, each in distributions.items()}
         self._spaces = {key: _space(d, self._choices[key]) for key, d in distributions.items()}
-        params = {number: self._params(drawn) for number, drawn in known.items()}
-        self._known = {number: found for number, found in params.items() if found}
+        self._said = {number: self._params(drawn) for number, drawn in known.items()}
+        self._known = {number: found for number, found in self._said.items() if found}
+        self._ran = known if ran is None else ran
         try:
             self._open(path)
-        except OSError:
+        except (OSError, RunError):
             raise
         except Exception as error:  # Optuna raises anything when it reads what it did not write
             aside = _free(path.with_name(f"{path.name}.damaged"))
@@ -133,8 +140,20 @@ class Study:
         for trial in self._trials():
             if trial.distributions != self._spaces:
                 raise ValueError(f"trial {trial.number} is of another space")
-            if trial.params != self._known.get(trial.number, trial.params):
-                raise ValueError(f"trial {trial.number} is not what its lanes were run with")
+            self._confirm(trial, path)
+
+    def _confirm(self, trial: Any, path: pathlib.Path) -> None:
+        known = self._said.get(trial.number, trial.params)
+        if trial.params == known:
+            return
+        if trial.number not in self._ran:
+            raise RunError(
+                f"{path} and points.jsonl beside it differ in trial {trial.number}: {trial.params} "
+                f"and {known or 'what is not of its space'}; one of them is another sweep's: put "
+                "back the right one, or remove the wrong one"
+            )
+        if known:
+            raise ValueError(f"trial {trial.number} is not what its lanes were run with")
 
     def _trials(self) -> Sequence[Any]:
         return self._study.get_trials(deepcopy=False)

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from mastery_jax.workflow import config, environment, files, records
+from mastery_jax.workflow import config, environment, files
 from mastery_jax.workflow.config import Loaded, Sweep
 from mastery_jax.workflow.convert import convert_at
 from mastery_jax.workflow.errors import RunError
@@ -25,6 +25,7 @@ from mastery_jax.workflow.sweep import (
     processes,
     sampled,
     session,
+    sound,
     stopping,
     store,
     strategies,
@@ -69,7 +70,7 @@ def sweep(
     """
     loaded, track = swept.loaded, tracker.check(track)
     made = planned(swept, strategy=strategy, width=width)
-    folder = _new_folder(runs, loaded)
+    folder = _new_folder(runs, swept)
     with files.writing(folder), files.lock(folder):
         store.write_points(folder, swept.points)
         files.write_json(folder / "plan.json", made.to_json())
@@ -79,6 +80,8 @@ def sweep(
         files.write_text(folder / "sweep.yaml", config.sweep_to_yaml(swept))
         for path in made.without_effect:
             progress.say(f"warning: {path} is swept but changes nothing")
+        if made.idle_stop:
+            progress.say(f"warning: {made.idle_stop}")
         _run(folder, swept, made, where, track, progress)
     return folder
 
@@ -110,6 +113,9 @@ def resume(
 ) -> pathlib.Path:
     """Run the lanes that are not there yet, by the strategy and width of the record.
 
+    Those of a finished sweep are run again whose record was damaged or lost since; where only its
+    table was, that is written again.
+
     Args:
         folder: Of the sweep.
         where: On which engine, whichever it began on.
@@ -118,15 +124,16 @@ def resume(
         force: Go on though config, data, code or packages changed; its record will say so.
 
     Raises:
-        RunError: the sweep is finished, damaged, in use by another process, or its config, data,
-            code or packages are not what it began with.
+        RunError: the sweep is finished and whole, damaged, in use by another process, or its
+            config, data, code or packages are not what it began with.
     """
     folder = processes.mirror(folder)
+    if sound.is_over(folder):
+        return folder
     swept = _read(folder)
     loaded = swept.loaded
     with files.writing(folder), files.lock(folder):
-        records.refuse_finished(folder)
-        before = files.read_json(folder / "plan.json")
+        before = store.how(folder)
         made = planned(swept, strategy=before["strategy"], width=before["width"])
         how = _how(swept, made)
         environment.confirm(folder, loaded, made.datasets, force=force, say=progress.say, **how)
@@ -169,12 +176,11 @@ def _read(folder: pathlib.Path) -> Sweep:
     return swept._replace(loaded=swept.loaded._replace(name=folder.parent.name))
 
 
-def _new_folder(runs: pathlib.Path, loaded: Loaded) -> pathlib.Path:
+def _new_folder(runs: pathlib.Path, swept: Sweep) -> pathlib.Path:
     """Return a folder of runs, or where another process writes that, one of this process's own."""
-    label = f"sweep-{config.digest(loaded)[:6]}"
-    if processes.is_first():
-        return files.new_folder(runs / loaded.name, label)
-    return files.new_folder(pathlib.Path(tempfile.mkdtemp(prefix="mastery-")) / loaded.name, label)
+    label = f"sweep-{config.digest(swept)[:6]}"
+    parent = runs if processes.is_first() else pathlib.Path(tempfile.mkdtemp(prefix="mastery-"))
+    return files.new_folder(parent / swept.loaded.name, label)
 
 
 def _how(swept: Sweep, made: Plan) -> dict[str, Any]:
@@ -207,7 +213,13 @@ def _run(
             say=progress.say,
             changed=progress.update,
             tracked=tracked,
-            keeps_states=isinstance(swept.search.stop, Population),
+            keeps_states=(keeps := isinstance(swept.search.stop, Population)),
+            fault=sound.Promise(
+                folder,
+                made.num_lanes,
+                swept.loaded.value.num_steps,
+                {} if keeps else store.written_points(folder),
+            ).fault,
         )
 
         def status(state: str, reason: str = "") -> None:

@@ -1,5 +1,6 @@
 """What a sweep must have kept to go on: how it is searched, its space, and its points."""
 
+import contextlib
 import datetime
 import pathlib
 from collections.abc import Callable
@@ -57,6 +58,7 @@ def confirm_points(folder: pathlib.Path, swept: Sweep, planned: dict[str, Any]) 
     """
     if swept.search.sampler:
         _confirm_space(folder, _plain(swept.space.spelled()))
+        _confirm_ran(folder)
         return
     before, count = store.points(folder), planned.get("lanes", len(swept.points))
     if count != len(swept.points):
@@ -86,6 +88,25 @@ def _confirm_space(folder: pathlib.Path, space: dict[str, Any]) -> None:
         f"{folder} is not what it was: {'; '.join(said) or 'its fields stand in another order'}; "
         "sweep.yaml was edited"
     )
+
+
+def _confirm_ran(folder: pathlib.Path) -> None:
+    """Refuse points with which no lane was run that is over: they are another sweep's."""
+    points = store.written_points(folder)
+    ran = {}
+    for path in sorted((folder / "lanes").glob("*.jsonl")):
+        with contextlib.suppress(RunError):  # a damaged record is run again
+            number, fields = store.lane_fields(path)
+            if path == store.record(folder, number):
+                ran[number] = fields
+    others = [n for n, fields in ran.items() if points.get(n, fields) != fields]
+    if others and len(others) == len(ran):
+        number = others[0]
+        raise RunError(
+            f"{folder} is not what it was: lane {number} was run with {ran[number]}, and "
+            f"points.jsonl has {points[number]} for it; put back the right one, or remove "
+            "points.jsonl: it is made again from the lanes' records"
+        )
 
 
 def _shown(space: dict[str, Any], path: str) -> str:

@@ -63,6 +63,7 @@ class Ledger:
         changed: Callable[[int], None] = lambda count: None,
         tracked: writer.Tracked = writer.NOBODY,
         keeps_states: bool = False,
+        fault: Callable[[pathlib.Path], str] = lambda path: "",
     ) -> None:
         """Read which lanes are over.
 
@@ -73,9 +74,10 @@ class Ledger:
             tracked: What is told of every line and every end.
             keeps_states: Keep the last state of every lane: where it cannot be had by running the
                 lane alone.
+            fault: What is wrong with a record; a lane whose record is not sound is not over.
         """
         self._folder, self._say, self._changed = folder, say, changed
-        self._tracked, self.keeps_states = tracked, keeps_states
+        self._tracked, self.keeps_states, self._fault = tracked, keeps_states, fault
         self._handles: dict[int, writer.Lane] = {}
         self._lock = threading.Lock()
         self._rows: dict[int, list[dict[str, Any]]] = {}  # of every lane that has any
@@ -85,6 +87,9 @@ class Ledger:
             self._read(path)
 
     def _read(self, path: pathlib.Path) -> None:
+        if found := self._fault(path):
+            self._say(f"warning: {path} {found}; the lane is run again")
+            return
         try:
             rows = records.metrics(path)
             number, _ = store.lane_fields(path)

@@ -23,14 +23,14 @@ Inside braces YAML parts a text at its commas, so put quotes around it there.
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Literal, NamedTuple, NoReturn
 
 from mastery_jax.workflow import yaml12
 from mastery_jax.workflow.errors import ConfigError
 
-__all__ = ["Distribution", "Listed", "inside", "paired", "read", "split", "value"]
+__all__ = ["Distribution", "Listed", "inside", "paired", "read", "refuse_meant", "split", "value"]
 
 Kind = Literal["uniform", "loguniform", "integers", "choice"]
 
@@ -138,6 +138,25 @@ def paired(paths: Sequence[str], texts: Sequence[str]) -> Listed:
         return map(list, zip(*(part.make() for part in lists), strict=True))
 
     return Listed(lengths[0], make, text)
+
+
+def refuse_meant(texts: Mapping[str, str]) -> None:
+    """Refuse a text that is one value, and was probably meant to be several.
+
+    Args:
+        texts: By path.
+
+    Raises:
+        ConfigError: It is empty, or has the form of a list or a distribution that there is not.
+    """
+    for path, text in texts.items():
+        if not text.strip():
+            raise ConfigError(f"{path}= has no value: write several, as in seed=0,1,2")
+        if found := re.fullmatch(r"(\w+)\(.*\)", text.strip(), re.DOTALL):
+            known = ", ".join(_USAGE)
+            raise ConfigError(
+                f"{path}={text}: {found[1]} is no list and no distribution; there is {known}"
+            )
 
 
 def split(text: str, at: str = ",") -> list[str]:

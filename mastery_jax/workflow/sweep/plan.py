@@ -12,6 +12,7 @@ from mastery_jax.workflow import config, launch, program, trace, usage
 from mastery_jax.workflow.config import Loaded, Sweep
 from mastery_jax.workflow.experiment import Spec
 from mastery_jax.workflow.goals import confirm_measured
+from mastery_jax.workflow.progress import counted
 from mastery_jax.workflow.sweep import stopping
 from mastery_jax.workflow.sweep.search import Search
 from mastery_jax.workflow.sweep.store import show
@@ -67,8 +68,16 @@ class Plan(NamedTuple):
     @property
     def rungs(self) -> list[tuple[int, int]]:
         """Return after which steps lanes are looked at, and how many go there at most."""
-        longest = max(group.value.num_steps for group in self.groups)
-        return stopping.counts(self.search.stop, self.num_lanes, longest)
+        return stopping.counts(self.search.stop, self.num_lanes, self._longest)
+
+    @property
+    def _longest(self) -> int:
+        return max(group.value.num_steps for group in self.groups)
+
+    @property
+    def idle_stop(self) -> str:
+        """Return why the rule that chooses lanes has no occasion to; nothing where it has one."""
+        return stopping.idle(self.search.stop, self._longest)
 
     @property
     def share(self) -> float:
@@ -105,26 +114,30 @@ class Plan(NamedTuple):
 
     def _at_a_time(self) -> str:
         if self.strategy == "loop":
-            return f"{min(_workers(self.devices), self.num_lanes)} lanes, each by itself"
+            count = min(_workers(self.devices), self.num_lanes)
+            return f"{counted(count, 'lane')}, each by itself"
         count = len(self.devices)
-        return f"{self.width} lanes, {self.width // count} on each of {count} devices"
+        return f"{counted(self.width, 'lane')}, {self.width // count} on each of {count} devices"
 
     def describe(self) -> str:
         """Return the plan as lines of text."""
-        programs = f"{len(self.groups)} program{'s' if len(self.groups) > 1 else ''}"
-        head = f"{self.loaded.name}: {self.num_lanes} lanes in {programs}, strategy {self.strategy}"
+        lanes_of, programs = counted(self.num_lanes, "lane"), counted(len(self.groups), "program")
+        head = f"{self.loaded.name}: {lanes_of} in {programs}, strategy {self.strategy}"
         lanes = set(config.lane_paths(self.loaded.value))
         lines = [f"{head} on {len(self.devices)} x {self.devices[0]}"]
         for number, group in enumerate(self.groups):
             made = ", ".join(f"{k}={show(v)}" for k, v in group.constants.items()) or "-"
             lines.append(
-                f"  program {number}: {len(group.lanes)} lanes x {group.value.num_steps} steps, "
+                f"  program {number}: {counted(len(group.lanes), 'lane')} x "
+                f"{counted(group.value.num_steps, 'step')}, "
                 f"{group.state_bytes:,} bytes of state a lane; constants: {made}"
             )
         if self.asked:
             lines.append(f"  chosen by {self.search.sampler} as it goes; above are examples")
         lines.append(f"  at a time: {self._at_a_time()}")
-        if self.search.stop is not None:
+        if self.idle_stop:
+            lines.append(f"  {self.idle_stop}")
+        elif self.search.stop is not None:
             steps = ", ".join(f"{count} to step {until}" for until, count in self.rungs)
             most = f"at most {self.share:.0%} of the steps of the whole"
             lines.append(f"  {type(self.search.stop).__name__.lower()}: lanes {steps}; {most}")

@@ -105,11 +105,14 @@ def run(
     written = store.points(folder)
     known = _known(written, swept)
     path, distributions = folder / "study.journal", swept.space.distributions
-    study = Study(path, search, distributions, known=known, say=say)
+    size = _grid_size(swept)
+    ran = {number // size for number in ledger.over}
+    study = Study(path, search, distributions, known=known, ran=ran, say=say)
     store.write_points(folder, written)  # a line that a kill cut off would spoil the next
     for trials in _batches(search):
-        if study.is_told(trials[-1]):
-            continue
+        is_told, all_of = study.is_told(trials[-1]), range(trials[0] * size, trials.stop * size)
+        if is_told and ledger.over.issuperset(all_of):
+            continue  # otherwise a record was lost since: its lane is run again, and not told
         processes.settle(interrupt)
         if interrupt.asked:
             return
@@ -127,7 +130,8 @@ def run(
             run_lanes(lanes)
         if not numbers <= ledger.over:
             return
-        study.tell({trial: _outcome(swept, trial, ledger) for trial in trials})
+        if not is_told:
+            study.tell({trial: _outcome(swept, trial, ledger) for trial in trials})
 
 
 def _batches(search: Search) -> Iterator[range]:

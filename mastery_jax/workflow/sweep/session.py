@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from mastery_jax.workflow.goals import direction
 from mastery_jax.workflow.stops import Interrupt
@@ -73,7 +74,11 @@ def _choose(
             population.move(group, stop, search.seed, newest, rungs[-1], ledger)
         return
     alive = [entry.lane.number for entry in waiting]
-    going = stopping.keep(stop, found, alive, len(lanes))
+    # Of a lane whose record was lost the others have long gone on, or were stopped here: among
+    # them it is judged as it was, and none of them is judged again.
+    there = [n for n, numbers in found.items() if len(numbers) == len(rungs)]
+    judged = [n for n in there if _was_judged(ledger.rows(n), rungs[-1])]
+    going = stopping.keep(stop, found, [*alive, *judged], len(lanes))
     least = min((found[number][-1] for number in going), default=math.nan)
     on = f"those that go on have {sign * least:.6g} or better"
     for number in alive:
@@ -81,6 +86,12 @@ def _choose(
             mine = f"{metric} {sign * found[number][-1]:.6g}"
             why = f"{type(stop).__name__.lower()}: {mine}, {on}"
             ledger.stop(lanes[number], rungs[-1], why)
+
+
+def _was_judged(rows: Sequence[dict[str, Any]], rung: int) -> bool:
+    """Say whether a lane that does not wait at a rung was there, and did not end by itself."""
+    last = rows[-1] if rows else {"step": 0}
+    return last["step"] > rung or (last["step"] == rung and "stopped" in last)
 
 
 def series(

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 
 from mastery_jax.workflow.sweep.search import Halving, Median, Stop
 
-__all__ = ["counts", "halve", "keep", "median", "rungs"]
+__all__ = ["counts", "first", "halve", "idle", "keep", "median", "rungs"]
 
 Series = Mapping[int, Sequence[float]]  # lane -> its numbers at the rungs so far, more is better
 
@@ -33,13 +33,27 @@ def rungs(stop: Stop | None, num_steps: int) -> tuple[int, ...]:
     if stop is None:
         return ()
     if isinstance(stop, Halving):
-        found, step = [], stop.min_steps
+        found, step = [], first(stop)
         while step < num_steps:
             found.append(step)
             step *= stop.eta
         return tuple(found)
-    first = getattr(stop, "min_steps", 0) or stop.every
-    return tuple(range(max(first, stop.every), num_steps, stop.every))
+    return tuple(range(first(stop), num_steps, stop.every))
+
+
+def first(stop: Stop) -> int:
+    """Return after which step lanes are looked at first."""
+    return max(getattr(stop, "min_steps", 0), getattr(stop, "every", 0))
+
+
+def idle(stop: Stop | None, num_steps: int) -> str:
+    """Return why a rule has no occasion to choose; nothing where it has one."""
+    if stop is None or rungs(stop, num_steps):
+        return ""
+    return (
+        f"search.stop={type(stop).__name__.lower()} first looks after step {first(stop)}, and no "
+        f"lane goes beyond step {num_steps}: it does nothing"
+    )
 
 
 def counts(stop: Stop | None, num_lanes: int, num_steps: int) -> list[tuple[int, int]]:

@@ -7,6 +7,7 @@ lanes/0007.jsonl  the record of a lane that is over: number and fields, then its
 lanes.csv         the table, one row a lane; it can always be made from the records
 """
 
+import contextlib
 import csv
 import io
 import math
@@ -23,9 +24,12 @@ from mastery_jax.workflow.errors import RunError
 __all__ = [
     "append_points",
     "ending",
+    "has_table",
+    "how",
     "lane_fields",
     "lane_rows",
     "lanes",
+    "named",
     "points",
     "record",
     "show",
@@ -34,6 +38,7 @@ __all__ = [
     "write_points",
     "write_state",
     "write_table",
+    "written_points",
 ]
 
 _NUMBER = re.compile(r"-?((0|[1-9]\d*)(\.\d+)?(e[+-]?\d+)?|inf)|nan")
@@ -48,6 +53,7 @@ class _Named(msgspec.Struct):
 
 
 _NAMED = msgspec.json.Decoder(_Named)
+named = _NAMED.decode  # the first line of a record, or msgspec.DecodeError
 
 
 def record(folder: pathlib.Path, number: int) -> pathlib.Path:
@@ -111,14 +117,27 @@ def lanes(folder: pathlib.Path) -> list[dict[str, Any]]:
     Raises:
         RunError: A record is damaged.
     """
+    if (found := _table(folder)) is None:
+        return lane_rows(folder)
+    head, rows = found
+    return [{k: _cell(k, text) for k, text in zip(head, row, strict=True)} for row in rows]
+
+
+def has_table(folder: pathlib.Path, num_lanes: int) -> bool:
+    """Say whether there is a sound ``lanes.csv`` with a row for each lane."""
+    found = _table(folder)
+    return found is not None and {row[0] for row in found[1]} == set(map(str, range(num_lanes)))
+
+
+def _table(folder: pathlib.Path) -> tuple[list[str], list[list[str]]] | None:
+    """Return the head and the rows of ``lanes.csv``, ``None`` where there is no sound one."""
     try:
         with (folder / "lanes.csv").open(newline="") as file:
             head, *rows = csv.reader(file)
     except (OSError, ValueError):
-        return lane_rows(folder)
-    if head[:2] != ["lane", "state"] or any(len(row) != len(head) for row in rows):
-        return lane_rows(folder)
-    return [{k: _cell(k, text) for k, text in zip(head, row, strict=True)} for row in rows]
+        return None
+    is_sound = head[:2] == ["lane", "state"] and all(len(row) == len(head) for row in rows)
+    return (head, rows) if is_sound else None
 
 
 def lane_rows(folder: pathlib.Path) -> list[dict[str, Any]]:
@@ -156,10 +175,27 @@ def lane_fields(path: pathlib.Path) -> tuple[int, dict[str, Any]]:
     with path.open("rb") as file:
         line = file.readline()
     try:
-        named = _NAMED.decode(line)
+        found = named(line)
     except msgspec.DecodeError:
         raise RunError(f"{path}, line 1 is damaged: it does not name its lane") from None
-    return named.lane, named.fields
+    return found.lane, found.fields
+
+
+def how(folder: pathlib.Path) -> dict[str, Any]:
+    """Return what ``plan.json`` says of a sweep, among it its ``strategy`` and ``width``.
+
+    Raises:
+        RunError: It is missing or damaged.
+    """
+    found: Any = None
+    with contextlib.suppress(RunError):
+        found = files.read_json(folder / "plan.json")
+    if not isinstance(found, dict) or not {"strategy", "width"} <= found.keys():
+        raise RunError(
+            f"{folder / 'plan.json'} is missing or damaged, so how {folder.name} runs its lanes is "
+            f"not known; put it back, or run the sweep anew: mastery sweep {folder / 'sweep.yaml'}"
+        )
+    return found
 
 
 def points(folder: pathlib.Path) -> dict[int, dict[str, Any]]:
@@ -171,13 +207,18 @@ def points(folder: pathlib.Path) -> dict[int, dict[str, Any]]:
     Raises:
         RunError: A record is damaged.
     """
+    if found := written_points(folder):
+        return found
+    return dict(lane_fields(path) for path in sorted((folder / "lanes").glob("*.jsonl")))
+
+
+def written_points(folder: pathlib.Path) -> dict[int, dict[str, Any]]:
+    """Return what ``points.jsonl`` says; nothing where it is missing or damaged."""
     try:
         *lines, _ = (folder / "points.jsonl").read_bytes().split(b"\n")
-        if found := {named.lane: named.fields for named in map(_NAMED.decode, lines)}:
-            return found
+        return {each.lane: each.fields for each in map(named, lines)}
     except (OSError, msgspec.DecodeError):
-        pass
-    return dict(lane_fields(path) for path in sorted((folder / "lanes").glob("*.jsonl")))
+        return {}
 
 
 def _cell(column: str, text: str) -> Any:

@@ -109,8 +109,14 @@ def merged(written: Mapping[tuple[str, ...], Any], given: Iterable[tuple[Any, An
     return every
 
 
-def settled(written: Written, search: Search) -> Written:
+def settled(written: Written, search: Search, plain: Mapping[str, str]) -> Written:
     """Return the space of a search: choices are lists where nothing is drawn.
+
+    Args:
+        written: What varies.
+        search: How.
+        plain: Text by path of what the line gives one value: where nothing varies that should,
+            one of these may be what was meant to.
 
     Raises:
         ConfigError: Nothing is swept; or there is something to be drawn and no number of points,
@@ -123,6 +129,8 @@ def settled(written: Written, search: Search) -> Written:
             said = said.listed()
         done[paths] = said
     drawn = {paths: said for paths, said in done.items() if isinstance(said, Distribution)}
+    if (draws and not drawn) or not done:
+        notation.refuse_meant(plain)
     if draws and not drawn:
         by = ("sampler", search.sampler) if search.sampler else ("num_samples", search.num_samples)
         raise ConfigError(

@@ -7,7 +7,8 @@ they have already: nothing is there twice, and TensorBoard shows the newest file
 from collections.abc import Iterable
 
 from mastery_jax.workflow import records
-from mastery_jax.workflow.compare import members
+from mastery_jax.workflow.compare import gaps, members
+from mastery_jax.workflow.compare.members import Member
 from mastery_jax.workflow.errors import RunError
 from mastery_jax.workflow.progress import Progress
 from mastery_jax.workflow.records import Run
@@ -35,26 +36,38 @@ def replay(run: Run, names: Iterable[str], *, progress: Progress) -> int:
     if run.state == "running":
         raise RunError(f"{run.folder} is running: push it when it is over")
     found = members.members(run)
-    with progress:
-        progress.start(f"push {run.name}/{run.id}", len(found), "lanes" if is_sweep else "runs")
-        with writer.open(
-            names, folder=run.folder, progress=_Silent(), is_sweep=is_sweep, is_patient=True
-        ) as tracked:
-            for done, member in enumerate(found, 1):
-                number = int(member.label.rpartition("#")[2]) if is_sweep else None
-                fields = {k: v for k, v in member.fields.items() if k not in ("config", "run")}
-                lane = tracked.lane(number, fields)
-                rows = records.metrics(member.lines)
-                for start in range(0, len(rows), CHUNK):
-                    lane.log(rows[start : start + CHUNK])
-                for file in sorted(run.folder.glob("plots/*.png")) if not is_sweep else ():
-                    lane.artifact(file)
-                lane.finish(_state(member.state), member.metrics)
-                progress.update(done)
-            tracked.finish(_state(run.state))
+    for note in gaps.notes([run]):
+        progress.say(f"note: {note}")
+    quiet, what = _Silent(), "lanes" if is_sweep else "runs"
+    with (
+        progress,
+        writer.open(
+            names, folder=run.folder, progress=quiet, is_sweep=is_sweep, is_patient=True
+        ) as tracked,
+    ):
+        if tracked.wait_open():  # otherwise there is nothing to show the progress of
+            progress.start(f"push {run.name}/{run.id}", len(found), what)
+            _send(run, found, tracked, progress)
     if tracked.problems:
         raise RunError("; ".join(tracked.problems.values()))
     return len(found)
+
+
+def _send(run: Run, found: list[Member], tracked: writer.Tracked, progress: Progress) -> None:
+    """Hand over everything."""
+    is_sweep = run.kind == "sweep"
+    for done, member in enumerate(found, 1):
+        number = int(member.label.rpartition("#")[2]) if is_sweep else None
+        fields = {k: v for k, v in member.fields.items() if k not in ("config", "run")}
+        lane = tracked.lane(number, fields)
+        rows = records.metrics(member.lines)
+        for start in range(0, len(rows), CHUNK):
+            lane.log(rows[start : start + CHUNK])
+        for file in sorted(run.folder.glob("plots/*.png")) if not is_sweep else ():
+            lane.artifact(file)
+        lane.finish(_state(member.state), member.metrics)
+        progress.update(done)
+    tracked.finish(_state(run.state))
 
 
 def _state(state: str) -> str:

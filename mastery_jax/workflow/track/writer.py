@@ -51,6 +51,7 @@ class _Feed:
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._room = threading.Condition()
         self._waiting = self._dropped = 0  # rows
+        self.opened = threading.Event()  # or given up
         self._thread = threading.Thread(target=self._work, name=f"track {name}", daemon=True)
         self._thread.start()
 
@@ -91,6 +92,7 @@ class _Feed:
         try:
             module = importlib.import_module(f"mastery_jax.workflow.track.{self.name}")
             session = module.open(self._whole)
+            self.opened.set()
             for call in iter(self._calls.get, None):
                 self._do(session, lanes, call)
         except ModuleNotFoundError as error:
@@ -135,6 +137,7 @@ class _Feed:
         with self._room:
             is_news, self.problem = not self.problem, self.problem or f"{self.name} {what}"
             self._room.notify_all()
+        self.opened.set()
         if remedy is None:
             remedy = f"; to send it later: mastery push {self._whole.folder} --to {self.name}"
         if is_news:
@@ -195,6 +198,12 @@ class Tracked:
     def problems(self) -> dict[str, str]:
         """Return why each tracker that did not take everything did not."""
         return {feed.name: feed.problem for feed in self._feeds if feed.problem}
+
+    def wait_open(self) -> bool:
+        """Wait until each tracker takes something or is given up; return whether any takes it."""
+        for feed in self._feeds:
+            feed.opened.wait()
+        return len(self.problems) < len(self._feeds)
 
     def lane(self, number: int | None, config: Any, *, first: int = 0) -> Lane:
         """Begin a lane, or go on with one.

@@ -30,7 +30,7 @@ from mastery_jax.workflow.sweep import (
     strategies,
 )
 from mastery_jax.workflow.sweep.ledger import Ledger
-from mastery_jax.workflow.sweep.places import HERE, Where, place
+from mastery_jax.workflow.sweep.places import HERE, Where, enter, place
 from mastery_jax.workflow.sweep.plan import Plan, Strategy
 from mastery_jax.workflow.sweep.search import Population
 from mastery_jax.workflow.sweep.strategies import Place
@@ -65,10 +65,11 @@ def sweep(
         The folder.
 
     Raises:
-        UserError: a lane is not sound; nothing has been written.
+        UserError: a lane is not sound, or the engine cannot be reached; nothing has been written.
     """
     loaded, track = swept.loaded, tracker.check(track)
     made = planned(swept, strategy=strategy, width=width)
+    enter(where)
     folder = _new_folder(runs, loaded)
     with files.writing(folder), files.lock(folder):
         store.write_points(folder, swept.points)
@@ -128,6 +129,7 @@ def resume(
         records.refuse_finished(folder)
         before = files.read_json(folder / "plan.json")
         made = planned(swept, strategy=before["strategy"], width=before["width"])
+        enter(where)
         how = _how(swept, made)
         environment.confirm(folder, loaded, made.datasets, force=force, say=progress.say, **how)
         kept.confirm_search(folder, how["search"], force=force, say=progress.say)

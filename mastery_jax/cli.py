@@ -19,6 +19,7 @@ from mastery_jax.commands import again, look, publish, sweeps, work
 from mastery_jax.commands.push import push
 from mastery_jax.commands.query import query
 from mastery_jax.workflow.errors import UserError
+from mastery_jax.workflow.sweep import processes
 
 __all__ = ["main"]
 
@@ -49,6 +50,7 @@ class Roof(click.RichGroup):
             code = MISTAKE
         if not standalone_mode:
             return code
+        processes.leave(code)
         sys.exit(code)
 
 

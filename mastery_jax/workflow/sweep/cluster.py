@@ -86,7 +86,8 @@ def _task(part: remote.Part, collector: Any) -> None:
     """Run a part in a worker of Ray."""
     import ray
 
-    if (known := ray.get(collector.begin.remote(part.numbers))) is None:
+    known: Any = ray.get(collector.begin.remote(part.numbers))
+    if known is None:
         return
     remote.work(
         part,

@@ -201,7 +201,7 @@ def _run(
     """Run what is missing, then write the table."""
     for partial in (folder / "lanes").glob(".*"):  # of a process that was killed
         partial.unlink()
-    begun = time.monotonic()
+    begun, why = time.monotonic(), "stopped by a signal"
     names = track if processes.is_first() else ()
     with writer.open(names, folder=folder, progress=progress, is_sweep=True) as tracked:
         ledger = Ledger(
@@ -232,11 +232,15 @@ def _run(
             )
             title = f"{made.loaded.name} {folder.name}"
             progress.start(title, made.num_lanes, "lanes", done=len(ledger.over))
-            _advance(folder, swept, made, run_at, ledger, interrupt, progress)
+            try:
+                _advance(folder, swept, made, run_at, ledger, interrupt, progress)
+            except processes.Gone as gone:
+                why = str(gone)
         environment.amend(folder, programs=run_at.digests())
         store.write_table(folder)
         is_over = len(ledger.over) == made.num_lanes
-        status("finished" if is_over else "interrupted", "" if is_over else "stopped by a signal")
+        status("finished" if is_over else "interrupted", "" if is_over else why)
+        processes.part()
 
 
 def _advance(

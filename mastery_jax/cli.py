@@ -20,6 +20,7 @@ from mastery_jax.commands.keys import keys
 from mastery_jax.commands.push import push
 from mastery_jax.commands.query import query
 from mastery_jax.workflow.errors import UserError
+from mastery_jax.workflow.sweep import processes
 
 __all__ = ["main"]
 
@@ -50,6 +51,7 @@ class Roof(click.RichGroup):
             code = MISTAKE
         if not standalone_mode:
             return code
+        processes.leave(code)
         sys.exit(code)
 
 

@@ -28,7 +28,9 @@ class Chosen(NamedTuple):
 
         launch.prepare(host_devices=launch.cores() if strategy in ("vmap", "map") else None)
         if self.engine == "hosts":
-            processes.join(self.address, self.process)
+            processes.join(
+                self.address, self.process, lambda line: click.echo(f"mastery: {line}", err=True)
+            )
         return places.Where(self.engine, self.address, self.resources, self.jobs)
 
     def is_first(self) -> bool:

@@ -50,7 +50,7 @@ def failures(status: Callable[[str, str], None]) -> Iterator[None]:
     """Write down how work ended that did not reach its end."""
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # the second is what a library may make of SIGTERM
         status("interrupted", "stopped by a second signal")
         raise
     except BaseException as error:

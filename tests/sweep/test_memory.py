@@ -1,12 +1,16 @@
 """Lanes never take more than a device has left; what is too much is halved, and nothing is lost."""
 
+import threading
 import types
 
 import pytest
 
 from mastery_jax.workflow import config, records
 from mastery_jax.workflow.progress import Progress
-from mastery_jax.workflow.sweep import batch, driver, memory, store
+from mastery_jax.workflow.stops import Interrupt
+from mastery_jax.workflow.sweep import batch, driver, loop, memory, plan, store
+from mastery_jax.workflow.sweep.ledger import Entry
+from mastery_jax.workflow.sweep.remote import Reporter
 
 FIELDS = ["rate=0.01,0.02,0.04,0.08", "seed=range(4)"]
 
@@ -52,6 +56,59 @@ def confirm_equal(folder, whole):
     lanes = store.lanes(folder)
     assert [lane["state"] for lane in lanes] == ["done"] * 16
     assert {lane["seen"] for lane in lanes} == {20}
+
+
+class Meeting:
+    """Two lanes that are run at a time, of which one is to find no memory left."""
+
+    def __init__(self):
+        self.both, self.firsts, self.lock = threading.Barrier(2), [], threading.Lock()
+
+    def drive(self, compiled, *args, original=loop.program.drive, **options):
+        with self.lock:
+            self.firsts.append(options["first"])
+            number = len(self.firsts)
+        for event in original(compiled, *args, **options):
+            yield event
+            if number <= 2 and event.step < 20:  # the first has been paused since
+                self.both.wait(60)
+                if number == 1:
+                    raise RuntimeError("RESOURCE_EXHAUSTED: planted")
+                number = 3
+
+
+def looped(toy, monkeypatch, threads, said):
+    """Run four lanes on one device by so many threads; return what became of them."""
+    import jax
+
+    device, heard = jax.local_devices()[0], []
+    monkeypatch.setattr(jax, "local_devices", lambda: [device])
+    monkeypatch.setattr(loop, "SECONDS_A_SAVE", -1.0)  # paused at every event
+    (group,) = plan.plan(config.load_sweep(toy, ["seed=range(4)"]), strategy="loop").groups
+    made = loop.Loop("tests.toy", group, threads, said.say)
+    entries = [Entry(lane, 0, [], None) for lane in group.lanes]
+    made.advance(entries, 20, Reporter(heard.append, keeps_states=False), Interrupt())
+    return {news.number: news.rows for news in heard if news.step is None}
+
+
+def test_a_thread_that_finds_no_memory_leaves_it_to_the_others(toy, monkeypatch):
+    """Its lane goes on from its last pause, with the same bits, and fewer run at a time."""
+    whole, said, meeting = looped(toy, monkeypatch, 1, Told()), Told(), Meeting()
+    monkeypatch.setattr(loop.program, "drive", meeting.drive)
+    assert looped(toy, monkeypatch, 2, said) == whole
+    assert said.lines == ["out of memory: from here on 1 lane at a time"]
+    assert sorted(meeting.firsts) == [0, 0, 0, 0, 7]
+
+
+def test_a_thread_alone_that_finds_no_memory_fails(toy, monkeypatch):
+    def drive(*args, **options):
+        raise RuntimeError("RESOURCE_EXHAUSTED: planted")
+
+    said = Told()
+    monkeypatch.setattr(loop.program, "drive", drive)
+    with pytest.raises(RuntimeError, match=r"^RESOURCE_EXHAUSTED"):
+        looped(toy, monkeypatch, 2, said)
+    assert said.lines == ["out of memory: from here on 1 lane at a time"]
 
 
 @pytest.mark.parametrize("at", ["start", "middle"])

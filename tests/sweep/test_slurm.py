@@ -66,3 +66,19 @@ def test_what_the_folder_shows_is_not_run_again(tmp_path):
     part = slurm.remote.pack([], slurm.remote.How("", "loop", 1, 1), 1, keeps_states=False)
     known = slurm._known(part._replace(numbers=(3, 4)), tmp_path)
     assert {number: news.step for number, news in known.items()} == {3: None}
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        (None, "no sbatch on PATH; --address local runs"),
+        ("slurm", "no sbatch on PATH; --address local runs"),
+        ("debug", "--address: debug is no queue; write slurm or local"),
+    ],
+)
+def test_a_machine_without_slurm_runs_no_job(toy, tmp_path, monkeypatch, address, said):
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    where, made = LOCAL._replace(address=address), config.load_sweep(toy, ["seed=0,1"])
+    with pytest.raises(RunError, match=said):
+        driver.sweep(made, runs=tmp_path / "runs", where=where, progress=QUIET)
+    assert not (tmp_path / "runs").exists()

@@ -29,6 +29,7 @@ memory      what a device has left, and what lanes need
 Where lanes run:
 places      the choice among these
 cluster     Ray
+joining     a cluster of it, joined or started here
 slurm       jobs of SLURM
 hosts       processes that started alike
 remote      lanes as a piece of work for another process

@@ -20,8 +20,6 @@ from mastery_jax.workflow.sweep.plan import Group, Lane
 
 __all__ = ["Batch", "batched"]
 
-OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
-
 
 class _Course:
     """One lane on its way through a batch."""
@@ -146,7 +144,7 @@ class Batch:
 
     def _halve(self, width: int, error: Exception) -> None:
         """Go on with half as many lanes, if memory is what there was too little of."""
-        if OUT_OF_MEMORY not in str(error) or width <= self._least:
+        if memory.OUT_OF_MEMORY not in str(error) or width <= self._least:
             raise error
         self._narrow_to(width // 2, "out of memory")
 

@@ -7,13 +7,13 @@ collector what is known, leaves out the lanes that are over and goes on with the
 last step.
 """
 
-import warnings
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from mastery_jax.workflow.errors import RunError
 from mastery_jax.workflow.stops import Interrupt
-from mastery_jax.workflow.sweep import remote
+from mastery_jax.workflow.sweep import joining, remote
 from mastery_jax.workflow.sweep.ledger import Listener
 from mastery_jax.workflow.sweep.plan import Lane
 from mastery_jax.workflow.sweep.strategies import Due
@@ -22,6 +22,7 @@ __all__ = ["Cluster", "Collector"]
 
 RETRIES = 3  # of one task; each goes on where the last one was
 SECONDS = 0.2  # between two looks at the collector
+SECONDS_TO_BEGIN = 10.0  # that no task may begin before it is said what they wait for
 
 
 class Collector:
@@ -30,6 +31,7 @@ class Collector:
     def __init__(self) -> None:
         self._news: list[remote.News] = []
         self._newest: dict[int, remote.News] = {}
+        self._begun: set[tuple[int, ...]] = set()
         self._is_stopping = False
 
     def put(self, news: remote.News) -> None:
@@ -47,6 +49,15 @@ class Collector:
         taken, self._news = self._news, []
         return taken
 
+    def begin(self, numbers: tuple[int, ...]) -> dict[int, remote.News] | None:
+        """Return the newest of some lanes to the task that begins with them; None: leave them."""
+        self._begun.add(numbers)
+        return None if self._is_stopping else self.known(numbers)
+
+    def begun(self) -> set[tuple[int, ...]]:
+        """Return the lanes of the tasks that have begun."""
+        return self._begun
+
     def known(self, numbers: tuple[int, ...]) -> dict[int, remote.News]:
         """Return the newest of some lanes."""
         return {number: self._newest[number] for number in numbers if number in self._newest}
@@ -54,10 +65,12 @@ class Collector:
     def forget(self) -> None:
         """Begin anew: the driver has moved lanes since, or stopped them."""
         self._newest.clear()
+        self._begun.clear()
 
-    def stop(self) -> None:
-        """Ask all tasks to pause their lanes."""
+    def stop(self) -> set[tuple[int, ...]]:
+        """Ask all tasks to pause their lanes; return those of the tasks that will hear of it."""
         self._is_stopping = True
+        return self._begun
 
     def is_stopping(self) -> bool:
         """Say whether tasks are to pause."""
@@ -73,10 +86,13 @@ def _task(part: remote.Part, collector: Any) -> None:
     """Run a part in a worker of Ray."""
     import ray
 
+    known: Any = ray.get(collector.begin.remote(part.numbers))
+    if known is None:
+        return
     remote.work(
         part,
         lambda news: ray.get(collector.put.remote(news)),
-        known=ray.get(collector.known.remote(part.numbers)),
+        known=known,
         is_stopping=lambda: ray.get(collector.is_stopping.remote()),
     )
 
@@ -106,27 +122,13 @@ class Cluster:
             say: Where to say that a task was lost.
 
         Raises:
-            RunError: Ray is not installed, or there is no cluster at the address.
+            RunError: See ``joining.join``.
         """
-        try:
-            import ray
-        except ModuleNotFoundError:
-            raise RunError("--engine ray needs Ray: pip install 'mastery-jax[cluster]'") from None
         self._say = say
         self._resources = dict(resources or {"CPU": 1})
         threads = max(1, int(self._resources.get("CPU", 1)))
         self._how = remote.How(experiment, strategy, width, threads)
-        if not ray.is_initialized():
-            options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-            if address is None:
-                options["include_dashboard"] = False
-            try:
-                with warnings.catch_warnings():
-                    # Ray forks to start its own programs at once: nothing of jax runs in between.
-                    warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
-                    ray.init(address=address, **options)
-            except (ConnectionError, ValueError) as error:
-                raise RunError(f"--address: there is no cluster at {address}: {error}") from None
+        joining.join(address, self._resources)
         self._collector = self._collect()
 
     def _collect(self) -> Any:
@@ -155,7 +157,7 @@ class Cluster:
         pieces = remote.deal(due, slots)
         run = self._task()
         parts = [remote.pack(piece, self._how, until, listener.keeps_states) for piece in pieces]
-        tasks = [run.remote(part, self._collector) for part in parts]
+        tasks = {run.remote(part, self._collector): part.numbers for part in parts}
         try:
             self._wait(tasks, lanes, listener, interrupt)
         except BaseException:
@@ -163,20 +165,31 @@ class Cluster:
             raise
 
     def _wait(
-        self, tasks: list[Any], lanes: Mapping[int, Lane], listener: Listener, interrupt: Interrupt
+        self,
+        tasks: Mapping[Any, tuple[int, ...]],
+        lanes: Mapping[int, Lane],
+        listener: Listener,
+        interrupt: Interrupt,
     ) -> None:
         """Pass on what tasks say until all have ended."""
         import ray
 
-        has_asked = False
-        while tasks:
-            over, tasks = ray.wait(tasks, num_returns=len(tasks), timeout=SECONDS)
+        left, has_asked, patience = list(tasks), False, time.monotonic() + SECONDS_TO_BEGIN
+        while left:
+            over, left = ray.wait(left, num_returns=len(left), timeout=SECONDS)
             self._pass_on(lanes, listener)
             for task in over:
                 self._finish(task)
             if interrupt.asked and not has_asked:
                 has_asked = True
-                ray.get(self._collector.stop.remote())
+                hearing = ray.get(self._collector.stop.remote())
+                for task in left:
+                    if tasks[task] not in hearing:  # it may wait for ever, or begin for nothing
+                        ray.cancel(task)
+            if patience and time.monotonic() > patience and not has_asked:
+                patience = 0.0
+                if not ray.get(self._collector.begun.remote()):
+                    self._say(joining.waits_for(self._resources))
         self._pass_on(lanes, listener)
 
     def _task(self) -> Any:
@@ -199,10 +212,12 @@ class Cluster:
     def _finish(self, task: Any) -> None:
         """Return when a task has ended well."""
         import ray
-        from ray.exceptions import RayError, RayTaskError
+        from ray.exceptions import RayError, RayTaskError, TaskCancelledError
 
         try:
             ray.get(task)
+        except TaskCancelledError:  # it had not begun when a signal came
+            return
         except RayTaskError as error:
             raise error.as_instanceof_cause() from None
         except RayError as error:

@@ -31,7 +31,7 @@ from mastery_jax.workflow.sweep import (
     strategies,
 )
 from mastery_jax.workflow.sweep.ledger import Ledger
-from mastery_jax.workflow.sweep.places import HERE, Where, place
+from mastery_jax.workflow.sweep.places import HERE, Where, enter, place
 from mastery_jax.workflow.sweep.plan import Plan, Strategy
 from mastery_jax.workflow.sweep.search import Population
 from mastery_jax.workflow.sweep.strategies import Place
@@ -66,10 +66,11 @@ def sweep(
         The folder.
 
     Raises:
-        UserError: a lane is not sound; nothing has been written.
+        UserError: a lane is not sound, or the engine cannot be reached; nothing has been written.
     """
     loaded, track = swept.loaded, tracker.check(track)
     made = planned(swept, strategy=strategy, width=width)
+    enter(where)
     folder = _new_folder(runs, swept)
     with files.writing(folder), files.lock(folder):
         store.write_points(folder, swept.points)
@@ -135,6 +136,7 @@ def resume(
     with files.writing(folder), files.lock(folder):
         before = store.how(folder)
         made = planned(swept, strategy=before["strategy"], width=before["width"])
+        enter(where)
         how = _how(swept, made)
         environment.confirm(folder, loaded, made.datasets, force=force, say=progress.say, **how)
         kept.confirm_search(folder, how["search"], force=force, say=progress.say)
@@ -205,7 +207,7 @@ def _run(
     """Run what is missing, then write the table."""
     for partial in (folder / "lanes").glob(".*"):  # of a process that was killed
         partial.unlink()
-    begun = time.monotonic()
+    begun, why = time.monotonic(), "stopped by a signal"
     names = track if processes.is_first() else ()
     with writer.open(names, folder=folder, progress=progress, is_sweep=True) as tracked:
         ledger = Ledger(
@@ -242,11 +244,15 @@ def _run(
             )
             title = f"{made.loaded.name} {folder.name}"
             progress.start(title, made.num_lanes, "lanes", done=len(ledger.over))
-            _advance(folder, swept, made, run_at, ledger, interrupt, progress)
+            try:
+                _advance(folder, swept, made, run_at, ledger, interrupt, progress)
+            except processes.Gone as gone:
+                why = str(gone)
         environment.amend(folder, programs=run_at.digests())
         store.write_table(folder)
         is_over = len(ledger.over) == made.num_lanes
-        status("finished" if is_over else "interrupted", "" if is_over else "stopped by a signal")
+        status("finished" if is_over else "interrupted", "" if is_over else why)
+        processes.part()
 
 
 def _advance(

@@ -71,17 +71,25 @@ class Hosts:
                 self._here.advance([(group, mine)], until, reporter, _Signal(interrupt))
         except Exception as raised:  # the others must hear of it: they wait
             error = raised
-        said = processes.gather(pickle.dumps((news, error and f"{type(error).__name__}: {error}")))
+        failure = error and f"{type(error).__name__}: {error}"
+        try:
+            said = processes.gather(pickle.dumps((news, failure)))
+        except processes.Gone:
+            _tell(news, entries, listener)  # what this one has done is kept
+            raise
         heard = [pickle.loads(each) for each in said]
-        lanes = {entry.lane.number: entry.lane for entry in entries}
-        everything = [each for found, _ in heard for each in found]
-        for each in sorted(everything, key=lambda each: each.number):
-            remote.tell(each, lanes[each.number], listener)
+        _tell([each for found, _ in heard for each in found], entries, listener)
         if error:
             raise error
         for number, (_, failure) in enumerate(heard):
             if failure:
                 raise RunError(f"process {number} failed: {failure}")
+
+
+def _tell(news: Sequence[remote.News], entries: Sequence[Entry], listener: Ledger) -> None:
+    lanes = {entry.lane.number: entry.lane for entry in entries}
+    for each in sorted(news, key=lambda each: each.number):
+        remote.tell(each, lanes[each.number], listener)
 
 
 class _Signal(Interrupt):

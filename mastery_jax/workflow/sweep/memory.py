@@ -10,7 +10,9 @@ from typing import Any
 
 from mastery_jax.workflow.sweep import processes
 
-__all__ = ["available", "choose_width", "needed"]
+__all__ = ["OUT_OF_MEMORY", "available", "choose_width", "needed"]
+
+OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"  # in what XLA raises
 
 # States alone may fill a quarter of a device: the program holds the old and the new one,
 # gradients, and its temporaries beside them. What it needs in all is known once it is compiled.

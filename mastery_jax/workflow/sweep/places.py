@@ -8,19 +8,35 @@ from typing import Any, Literal, NamedTuple
 from mastery_jax.workflow.sweep import processes
 from mastery_jax.workflow.sweep.strategies import Here, Place
 
-__all__ = ["HERE", "Where", "place"]
+__all__ = ["HERE", "Where", "enter", "place"]
 
 
 class Where(NamedTuple):
     """The engine that runs lanes."""
 
     engine: Literal["here", "ray", "slurm", "hosts"] = "here"
-    address: str | None = None  # of a cluster of Ray that runs; slurm or local
+    address: str | None = None  # of a cluster of Ray that runs; or local, in place of SLURM
     resources: Mapping[str, Any] = MappingProxyType({})  # of one task or job
     jobs: int = 8  # of SLURM
 
 
 HERE = Where()
+
+
+def enter(where: Where) -> None:
+    """Reach the engine, before anything is written and before signals are listened to.
+
+    Raises:
+        RunError: As in :func:`place`.
+    """
+    if where.engine == "ray":
+        from mastery_jax.workflow.sweep import joining
+
+        joining.join(where.address, where.resources)
+    if where.engine == "slurm":
+        from mastery_jax.workflow.sweep import slurm
+
+        slurm.confirm(where.address)
 
 
 def place(

@@ -126,7 +126,6 @@ def work(
     left = _left(part, known or {}, reporter)
     if not left:
         return
-    place, group = _prepared(part.how, left)
     interrupt, over = Interrupt(), threading.Event()
 
     def watch() -> None:
@@ -136,7 +135,9 @@ def work(
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
-        place.advance([(group, left)], part.until, reporter, interrupt)
+        place, group = _prepared(part.how, left)
+        if not interrupt.asked:  # before anything is compiled
+            place.advance([(group, left)], part.until, reporter, interrupt)
     finally:
         over.set()
         watcher.join()

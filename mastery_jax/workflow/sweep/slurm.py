@@ -5,7 +5,9 @@ A job that SLURM takes back is submitted again and goes on with what the folder 
 """
 
 import contextlib
+import importlib.util
 import pathlib
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -17,10 +19,27 @@ from mastery_jax.workflow.sweep import remote, states, store
 from mastery_jax.workflow.sweep.ledger import Entry, Ledger
 from mastery_jax.workflow.sweep.strategies import Due
 
-__all__ = ["Slurm"]
+__all__ = ["Slurm", "confirm"]
 
 SECONDS = 1.0  # between two looks at the folder
 STOP = "stop"  # a file that asks the jobs to pause
+
+
+def confirm(cluster: str | None) -> None:
+    """Refuse a queue that is not there: submitit would run the jobs on this machine.
+
+    Raises:
+        RunError: submitit is not installed, or there is no SLURM, or no such queue.
+    """
+    if importlib.util.find_spec("submitit") is None:
+        raise RunError("--engine slurm needs submitit: pip install 'mastery-jax[slurm]'")
+    if cluster not in (None, "slurm", "local"):
+        raise RunError(f"--address: {cluster} is no queue; write slurm or local")
+    if cluster != "local" and shutil.which("sbatch") is None:
+        raise RunError(
+            "--engine slurm needs SLURM, but there is no sbatch on PATH; --address local runs the "
+            "jobs as processes of this machine"
+        )
 
 
 class _Job:
@@ -88,8 +107,7 @@ class Slurm:
             strategy: ``loop``, ``vmap`` or ``map``, within each job.
             width: The most lanes of a batch.
             jobs: Into how many jobs the lanes are dealt.
-            cluster: ``slurm``, or ``local`` for processes of this machine; by default what there
-                is.
+            cluster: ``local`` for processes of this machine; by default SLURM.
             parameters: Of a job, as submitit names them: ``timeout_min``, ``slurm_partition``,
                 ``cpus_per_task``, ``gpus_per_node``.
             say: Where to say that a job is submitted again.
@@ -97,16 +115,15 @@ class Slurm:
         Raises:
             RunError: submitit is not installed, or does not know a parameter.
         """
-        try:
-            import submitit
-        except ModuleNotFoundError:
-            raise RunError(
-                "--engine slurm needs submitit: pip install 'mastery-jax[slurm]'"
-            ) from None
+        confirm(cluster)
+        import submitit
+
         self._folder, self._say, self._jobs = folder.absolute(), say, jobs
         chosen = {"cpus_per_task": 1, "timeout_min": 24 * 60, **(parameters or {})}
         self._how = remote.How(experiment, strategy, width, int(chosen["cpus_per_task"]))
-        self._executor = submitit.AutoExecutor(folder=self._folder / "jobs", cluster=cluster)
+        self._executor = submitit.AutoExecutor(
+            folder=self._folder / "jobs", cluster=cluster or "slurm"
+        )
         try:
             self._executor.update_parameters(**chosen)
         except (NameError, TypeError, ValueError) as error:

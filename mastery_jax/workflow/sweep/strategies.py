@@ -74,7 +74,7 @@ class Here:
         key = repr(group.constants)
         if key not in self._engines:
             self._engines[key] = (
-                Loop(self._module, group, self.threads, self._arrays)
+                Loop(self._module, group, self.threads, self._say, self._arrays)
                 if self._strategy == "loop"
                 else Batch(
                     self._module, group, self._strategy, self._width, self._say, self._arrays

@@ -106,7 +106,7 @@ def test_a_thread_alone_that_finds_no_memory_fails(toy, monkeypatch):
 
     said = Told()
     monkeypatch.setattr(loop.program, "drive", drive)
-    with pytest.raises(RuntimeError, match="^RESOURCE_EXHAUSTED"):
+    with pytest.raises(RuntimeError, match=r"^RESOURCE_EXHAUSTED"):
         looped(toy, monkeypatch, 2, said)
     assert said.lines == ["out of memory: from here on 1 lane at a time"]
 

@@ -170,6 +170,18 @@ def test_a_tracker_that_hangs_takes_no_time_from_the_next(opened, said, monkeypa
     hanging.release.set()
 
 
+def test_who_waits_for_a_tracker_is_told(opened, said, monkeypatch):
+    monkeypatch.setattr(writer, "SECONDS_TO_SAY", 0.01)
+    hanging = Fake(hangs={"log": 1}).replace(monkeypatch)
+    with opened("tensorboard", timeout=0.3) as tracked:
+        tracked.lane(None, {}).log(rows(1))
+    assert said.lines[0] == (
+        "waiting for tensorboard to take everything (at most 0.3 s; Ctrl-C ends it)"
+    )
+    assert len(said.lines) == 2
+    hanging.release.set()
+
+
 def test_rows_are_dropped_and_counted_where_the_queue_is_full(opened, said, monkeypatch):
     fake = Fake(hangs={"log": 1}).replace(monkeypatch)
     with opened("tensorboard", most=4) as tracked:

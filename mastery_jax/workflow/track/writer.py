@@ -8,6 +8,7 @@ hangs is given up, which is said once. Nothing of this reaches the run: its file
 
 import contextlib
 import importlib
+import math
 import pathlib
 import queue
 import threading
@@ -21,6 +22,7 @@ from mastery_jax.workflow.track.tracker import Row, Scalar, Session, Tracker, Wh
 __all__ = ["NOBODY", "Lane", "Tracked", "open"]
 
 SECONDS_TO_CLOSE = 30.0  # that the end of a run waits for its trackers
+SECONDS_TO_SAY = 2.0  # that it waits before it says so
 MOST_ROWS = 100_000  # that wait for one tracker: some 40 MB
 
 _OPEN_STATE = {KeyboardInterrupt: "interrupted", type(None): "interrupted"}  # of lanes left open
@@ -76,8 +78,12 @@ class _Feed:
     def wait(self, deadline: float, timeout: float) -> None:
         """Wait until it has ended, or no longer."""
         with contextlib.suppress(KeyboardInterrupt):  # pressed while nothing else is left to do
-            left = None if self._is_patient else max(0.0, deadline - time.monotonic())
-            self._thread.join(left)
+            left = math.inf if self._is_patient else max(0.0, deadline - time.monotonic())
+            self._thread.join(min(left, SECONDS_TO_SAY))
+            if self._thread.is_alive() and SECONDS_TO_SAY < left < math.inf:
+                most = f"at most {timeout:g} s; Ctrl-C ends it"
+                self._speaker.say(f"waiting for {self.name} to take everything ({most})")
+            self._thread.join(None if left == math.inf else max(0.0, deadline - time.monotonic()))
         if self._thread.is_alive():
             self._give_up(f"did not take everything within {timeout:g} s")
         elif self._dropped:

@@ -29,6 +29,7 @@ from serving.monitor.access import Access
 from serving.monitor.metrics import Metrics
 from serving.monitor.middleware import Monitor
 from serving.predict import simple
+from serving.predict.shortcut import Shortcut
 from serving.process.team import Team
 from serving.settings import Settings, check
 from serving.store import routes as store
@@ -84,7 +85,8 @@ def create_app(settings: Settings, team: Team | None = None) -> Litestar:
         state=State(parts._asdict()),
         logging_config=None,
     )
-    gate = Gate(app.asgi_handler, settings.access, parts.guard, parts.metrics.refused)
+    routes = Shortcut(app, app.asgi_handler, simple.BY_PATH)
+    gate = Gate(routes, settings.access, parts.guard, parts.metrics.refused)
     app.asgi_handler = Monitor(gate, parts.metrics, Access(settings.slow_seconds))
     if parts.traces is not None:
         app.asgi_handler = parts.traces.wrap(app.asgi_handler)

@@ -7,12 +7,13 @@ its reason: that is in the log, under the request's id.
 import http
 import logging
 import math
+from collections.abc import Mapping
 
 import msgspec
 from litestar import Request, Response
 from litestar.exceptions import ClientException, HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.types import Scope
+from litestar.types import Scope, Send
 
 from serving.wire import Problem
 
@@ -24,6 +25,7 @@ __all__ = [
     "overloaded",
     "problem",
     "refusals",
+    "send_problem",
     "shown",
     "unread",
 ]
@@ -102,6 +104,19 @@ def encoded(scope: Scope, status: int, detail: str) -> bytes:
         error=detail,
     )
     return msgspec.json.encode(body)
+
+
+async def send_problem(
+    send: Send, status: int, content: bytes, headers: Mapping[str, str] | None
+) -> None:
+    """Send a refusal outside of the framework."""
+    lines = [
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", b"%d" % len(content)),
+        *((name.lower().encode(), value.encode()) for name, value in (headers or {}).items()),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": lines})
+    await send({"type": "http.response.body", "body": content, "more_body": False})
 
 
 def problem(request: Request, error: Exception) -> Response[bytes]:

@@ -13,7 +13,7 @@ from serving.access.refusal import REASONS, Refusal, forbidden, too_many
 from serving.access.ring import Holder
 from serving.access.table import Need, Table
 from serving.access.terms import Access
-from serving.errors import encoded
+from serving.errors import encoded, send_problem
 from serving.predict.head import Head
 
 __all__ = ["Gate"]
@@ -122,20 +122,10 @@ class Gate:
         if need.template is not None:
             scope["path_template"] = need.template  # it is counted as what was asked for
         content = encoded(scope, refusal.status_code, refusal.detail)
-        headers = [
-            (b"content-type", b"application/problem+json"),
-            (b"content-length", b"%d" % len(content)),
-            *(
-                (name.lower().encode(), value.encode())
-                for name, value in (refusal.headers or {}).items()
-            ),
-        ]
+        headers = dict(refusal.headers or {})
         if not _is_short(scope):
-            headers.append((b"connection", b"close"))
-        await send(
-            {"type": "http.response.start", "status": refusal.status_code, "headers": headers}
-        )
-        await send({"type": "http.response.body", "body": content, "more_body": False})
+            headers["Connection"] = "close"
+        await send_problem(send, refusal.status_code, content, headers)
 
 
 def _is_short(scope: HTTPScope) -> bool:

@@ -79,6 +79,7 @@ class Batcher:
         self._rows = self._bytes = 0  # in the queue
         self._is_due = False  # the loop will call _start
         self._began: float | None = None  # when the batch began that a thread computes
+        self._running = 0  # its rows
         self._faults, self._broke = 0, 0.0
         self.observe: Callable[[Arrays, Outputs], None] | None = None  # is shown every batch
         # Where requests are traced: gives whom to tell the times of a part that comes now.
@@ -104,9 +105,12 @@ class Batcher:
         return self._began is not None and clock() - self._began > self.limits.step_seconds
 
     def wait(self) -> float:
-        """Return the seconds until what is in the queue will have been computed, about."""
+        """Return the seconds until what has come will have been computed, about."""
         parts, rest = divmod(self._rows, self._most)
-        return parts * self._seconds(self._most) + (self._seconds(rest) if rest else 0.0)
+        queued = parts * self._seconds(self._most) + (self._seconds(rest) if rest else 0.0)
+        if self._began is None:
+            return queued
+        return queued + max(self._began + self._seconds(self._running) - clock(), 0.0)
 
     def submit(self, x: Arrays, rows: int, deadline: float) -> asyncio.Future[Outputs]:
         """Take the rows of one request, which have been checked; the answer comes later.
@@ -134,7 +138,7 @@ class Batcher:
         wait = self.wait()
         if self._rows + part.rows > self.limits.rows or self._bytes + part.size > self.limits.bytes:
             self._refuse("queue_full", f"{self._rows} rows wait already", wait)
-        if part.came + wait > part.deadline:
+        if part.came + wait + self._seconds(part.rows) > part.deadline:
             self._refuse("too_late", f"the rows before it take some {wait:.2g} s", wait)
         if self._is_stuck:
             self._refuse("stuck", "a batch does not end", self.limits.step_seconds)
@@ -160,7 +164,7 @@ class Batcher:
         for part in batch:
             self.tally.queue.add(start - part.came)
         if self._is_long:
-            self._began = start
+            self._began, self._running = start, sum(part.rows for part in batch)
             job = asyncio.get_running_loop().run_in_executor(
                 self._workers, functools.partial(self._compute, batch)
             )
@@ -174,7 +178,8 @@ class Batcher:
         batch, rows, now = [], 0, clock()
         while self._queue:
             part = self._queue[0]
-            is_owed = not part.future.done() and part.deadline >= now
+            # What cannot be there in time is not begun: it would take the time of others.
+            is_owed = not part.future.done() and part.deadline >= now + self._seconds(part.rows)
             if is_owed and batch and (not self.is_merging or rows + part.rows > self._most):
                 break
             self._queue.popleft()

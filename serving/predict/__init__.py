@@ -3,5 +3,7 @@
 simple  /predict, /predict/batch, /models/{model}/{method}
 raw     the adapter that makes a typed route cheap: strict decoding, the queue, the answer
 head    what a request's headers say of it
+patience  a clock that is started only where there is something to wait for
+shortcut  the routes of one row and of rows, past the router
 shadow  a version that is shown what others answer
 """

@@ -20,7 +20,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import msgspec
 from litestar import post
 from litestar.handlers import HTTPRouteHandler
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import Receive, Scope, Send
 
 from mastery_jax.workflow.stablehlo import Arrays
 from serving.cache.remembered import Remembered
@@ -28,8 +28,9 @@ from serving.engine.batcher import Outputs
 from serving.engine.method import Method
 from serving.errors import REFUSALS, late, malformed, unread
 from serving.predict.head import Head, head
+from serving.predict.patience import within
 
-__all__ = ["JSON", "Work", "finish", "raw_post", "read_body", "respond", "turn"]
+__all__ = ["JSON", "RAW", "Work", "finish", "raw_post", "read_body", "respond", "turn"]
 
 LARGE = 2**18  # bytes of a body that is worth a thread: decoding it holds the loop for some 3 ms
 
@@ -58,8 +59,7 @@ async def read_body(receive: Receive, asked: Head, limit: int, seconds: float) -
     if announced is not None and (len(announced) > 18 or int(announced) > limit):
         raise unread(413, f"the body is above {limit} bytes")
     try:
-        async with asyncio.timeout(seconds):
-            return await _gather(receive, limit)
+        return await within(seconds, _gather(receive, limit))
     except TimeoutError:
         raise unread(408, f"the body did not come in {seconds:g} s") from None
 
@@ -121,13 +121,14 @@ async def respond(send: Send, content: bytes, headers: list[tuple[bytes, bytes]]
     await send({"type": "http.response.body", "body": content, "more_body": False})
 
 
+RAW = "raw"  # where a handler's options hold what answers in its place
 JSON = [(b"content-type", b"application/json")]
 
 
 class Raw:
     """An ASGI application that stands in place of Litestar's handling of one route."""
 
-    def __init__(self, fn: Callable[..., Work[Any]], app: ASGIApp) -> None:
+    def __init__(self, fn: Callable[..., Work[Any]]) -> None:
         hints = typing.get_type_hints(fn)
         self.fn = fn
         self.decode = msgspec.json.Decoder(hints.pop("data")).decode
@@ -172,13 +173,15 @@ def raw_post(path: str) -> Callable[[Callable[..., Any]], HTTPRouteHandler]:
 
     def decorate(fn: Callable[..., Any]) -> HTTPRouteHandler:
         # The documents are of what goes over the wire.
+        raw = Raw(fn)
         (fn.__annotations__["return"],) = typing.get_args(fn.__annotations__["return"])
         route = post(
             path,
             status_code=200,
             sync_to_thread=False,
             tags=["predict"],
-            middleware=[functools.partial(Raw, fn)],
+            middleware=[lambda app: raw],
+            opt={RAW: raw},
             responses=REFUSALS,
         )
         return route(fn)

@@ -17,12 +17,12 @@ from serving.engine.field import Field
 from serving.engine.method import Method
 from serving.errors import shown
 from serving.predict.head import head
-from serving.predict.raw import Work, raw_post
+from serving.predict.raw import RAW, Work, raw_post
 from serving.predict.shadow import shadowed
 from serving.settings import Settings
 from serving.wire import Batch, Call, Outputs, Prediction, Rows, Single
 
-__all__ = ["ROUTES", "limited"]
+__all__ = ["BY_PATH", "ROUTES", "limited"]
 
 T = TypeVar("T")
 
@@ -162,3 +162,4 @@ def labels(codes: Sequence[int], classes: Sequence[str]) -> list[str]:
 
 
 ROUTES = (predict, predict_batch, call)
+BY_PATH = {path: route.opt[RAW] for route in (predict, predict_batch) for path in route.paths}

@@ -1,5 +1,6 @@
 """One process that answers."""
 
+import gc
 import logging
 import os
 import pathlib
@@ -48,8 +49,18 @@ def serve(settings: Settings, door: socket.socket, team: Team) -> int:
     if team.index == 0:
         said = "%s answers, its documents are at %s/docs"
         app.on_startup.append(lambda: LOG.info(said, url, url))
+    app.on_startup.append(settle)
     run = {"uvicorn": server.serve, "granian": rust.serve}[settings.server]
     return run(app, door, team, settings)
+
+
+def settle() -> None:
+    """Take what is there for good out of the collector's sight.
+
+    A full collection of a process with jax in it stops the event loop for a quarter of a second.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def pack(settings: Settings) -> bytes:

@@ -2,6 +2,7 @@
 
 import re
 import runpy
+import tomllib
 
 import pytest
 
@@ -29,6 +30,15 @@ def test_links_lead_somewhere(text):
 def test_every_page_is_in_the_index():
     index = (DOCS / "README.md").read_text()
     assert [page for page in ROOMS if f"({page.name})" not in index] == []
+
+
+def test_the_readme_names_every_extra():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    text = (ROOT / "README.md").read_text()
+    listed = re.search(r"As a package: (.*?)\n\n", text, re.DOTALL)
+    assert listed
+    names = set(re.findall(r"`([a-z]+)`", listed[1]))
+    assert names == project["optional-dependencies"].keys()
 
 
 @pytest.mark.parametrize("room", ALGORITHMS)

@@ -53,6 +53,10 @@ def sweep(
 ) -> int:
     """Run every combination of the values that fields are given, or points drawn of their space.
 
+    What is asked beside the space: `search.sampler=tpe|gp|cma|nsga` chooses points by what was
+    measured, and `search.stop=halving|median|population` who goes on; both need `--metric`.
+    Their fields, such as `search.stop.min_steps=20`, are in `mastery run CONFIG --schema`.
+
     `mastery sweep digits_mlp 'optimizer.learning_rate=log(1e-4,1e-1,16)' seed=0,1,2`
     """
     from mastery_jax.workflow import config as configs
@@ -63,7 +67,8 @@ def sweep(
     strategy = "loop" if exact else strategy
     engine = where.enter(strategy)
     changes += asked(num_samples, metric)
-    swept = configs.load_sweep(config, changes, many=yes)
+    progress = ending.progress(quiet or not where.is_first())
+    swept = configs.load_sweep(config, changes, many=yes, say=progress.say)
     if only_plan or has_probe:
         return _plan(swept, strategy, width, has_probe, as_json)
     folder = sweeps.sweep(
@@ -73,7 +78,7 @@ def sweep(
         width=width,
         where=engine,
         track=track or (),
-        progress=ending.progress(quiet or not where.is_first()),
+        progress=progress,
     )
     return ending.finish(folder, quiet, as_json, is_first=where.is_first())
 

@@ -105,7 +105,11 @@ def load(config: str | pathlib.Path, overrides: Sequence[str] = ()) -> Loaded:
 
 
 def load_sweep(
-    config: str | pathlib.Path, arguments: Sequence[str] = (), *, many: bool = False
+    config: str | pathlib.Path,
+    arguments: Sequence[str] = (),
+    *,
+    many: bool = False,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Sweep:
     """Read one config, how fields of it vary, and how that is searched.
 
@@ -118,6 +122,7 @@ def load_sweep(
         arguments: Overrides; those that spell several values are swept, as in
             ``workflow.sweep.notation``; those of ``search.`` say how.
         many: Whether more than 100,000 lanes are accepted.
+        say: Where to say that it takes a while to lay out so many.
 
     Returns:
         The config of the first lane, which every lane starts from, and the points, converted; no
@@ -137,7 +142,7 @@ def load_sweep(
     searches.refuse(search)
     texts = {override.path: override.text for override in plain if override.sign != "~"}
     said = written.settled(written.merged(said, given), search, texts)
-    written.refuse_count(said, search, many)
+    written.refuse_count(said, search, many, say)
     first = [(Override("++", key, ""), value) for key, value in written.first(said).items()]
     loaded = _build(path, raw, [*((each, value_of(each)) for each in plain), *first], said)
     written.refuse_conflicts(said, [override.path for override in plain], loaded.value)

@@ -55,6 +55,12 @@ def test_help_names_every_command_in_order():
         assert call(name, "-h")[0] == 0
 
 
+def test_the_help_of_a_sweep_names_what_chooses_points_and_lanes():
+    _, out, _ = call("sweep", "-h")
+    assert "search.sampler=tpe|gp|cma|nsga" in out
+    assert "search.stop=halving|median|population" in out
+
+
 def test_version():
     assert call("--version") == (0, f"mastery {__version__}\n", "")
 

@@ -61,6 +61,24 @@ def test_one_lane_is_no_lanes(toy):
     assert "at a time: 1 lane, each by itself" in text
 
 
+def test_the_lanes_of_one_program_are_sorted_by_one_look(toy, monkeypatch):
+    """Of a million, a look at the fields of each would take minutes."""
+    looks = []
+
+    def lane_paths(value, original=config.lane_paths):
+        looks.append(value)
+        return original(value)
+
+    monkeypatch.setattr(config, "lane_paths", lane_paths)
+    counts = []
+    for lanes in (10, 1000):
+        looks.clear()
+        made = planned(toy, fields=[f"seed=range({lanes})", "rate=0.1,0.2", "copies=2,3"])
+        assert [len(group.lanes) for group in made.groups] == [2 * lanes] * 2
+        counts.append(len(looks))
+    assert counts[0] == counts[1]
+
+
 def test_how_many_at_a_time(toy):
     assert "at a time: 4 lanes, each by itself" in planned(toy).describe()
     batched = planned(toy, strategy="vmap")
@@ -77,6 +95,7 @@ def test_a_probe_counts_and_times(toy, strategy):
     assert 0 < cost.cpu_per_step < 0.01
     assert found.wall_seconds > cost.compile_seconds > 0
     assert "FLOP and" in found.describe()
+    assert " of it to compile: now that this is done, it is left out" in found.describe()
     assert found.to_json()["programs"][0]["flops_per_step"] == cost.flops_per_step
 
 

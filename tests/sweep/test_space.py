@@ -212,7 +212,10 @@ def test_many_lanes_are_counted_before_one_is_made(path):
     }.items():
         with pytest.raises(ConfigError, match=f"{count} lanes.*--yes"):
             config.load_sweep(path, arguments)
-    assert len(load(path, "seed=range(100001)", many=True).points) == 100_001
+    said = []
+    swept = load(path, "seed=range(100001)", many=True, say=said.append)
+    assert len(swept.points) == 100_001
+    assert said == ["laying out 100,001 lanes, which takes some 0:03"]
 
 
 @pytest.mark.parametrize(

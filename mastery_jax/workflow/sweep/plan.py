@@ -229,8 +229,9 @@ def lay(
         ConfigError: a float of the config cannot be traced, or a metric is not measured.
     """
     shared: dict[str, list[Lane]] = {}
+    alike: dict[Any, frozenset[str]] = {}
     for lane in lanes:
-        shared.setdefault(repr(_constants(lane)), []).append(lane)
+        shared.setdefault(repr(_constants(lane, alike)), []).append(lane)
     known = {} if known is None else known
     datasets = {each.group.value.data: each.group.dataset for each in known.values()}
     for key, each in shared.items():
@@ -247,10 +248,20 @@ def _distinct(points: Iterable[Mapping[str, Any]], path: str) -> Iterable[Any]:
     return {repr(value): value for value in (point[path] for point in points)}.values()
 
 
-def _constants(lane: Lane) -> dict[str, Any]:
-    """Return the swept fields of a lane that are constants of its program."""
-    lanes = config.lane_paths(lane.value)
-    return {path: value for path, value in lane.fields.items() if path not in lanes}
+def _constants(lane: Lane, alike: dict[Any, frozenset[str]]) -> dict[str, Any]:
+    """Return the swept fields of a lane that are constants of its program.
+
+    Args:
+        lane: One of perhaps a million.
+        alike: What lanes are that differ in floats and seed alone, found once for all of them.
+    """
+    key = tuple(
+        (path, float if isinstance(value, float) or path == "seed" else repr(value))
+        for path, value in lane.fields.items()
+    )
+    if key not in alike:
+        alike[key] = frozenset(config.lane_paths(lane.value))
+    return {path: value for path, value in lane.fields.items() if path not in alike[key]}
 
 
 def _trace(
@@ -271,7 +282,7 @@ def _trace(
     leaves = jax.tree.leaves(found.state)
     group = Group(
         value=value,
-        constants=_constants(lanes[0]),
+        constants=_constants(lanes[0], {}),
         lanes=lanes,
         dataset=dataset,
         spec=spec,

@@ -69,7 +69,12 @@ class Probe(NamedTuple):
                 f"{each.temporary_bytes:,} of them temporary"
             )
         whole = f"{duration(self.wall_seconds)} ({self.cpu_seconds:,.0f} CPU-s)"
-        return "\n".join((*lines, f"  the whole sweep takes about {whole}"))
+        compiling = sum(each.compile_seconds * each.num_compilations for each in self.programs)
+        lines.append(
+            f"  the whole sweep takes about {whole}, {duration(compiling)} of it to compile: "
+            "now that this is done, it is left out where compiled programs are kept"
+        )
+        return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
         """Return the same as plain data."""

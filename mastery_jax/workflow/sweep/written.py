@@ -6,7 +6,7 @@ Each axis stands under the paths of its fields: one, or several that are paired.
 import copy
 import math
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ import msgspec
 from mastery_jax.workflow import fields
 from mastery_jax.workflow.convert import chosen, show
 from mastery_jax.workflow.errors import ConfigError
+from mastery_jax.workflow.progress import duration
 from mastery_jax.workflow.sweep import notation
 from mastery_jax.workflow.sweep.notation import Distribution, Listed
 from mastery_jax.workflow.sweep.search import Search
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 MAX_LANES = 100_000  # few need a table of more, and a slip of the pen makes many
+SECONDS_A_LANE = 25e-6  # to convert, check and group one, measured
 ENDLESS = 10**15  # counts above are not worth their digits
 
 Written = dict[tuple[str, ...], Listed | Distribution]
@@ -147,13 +149,14 @@ def settled(written: Written, search: Search, plain: Mapping[str, str]) -> Writt
     return done
 
 
-def refuse_count(written: Written, search: Search, many: bool) -> None:
+def refuse_count(written: Written, search: Search, many: bool, say: Callable[[str], None]) -> None:
     """Refuse a sweep of no lanes, or of more than is accepted without being asked.
 
     Args:
         written: The settled space.
         search: How many points are drawn.
         many: Whether more is accepted.
+        say: Where to say that it takes a while to lay out so many.
 
     Raises:
         ConfigError: It is so.
@@ -169,6 +172,9 @@ def refuse_count(written: Written, search: Search, many: bool) -> None:
         raise ConfigError(
             f"the sweep has {shown} lanes; at most {MAX_LANES:,} are run without --yes"
         )
+    if count > MAX_LANES:
+        seconds = max(1, round(count * SECONDS_A_LANE))
+        say(f"laying out {count:,} lanes, which takes some {duration(seconds)}")
 
 
 def first(written: Written) -> dict[str, Any]:

@@ -26,9 +26,9 @@ __all__ = ["Loop"]
 class _OutOfMemory(Exception):
     """A lane found too little memory, and can go on from an entry."""
 
-    def __init__(self, entry: Entry, why: Exception) -> None:
+    def __init__(self, entry: Entry, lane: Any, why: Exception) -> None:
         super().__init__(str(why))
-        self.entry, self.why = entry, why
+        self.left, self.why = (entry, lane), why
 
 
 class Loop:
@@ -103,7 +103,7 @@ class Loop:
                 if not is_shared or len(workers) == 1:
                     broken.set()
                     raise error.why from None
-                waiting.put((error.entry, lane))
+                waiting.put(error.left)
                 self._narrow()
             except BaseException:
                 broken.set()
@@ -158,7 +158,7 @@ class Loop:
         except Exception as error:
             if memory.OUT_OF_MEMORY not in str(error):
                 raise
-            raise _OutOfMemory(kept[-1], error) from error
+            raise _OutOfMemory(kept[-1], lane, error) from error
 
     def _follow(
         self,

@@ -76,9 +76,11 @@ class Loop:
         is_one_cpu = len(devices) == 1 and devices[0].platform == "cpu"
         for device in devices[: len(entries)]:
             self._prepare(device, program.lane(entries[0].lane.value))
-        while not (interrupt.asked or waiting.empty()):
+        while not waiting.empty():
             workers = (devices * self._threads if is_one_cpu else devices)[: waiting.qsize()]
             self._work(workers, is_one_cpu, waiting, until, listener, interrupt)
+            if interrupt.asked:
+                return
 
     def _work(
         self,

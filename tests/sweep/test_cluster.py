@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from mastery_jax.workflow import config, records
+from mastery_jax.workflow import config, environment, records
 from mastery_jax.workflow.errors import RunError
 from mastery_jax.workflow.progress import Progress
 from mastery_jax.workflow.sweep import cluster as clusters
@@ -51,6 +51,10 @@ def toy(tmp_path_factory):
     return path
 
 
+def programs(folder):
+    return environment.read(folder).get("programs")
+
+
 def table(folder):
     return (folder / "lanes.csv").read_text()
 
@@ -62,6 +66,7 @@ def test_a_cluster_gives_the_table_of_one_process(cluster, toy, tmp_path):
     here = driver.sweep(made, runs=tmp_path / "here", strategy="loop", progress=QUIET)
     there = driver.sweep(made, runs=tmp_path / "ray", strategy="loop", where=RAY, progress=QUIET)
     assert table(there) == table(here)
+    assert programs(there) == programs(here) != []
 
 
 def test_a_machine_is_lost(cluster, toy, tmp_path, monkeypatch):

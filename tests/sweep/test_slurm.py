@@ -2,7 +2,7 @@
 
 import pytest
 
-from mastery_jax.workflow import config
+from mastery_jax.workflow import config, environment
 from mastery_jax.workflow.errors import RunError
 from mastery_jax.workflow.progress import Progress
 from mastery_jax.workflow.sweep import driver, slurm, store
@@ -19,12 +19,17 @@ def toy(tmp_path):
     return path
 
 
+def programs(folder):
+    return environment.read(folder).get("programs")
+
+
 def test_jobs_give_the_table_of_one_process(toy, tmp_path):
     search = Search(metrics=("test_loss:min",), stop=Halving(min_steps=5))
     made = config.load_sweep(toy, ["rate=0.05,0.1", "seed=range(3)"])._replace(search=search)
     here = driver.sweep(made, runs=tmp_path / "here", strategy="loop", progress=QUIET)
     there = driver.sweep(made, runs=tmp_path / "jobs", strategy="loop", where=LOCAL, progress=QUIET)
     assert (there / "lanes.csv").read_text() == (here / "lanes.csv").read_text()
+    assert programs(there) == programs(here) != []
     left = [sorted(path.name for path in (each / "lanes").iterdir()) for each in (here, there)]
     assert left[0] == left[1]  # no state of a lane that is over
 

@@ -82,14 +82,14 @@ def _is_further(news: remote.News, before: remote.News) -> bool:
     return before.step is not None and (news.step is None or news.step > before.step)
 
 
-def _task(part: remote.Part, collector: Any) -> None:
-    """Run a part in a worker of Ray."""
+def _task(part: remote.Part, collector: Any) -> list[str]:
+    """Run a part in a worker of Ray, and return the digests of its programs."""
     import ray
 
     known: Any = ray.get(collector.begin.remote(part.numbers))
     if known is None:
-        return
-    remote.work(
+        return []
+    return remote.work(
         part,
         lambda news: ray.get(collector.put.remote(news)),
         known=known,
@@ -125,6 +125,7 @@ class Cluster:
             RunError: See ``joining.join``.
         """
         self._say = say
+        self._digests: set[str] = set()
         self._resources = dict(resources or {"CPU": 1})
         threads = max(1, int(self._resources.get("CPU", 1)))
         self._how = remote.How(experiment, strategy, width, threads)
@@ -144,8 +145,8 @@ class Cluster:
         )
 
     def digests(self) -> list[str]:
-        """Return nothing: programs are compiled elsewhere."""
-        return []
+        """Return the digests of what tasks have compiled that came to their end."""
+        return sorted(self._digests)
 
     def advance(self, due: Due, until: int, listener: Listener, interrupt: Interrupt) -> None:
         """Run every lane to the step ``until`` or its end, and tell the listener."""
@@ -215,7 +216,7 @@ class Cluster:
         from ray.exceptions import RayError, RayTaskError, TaskCancelledError
 
         try:
-            ray.get(task)
+            self._digests.update(ray.get(task))
         except TaskCancelledError:  # it had not begun when a signal came
             return
         except RayTaskError as error:

@@ -26,9 +26,9 @@ __all__ = ["Loop"]
 class _OutOfMemory(Exception):
     """A lane found too little memory, and can go on from an entry."""
 
-    def __init__(self, entry: Entry, why: Exception) -> None:
+    def __init__(self, entry: Entry, lane: Any, why: Exception) -> None:
         super().__init__(str(why))
-        self.entry, self.why = entry, why
+        self.left, self.why = (entry, lane), why
 
 
 class Loop:
@@ -76,9 +76,11 @@ class Loop:
         is_one_cpu = len(devices) == 1 and devices[0].platform == "cpu"
         for device in devices[: len(entries)]:
             self._prepare(device, program.lane(entries[0].lane.value))
-        while not (interrupt.asked or waiting.empty()):
+        while not waiting.empty():
             workers = (devices * self._threads if is_one_cpu else devices)[: waiting.qsize()]
             self._work(workers, is_one_cpu, waiting, until, listener, interrupt)
+            if interrupt.asked:
+                return
 
     def _work(
         self,
@@ -96,16 +98,15 @@ class Loop:
             try:
                 while not (interrupt.asked or broken.is_set()):
                     entry, lane = waiting.get_nowait()
-                    try:
-                        self._run(device, entry, lane, until, listener, interrupt)
-                    except _OutOfMemory as error:
-                        if not is_shared or len(workers) == 1:
-                            raise error.why from None
-                        waiting.put((error.entry, lane))
-                        self._narrow()
-                        return
+                    self._run(device, entry, lane, until, listener, interrupt)
             except queue.Empty:
                 return
+            except _OutOfMemory as error:
+                if not is_shared or len(workers) == 1:
+                    broken.set()
+                    raise error.why from None
+                waiting.put(error.left)
+                self._narrow()
             except BaseException:
                 broken.set()
                 raise
@@ -159,7 +160,7 @@ class Loop:
         except Exception as error:
             if memory.OUT_OF_MEMORY not in str(error):
                 raise
-            raise _OutOfMemory(kept[-1], error) from error
+            raise _OutOfMemory(kept[-1], lane, error) from error
 
     def _follow(
         self,

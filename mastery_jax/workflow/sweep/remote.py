@@ -105,7 +105,7 @@ def work(
     *,
     known: dict[int, News] | None = None,
     is_stopping: Callable[[], bool] = lambda: False,
-) -> None:
+) -> list[str]:
     """Run a part in this process.
 
     Args:
@@ -114,6 +114,9 @@ def work(
         known: The newest of each lane, where the part was begun before: lanes that are over are
             left out, others go on from there.
         is_stopping: Asked once a second; then lanes are paused and this returns.
+
+    Returns:
+        ``program.Program.digest`` of what was compiled, for the record.
     """
     from mastery_jax.workflow import launch
 
@@ -125,7 +128,7 @@ def work(
     reporter = Reporter(report, part.keeps_states)
     left = _left(part, known or {}, reporter)
     if not left:
-        return
+        return []
     interrupt, over = Interrupt(), threading.Event()
 
     def watch() -> None:
@@ -138,6 +141,7 @@ def work(
         place, group = _prepared(part.how, left)
         if not interrupt.asked:  # before anything is compiled
             place.advance([(group, left)], part.until, reporter, interrupt)
+        return place.digests()
     finally:
         over.set()
         watcher.join()

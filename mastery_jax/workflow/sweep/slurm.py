@@ -45,9 +45,9 @@ def confirm(cluster: str | None) -> None:
 class _Job:
     """What a job does; submitit calls ``checkpoint`` when SLURM is about to end it."""
 
-    def __call__(self, part: remote.Part, folder: pathlib.Path) -> None:
-        """Run a part, and write into the sweep's folder."""
-        remote.work(
+    def __call__(self, part: remote.Part, folder: pathlib.Path) -> list[str]:
+        """Run a part, write into the sweep's folder, and return the digests of its programs."""
+        return remote.work(
             part,
             lambda news: _write(news, folder),
             known=_known(part, folder),
@@ -119,6 +119,7 @@ class Slurm:
         import submitit
 
         self._folder, self._say, self._jobs = folder.absolute(), say, jobs
+        self._digests: set[str] = set()
         chosen = {"cpus_per_task": 1, "timeout_min": 24 * 60, **(parameters or {})}
         self._how = remote.How(experiment, strategy, width, int(chosen["cpus_per_task"]))
         self._executor = submitit.AutoExecutor(
@@ -130,8 +131,8 @@ class Slurm:
             raise RunError(f"--resource: {str(error).splitlines()[0]}") from None
 
     def digests(self) -> list[str]:
-        """Return nothing: programs are compiled elsewhere."""
-        return []
+        """Return the digests of what jobs have compiled that came to their end."""
+        return sorted(self._digests)
 
     def advance(self, due: Due, until: int, listener: Ledger, interrupt: Interrupt) -> None:
         """Run every lane to the step ``until`` or its end, and tell the listener."""
@@ -182,7 +183,7 @@ class Slurm:
         from submitit.core.utils import FailedJobError, UncompletedJobError
 
         try:
-            job.result()
+            self._digests.update(job.result())
         except FailedJobError as error:
             said = str(error).strip().splitlines()[-1]
             log = job.paths.stderr

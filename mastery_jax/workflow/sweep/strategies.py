@@ -29,7 +29,7 @@ class Place(Protocol):
         ...
 
     def digests(self) -> list[str]:
-        """Return ``program.Program.digest`` of what was compiled in this process."""
+        """Return ``program.Program.digest`` of what was compiled, here or where lanes ran."""
         ...
 
 

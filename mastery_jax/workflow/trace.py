@@ -13,7 +13,7 @@ from mastery_jax.workflow import program, usage
 from mastery_jax.workflow.errors import ConfigError
 from mastery_jax.workflow.experiment import RunConfig, Spec
 
-__all__ = ["Trace", "confirm"]
+__all__ = ["Trace", "changes", "confirm"]
 
 
 class Trace(NamedTuple):
@@ -108,3 +108,13 @@ def _blame(fns: program.Functions, lanes: dict[str, Any], data: Any) -> str | No
                 "that line without a Python branch on it, or mark the field Static"
             )
     return None
+
+
+def changes(path: str, texts: list[tuple[dict[str, Any], str]]) -> bool:
+    """Say whether two programs that differ in ``path`` alone ever differ in their text."""
+    seen: dict[str, str] = {}
+    for constants, text in texts:
+        others = repr({k: v for k, v in constants.items() if k != path})
+        if seen.setdefault(others, text) != text:
+            return True
+    return False

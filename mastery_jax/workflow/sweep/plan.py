@@ -178,7 +178,7 @@ def plan(sweep: Sweep, *, strategy: Strategy = "auto") -> Plan:
     acting |= {path for each in traced for path, acts in each.acts.items() if acts}
     if len(traced) > 1:
         texts = [(each.group.constants, _text(each)) for each in traced]
-        acting |= {path for path in fields if _changes(path, texts)}
+        acting |= {path for path in fields if trace.changes(path, texts)}
     devices = jax.local_devices()
     if strategy == "auto":
         strategy = "loop" if devices[0].platform == "cpu" else "vmap"
@@ -296,13 +296,3 @@ def _text(traced: Traced) -> str:
     import jax
 
     return f"{usage.digest(jax.tree.leaves(traced.group.dataset.arrays))} {traced.text()}"
-
-
-def _changes(path: str, texts: list[tuple[dict[str, Any], str]]) -> bool:
-    """Say whether two programs that differ in ``path`` alone ever differ in their text."""
-    seen: dict[str, str] = {}
-    for constants, text in texts:
-        others = repr({k: v for k, v in constants.items() if k != path})
-        if seen.setdefault(others, text) != text:
-            return True
-    return False

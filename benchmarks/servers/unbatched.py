@@ -27,5 +27,4 @@ if __name__ == "__main__":
     models, port = sys.argv[1:]
     method.Batcher = Direct
     settings = Settings(models=pathlib.Path(models), port=int(port))
-    with main.listen(settings.host, settings.port) as door:
-        main.serve(settings, door)
+    sys.exit(main.run(settings))

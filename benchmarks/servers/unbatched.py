@@ -26,5 +26,7 @@ class Direct(Batcher):
 if __name__ == "__main__":
     models, port = sys.argv[1:]
     method.Batcher = Direct
-    settings = Settings(models=pathlib.Path(models), port=int(port))
+    # As `mastery serve` does: predictions are recorded.
+    store = f"sqlite:///{models}/unbatched.sqlite3"
+    settings = Settings(models=pathlib.Path(models), port=int(port), store=store)
     sys.exit(main.run(settings))

@@ -18,6 +18,11 @@ from serving.wire import Judged, Recorded, Truth
 
 __all__ = ["Agreement", "agreements", "delete", "insert", "judge", "newest"]
 
+FIELDS = tuple(column.name for column in PREDICTIONS.c if not column.primary_key)
+SQLITE = (
+    f"INSERT INTO predictions ({', '.join(FIELDS)}) VALUES ({', '.join('?' * len(FIELDS))}) "
+    "ON CONFLICT DO NOTHING"
+)
 LARGEST = 3.4028234663852886e38  # of single precision: the square of what is above has no room
 
 
@@ -39,6 +44,9 @@ def _insert(connection: sa.Connection, table: sa.Table) -> Any:
 
 def insert(connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Add predictions; those that are there already (an end that nobody heard of) stay."""
+    if connection.dialect.name == "sqlite":  # the driver alone takes half of the time
+        connection.exec_driver_sql(SQLITE, [tuple(row[name] for name in FIELDS) for row in rows])
+        return
     connection.execute(_insert(connection, PREDICTIONS).on_conflict_do_nothing(), list(rows))
 
 

@@ -73,7 +73,7 @@ class Batcher:
         self.name, self.tally, self.limits = name, tally, limits
         self.is_merging = is_merging  # rows of several requests may share a batch
         self._run, self._most, self._seconds, self._size = run, most, seconds, size
-        self._is_long = seconds(1) >= LONG
+        self._is_long = seconds(most) >= LONG
         self._workers = workers
         self._queue: collections.deque[Part] = collections.deque()
         self._rows = self._bytes = 0  # in the queue
@@ -92,7 +92,7 @@ class Batcher:
 
     @property
     def is_long(self) -> bool:
-        """Whether a thread computes."""
+        """Whether a thread computes the largest batches, so that a request may wait for one."""
         return self._is_long
 
     @property
@@ -163,8 +163,9 @@ class Batcher:
         start = clock()
         for part in batch:
             self.tally.queue.add(start - part.came)
-        if self._is_long:
-            self._began, self._running = start, sum(part.rows for part in batch)
+        rows = sum(part.rows for part in batch)
+        if self._seconds(rows) >= LONG:
+            self._began, self._running = start, rows
             job = asyncio.get_running_loop().run_in_executor(
                 self._workers, functools.partial(self._compute, batch)
             )
@@ -192,7 +193,7 @@ class Batcher:
                 self.tally.cancelled += 1
             else:
                 self.tally.refused["expired"] += 1
-                part.future.set_exception(late(f"{self.name}: the time was over in the queue"))
+                part.future.set_exception(late(f"{self.name}: it would have come too late"))
         return batch
 
     def _compute(self, batch: Sequence[Part]) -> list[Outputs | Exception]:

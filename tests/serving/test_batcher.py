@@ -31,12 +31,12 @@ class Program:
         return {"y": 2 * x["x"]}
 
 
-def batcher(run, workers, *, seconds=0.0, is_merging=True, **limits):
+def batcher(run, workers, *, seconds=0.0, of_row=0.0, is_merging=True, **limits):
     return Batcher(
         run,
         name="model/1/predict",
         most=MOST,
-        seconds=lambda rows: seconds,
+        seconds=lambda rows: seconds + of_row * rows,
         size=lambda rows: 1 << (rows - 1).bit_length(),
         is_merging=is_merging,
         tally=Tally((2, 4, 8)),
@@ -181,6 +181,23 @@ def test_the_loop_goes_on_while_a_thread_computes_and_the_next_batch_gathers(wor
 
     assert asyncio.run(session()) == [[2.0], [4.0], [6.0]]
     assert program.batches == [1, 2]
+
+
+def test_a_thread_computes_what_is_long_by_its_rows_alone(workers):
+    threads = []
+
+    def told(x, rows):
+        threads.append((rows, threading.current_thread() is threading.main_thread()))
+        return {"y": x["x"]}
+
+    async def session():
+        queue = batcher(told, workers, of_row=LONG / 4)
+        assert queue.is_long
+        await answers(ask(queue, 1.0))
+        await answers(ask(queue, *[2.0] * MOST))
+
+    asyncio.run(session())
+    assert threads == [(1, True), (MOST, False)]
 
 
 def test_a_batch_that_does_not_end(workers):

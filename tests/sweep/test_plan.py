@@ -92,7 +92,6 @@ def test_a_probe_counts_and_times(toy, strategy):
     # A step of the toy: two copies of eight squared differences and their gradient, and a kick.
     assert 50 < cost.flops_per_step < 2000
     assert 2 * 4 <= cost.bytes_per_lane < 100_000
-    assert 0 <= cost.cpu_per_step < 0.01  # of so small a step the clock may see nothing
     assert found.wall_seconds > cost.compile_seconds > 0
     assert "FLOP and" in found.describe()
     assert " of it to compile: now that this is done, it is left out" in found.describe()

@@ -1,10 +1,10 @@
 """Rows of many requests through one program; nobody waits who need not.
 
 There is no timer. A batch starts in the turn of the event loop after its first request came, with
-all rows that have come by then, and while it is computed the next one gathers. What is short is
-computed by the loop itself, because a thread costs more; what is long goes to one, and the loop
-goes on. Deadlines and clients that went away are looked at when a batch is formed, before
-anything is computed for them.
+all rows that have come by then, and while it is computed the next one gathers. Where requests have
+come one at a time, the next is computed as it comes. What is short is computed by the loop itself,
+because a thread costs more; what is long goes to one, and the loop goes on. Deadlines and clients
+that went away are looked at when a batch is formed, before anything is computed for them.
 """
 
 import asyncio
@@ -28,6 +28,7 @@ LOG = logging.getLogger(__name__)
 LONG = 2e-3  # seconds of computing that are worth a thread
 FAULTS = 5  # batches in sequence that failed, before the model counts as broken
 REST = 1.0  # seconds before a broken model is tried again
+ALONE = 16  # turns in sequence with one request each, before the next is not kept for others
 
 Outputs = dict[str, np.ndarray]
 Times = tuple[float, float, float]  # it came, its batch began and ended, on the monotonic clock
@@ -77,7 +78,8 @@ class Batcher:
         self._workers = workers
         self._queue: collections.deque[Part] = collections.deque()
         self._rows = self._bytes = 0  # in the queue
-        self._is_due = False  # the loop will call _start
+        self._is_due = False  # the loop will call _turn
+        self._alone = 0  # turns in sequence with one request each
         self._began: float | None = None  # when the batch began that a thread computes
         self._running = 0  # its rows
         self._faults, self._broke = 0, 0.0
@@ -131,7 +133,11 @@ class Batcher:
         self._queue.append(part)
         self._rows += rows
         self._bytes += part.size
-        self._look()
+        if self._alone < ALONE or self._is_due or self._seconds(rows) >= LONG:
+            self._look()
+        elif self._began is None:
+            self._start()
+            self._plan()  # whoever comes in this turn all the same is a crowd
         return part.future
 
     def _admit(self, part: Part) -> None:
@@ -151,12 +157,22 @@ class Batcher:
 
     def _look(self) -> None:
         if self._queue and not self._is_due and self._began is None:
-            self._is_due = True
-            asyncio.get_running_loop().call_soon(self._start)
+            self._plan()
+
+    def _plan(self) -> None:
+        self._is_due = True
+        asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """Begin with what has come since the last turn of the loop."""
+        self._is_due = False
+        came = len(self._queue)
+        if came:
+            self._alone = self._alone + 1 if came == 1 and self._alone < ALONE else 0
+            self._start()
 
     def _start(self) -> None:
         """Form a batch, and compute it or have it computed."""
-        self._is_due = False
         batch = self._form()
         if not batch:
             return

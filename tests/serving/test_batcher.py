@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from litestar.exceptions import HTTPException
 
-from serving.engine.batcher import FAULTS, LONG, Batcher, Limits
+from serving.engine.batcher import ALONE, FAULTS, LONG, Batcher, Limits
 from serving.engine.tally import Tally
 
 MOST = 8
@@ -67,6 +67,39 @@ def test_what_comes_in_one_turn_shares_a_batch(workers):
     assert program.batches == [4, 1]
     assert (queue.tally.requests, queue.tally.rows, queue.tally.compute.count) == (4, 5, 2)
     assert queue.depth == 0
+
+
+def test_where_requests_come_one_at_a_time_the_next_is_computed_as_it_comes(workers):
+    program = Program()
+
+    async def session():
+        queue = batcher(program, workers)
+        for value in range(ALONE):
+            future = ask(queue, float(value))
+            assert not future.done()
+            await future
+        first, *company = [ask(queue, float(value)) for value in range(4)]
+        assert first.done()
+        assert not any(future.done() for future in company)
+        await answers(*company)
+        later = ask(queue, 5.0)
+        assert not later.done(), "where a crowd has been, the next is kept for others"
+        return await answers(first, *company, later)
+
+    assert asyncio.run(session()) == [[0.0], [2.0], [4.0], [6.0], [10.0]]
+    assert program.batches == [1] * ALONE + [1, 3, 1]
+
+
+def test_a_lonely_fault_is_one_of_its_request(workers):
+    async def session():
+        queue = batcher(Program(), workers)
+        for value in range(ALONE):
+            await ask(queue, float(value))
+        return await answers(ask(queue, POISON), ask(queue, 1.0))
+
+    culprit, other = asyncio.run(session())
+    assert isinstance(culprit, FloatingPointError)
+    assert other == [2.0]
 
 
 def test_a_batch_holds_no_more_than_the_largest(workers):

@@ -16,7 +16,6 @@ from serving.app import create_app
 from serving.settings import Settings
 
 
-
 class Site:
     """A server, and a browser that keeps no cookie by itself."""
 

@@ -4,7 +4,7 @@ app       create_app: the routes, put together
 main      processes that serve a folder of models until they are told to stop
 settings  what a server is told at its start
 client    the same routes from Python, typed, blocking or not
-caller    what both clients share: plans of requests, retries, binary tensors
+caller    both clients, and what they share: plans of requests, retries, binary tensors
 wire      what goes over the wire: the requests and the answers
 errors    one shape for every refusal
 docs      the OpenAPI pages, from local files

@@ -1,5 +1,6 @@
 """What a server is told at its start."""
 
+import importlib.util
 import pathlib
 from typing import Literal
 
@@ -79,6 +80,8 @@ def check(settings: Settings) -> None:
         raise ConfigError(f"buckets: {settings.buckets} is not a rising list of batch sizes")
     if settings.buckets[0] < 2:
         raise ConfigError(f"buckets: {settings.buckets[0]} is below 2, the smallest batch size")
+    if settings.server == "granian" and importlib.util.find_spec("granian") is None:
+        raise ConfigError("server: granian is not installed: pip install 'mastery-jax[granian]'")
     if not 1 <= settings.workers <= MOST_WORKERS:
         raise ConfigError(f"workers: {settings.workers} is not between 1 and {MOST_WORKERS}")
     if not 0 <= settings.drain <= 3600:

@@ -83,6 +83,7 @@ class Outputs(msgspec.Struct, frozen=True, kw_only=True):
     model_id: str
     model_version: int
     processing_time: float  # seconds
+    prediction_id: str | None = None  # under which it is recorded; null where it is not
 
 
 class Tensor(msgspec.Struct, frozen=True):

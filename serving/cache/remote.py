@@ -62,6 +62,10 @@ class Remote:
         self._is_well = True
         self._sending: set[asyncio.Task] = set()
 
+    async def is_there(self) -> bool:
+        """Say whether Redis answers."""
+        return bool(await self._try(self._redis.ping()))
+
     async def get(self, key: bytes) -> bytes | None:
         """Return what is kept under a key, if Redis says so in time."""
         if time.monotonic() < self._again:

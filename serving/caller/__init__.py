@@ -1,5 +1,7 @@
-"""What both clients share: everything but the socket.
+"""The clients, and what both share: everything but the socket.
 
+blocking  the client whose calls wait for their answers
+awaiting  the client whose calls are awaited
 ask       one request, and how its answer is read; the one error
 patience  how long, and how often, a request is sent
 plans     the calls of the clients, as plans of requests

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import quote
 
 import numpy as np
 
@@ -17,7 +18,19 @@ from serving.caller.ask import Ask, Numbers, ServingError, encoded, get, model_p
 from serving.caller.patience import Call, Plan, send
 from serving.caller.tensors import Inference
 from serving.v2.types import IndexEntry, ModelMetadata, Statistics
-from serving.wire import Drift, Health, ModelInfo, Models, Outputs, Prediction, Reloaded
+from serving.wire import (
+    Drift,
+    Health,
+    Judged,
+    LiveAccuracy,
+    ModelInfo,
+    Models,
+    Outputs,
+    Prediction,
+    Recorded,
+    Reloaded,
+    Truth,
+)
 
 __all__ = ["ROWS", "Plans", "Versions", "split"]
 
@@ -81,6 +94,20 @@ class Plans:
     def drift(self, name: str) -> Plan[Drift]:
         """Plan the call of this name."""
         return self.ask(get(f"/models/{model_path(name)}/drift", Drift))
+
+    def feedback(self, prediction_id: str, truth: float | str, row: int) -> Plan[Judged]:
+        """Plan the call of this name; said again, the truth is the same."""
+        said = Truth(truth=truth, row=row)
+        return self.ask(post(f"/predictions/{model_path(prediction_id, 'feedback')}", Judged, said))
+
+    def accuracy(self, model: str, days: float) -> Plan[LiveAccuracy]:
+        """Plan the call of this name."""
+        return self.ask(get(f"/models/{model_path(model)}/accuracy?days={days}", LiveAccuracy))
+
+    def predictions(self, model: str | None, limit: int) -> Plan[list[Recorded]]:
+        """Plan the call of this name."""
+        of = "" if model is None else f"&model={quote(model, '')}"
+        return self.ask(get(f"/predictions?limit={limit}{of}", list[Recorded]))
 
     def versions(self, model: str) -> Plan[Versions]:
         """Plan the call of this name."""
@@ -167,6 +194,7 @@ class Plans:
             model_id=answer.model_id,
             model_version=answer.model_version,
             processing_time=time.perf_counter() - start,
+            prediction_id=answer.prediction_id,
         )
 
     def call(self, model: str, name: str, inputs: Mapping[str, Numbers]) -> Plan[Outputs]:

@@ -22,6 +22,7 @@ class Inference(NamedTuple):
     outputs: dict[str, np.ndarray]
     model_id: str
     model_version: int
+    prediction_id: str | None = None  # under which it is recorded
 
 
 def fit(field: str, numbers: Numbers, datatype: str) -> np.ndarray:
@@ -84,7 +85,8 @@ def decode(response: httpx.Response) -> Inference:
         outputs = {}
         for output in head.outputs:
             outputs[output.name], end = _array(output, content, end)
-        return Inference(outputs, head.model_name, int(head.model_version))
+        recorded = response.headers.get("X-Prediction-Id")
+        return Inference(outputs, head.model_name, int(head.model_version), recorded)
     except (KeyError, TypeError, ValueError) as error:
         raise msgspec.DecodeError(str(error)) from None
 

@@ -52,13 +52,16 @@ def call(
     served, model = state.registry.find(model_id, key=head(scope).routing_key)
     run = model.method(method)
     answers = state.cache.over(served, model, method, run)
+    log, request_id = state.log, scope["state"]["request_id"]
 
     def answer(outputs: Answers) -> Outputs:
+        rows = len(next(iter(x.values())))
         return Outputs(
             outputs={name: array.tolist() for name, array in outputs.items()},
             model_id=model.name,
             model_version=model.version,
             processing_time=time.perf_counter() - start,
+            prediction_id=log and log.record(served, model, method, request_id, rows, x, outputs),
         )
 
     x = run.read(data.inputs)

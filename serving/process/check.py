@@ -3,15 +3,19 @@
 Each version that would be loaded is loaded by a child process, which may die of it.
 """
 
+import asyncio
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from mastery_jax.workflow import artifact, labels
-from mastery_jax.workflow.errors import UserError
+from mastery_jax.workflow.errors import ConfigError, UserError
 from serving import settings as told
+from serving.access import keys
+from serving.cache.remote import Remote
 from serving.engine import trial
 from serving.models import policy
+from serving.monitor import tracing
 from serving.settings import Settings
 
 __all__ = ["Finding", "check", "find"]
@@ -36,7 +40,7 @@ def check(settings: Settings, say: Callable[[str], object]) -> int:
 
 
 def find(settings: Settings) -> Iterator[Finding]:
-    """Look at the settings, and at every model that they serve."""
+    """Look at the settings, at what they lead to, and at every model that they serve."""
     try:
         told.check(settings)
         found, unreadable = artifact.versions(settings.models)
@@ -44,12 +48,53 @@ def find(settings: Settings) -> Iterator[Finding]:
         yield Finding(False, str(error))
         return
     yield Finding(True, f"settings: {settings.models} would be served")
+    for look in (_keys, _store, _cache, _traces):
+        try:
+            sentence = look(settings)
+        except ConfigError as error:
+            yield Finding(False, str(error))
+        else:
+            if sentence is not None:
+                yield Finding(True, sentence)
     if not found and not unreadable:
         yield Finding(False, f"models: {settings.models} has none; `mastery export` makes one")
     for name, reason in unreadable.items():
         yield Finding(False, f"{name}: {reason}")
     for name, numbers in found.items():
         yield from _model(settings.models / name, numbers)
+
+
+def _keys(settings: Settings) -> str | None:
+    """Read the keys that are asked for."""
+    path = settings.access.keys
+    if path is None:
+        return None
+    count = len(keys.read(path))
+    if not count:
+        return f"keys: {path} would be made, with a first key"
+    return f"keys: {path} has {count}"
+
+
+def _store(settings: Settings) -> str | None:
+    """Look at the database, and change nothing there."""
+    if settings.store is None:
+        return None
+    from serving.store import maintenance
+
+    return maintenance.look(settings.store)
+
+
+def _cache(settings: Settings) -> str | None:
+    """Ask Redis how it is; where it is down, a server works all the same."""
+    if settings.cache is None:
+        return None
+    is_there = asyncio.run(Remote(settings.cache).is_there())
+    return "cache: Redis answers" if is_there else "cache: Redis does not answer now"
+
+
+def _traces(settings: Settings) -> str | None:
+    """Have what sends traces ready; nothing is sent."""
+    return None if tracing.start(settings.otel) is None else "traces: they would be sent"
 
 
 def _model(folder: pathlib.Path, numbers: tuple[int, ...]) -> Iterator[Finding]:

@@ -11,7 +11,6 @@ import socket
 
 from litestar import Litestar
 
-from mastery_jax.workflow.errors import ConfigError
 from serving.process.server import GRACE, STOPS
 from serving.process.team import Team
 from serving.settings import Settings
@@ -22,22 +21,11 @@ BACKLOG = 2048
 
 
 def serve(app: Litestar, door: socket.socket, team: Team, settings: Settings) -> int:
-    """Answer at ``door`` until it is told to stop; return the exit status.
-
-    Raises:
-        ConfigError: granian is not installed.
-    """
-    try:
-        from granian.constants import HTTPModes, Interfaces
-        from granian.http import HTTP1Settings
-        from granian.net import (
-            SocketHolder,  # pyright: ignore[reportPrivateImportUsage]
-        )
-        from granian.server.embed import Server
-    except ImportError:
-        raise ConfigError(
-            "server: granian is not installed: pip install 'mastery-jax[granian]'"
-        ) from None
+    """Answer at ``door`` until it is told to stop; return the exit status."""
+    from granian.constants import HTTPModes, Interfaces
+    from granian.http import HTTP1Settings
+    from granian.net import SocketHolder  # pyright: ignore[reportPrivateImportUsage]
+    from granian.server.embed import Server
 
     holder = door.detach()  # from here on it is granian's to close
 

@@ -30,7 +30,6 @@ def serve(settings: Settings, door: socket.socket, team: Team) -> int:
 
     Raises:
         ArtifactError: the folder has gone since it was checked.
-        ConfigError: the HTTP server is not there.
     """
     for number in STOPS:  # until there is a server, there is nothing to finish
         signal.signal(number, lambda *_: os._exit(0))

@@ -86,8 +86,8 @@ class Database:
                 return None
             return connection.scalar(sa.text(f"SELECT version_num FROM {VERSIONS}"))
 
-    def prepare(self) -> None:
-        """Have the tables as they must be: SQLite's are made, others are looked at.
+    def is_behind(self) -> bool:
+        """Say whether steps are missing, which the server takes itself: those of SQLite.
 
         Raises:
             ConfigError: somebody must run ``mastery db upgrade``, or a newer program.
@@ -100,7 +100,15 @@ class Database:
                 f"the tables of {self} are of revision {current or 'none'}, wanted {NEWEST}: "
                 "run `mastery db upgrade`"
             )
-        if current != NEWEST:
+        return current != NEWEST
+
+    def prepare(self) -> None:
+        """Have the tables as they must be: SQLite's are made, others are looked at.
+
+        Raises:
+            ConfigError: as :meth:`is_behind`.
+        """
+        if self.is_behind():
             self.upgrade()
         self._file = self._identity()
 

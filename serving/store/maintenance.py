@@ -1,5 +1,6 @@
 """What the command line does with a database: look at it, and bring it up to date."""
 
+import os
 import pathlib
 
 import sqlalchemy as sa
@@ -9,7 +10,7 @@ from mastery_jax.workflow.errors import ConfigError
 from serving.store.database import READS, Database, reason
 from serving.store.tables import FEEDBACK, NEWEST, PREDICTIONS
 
-__all__ = ["status", "upgrade"]
+__all__ = ["look", "status", "upgrade"]
 
 
 def upgrade(url: str) -> tuple[str | None, str]:
@@ -27,6 +28,33 @@ def upgrade(url: str) -> tuple[str | None, str]:
     finally:
         database.engine.dispose()
     return before, NEWEST
+
+
+def look(url: str) -> str:
+    """Return in one sentence how a server would find its database; nothing is changed.
+
+    Raises:
+        ConfigError: it could record nothing there.
+    """
+    database = Database(url)
+    if database.is_sqlite and not _is_there(database):
+        folder = pathlib.Path(str(database.url.database)).absolute().parent
+        if not os.access(folder, os.W_OK):
+            raise ConfigError(f"store: {database}: {folder} is no folder that can be written to")
+        return f"store: {database} would be made"
+    try:
+        is_behind = database.is_behind()
+        with database.engine.connect() as connection, connection.begin() as nothing:
+            if database.is_sqlite:  # it has the lock to write
+                connection.execute(sa.text("PRAGMA user_version = 0"))
+            nothing.rollback()
+    except exc.SQLAlchemyError as error:
+        raise refusal(database, error) from None
+    except ConfigError as error:
+        raise ConfigError(f"store: {error}") from None
+    finally:
+        database.engine.dispose()
+    return f"store: {database} {'would be brought up to date' if is_behind else 'is up to date'}"
 
 
 def status(url: str) -> dict[str, str | int | None]:

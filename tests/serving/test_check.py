@@ -3,16 +3,20 @@
 import os
 import signal
 import socket
+import sqlite3
 
 import click.testing
 import pytest
 
 from mastery_jax import cli
 from mastery_jax.workflow.errors import ConfigError
+from serving.access import keys
+from serving.access.terms import Access
 from serving.engine import trial
 from serving.process import check
 from serving.process.door import listen
 from serving.settings import Settings
+from serving.store import maintenance
 
 
 @pytest.fixture(autouse=True)
@@ -123,3 +127,73 @@ def test_a_port_that_cannot_be_had(number, monkeypatch):
     words = f"port: 127.0.0.1:80 cannot be had: {os.strerror(number)}"
     with pytest.raises(ConfigError, match=words), listen("127.0.0.1", 80):
         raise AssertionError("it is not ours")
+
+
+def sqlite(path):
+    return f"sqlite:///{path}"
+
+
+def test_a_store_is_looked_at_and_not_made(shelf, tmp_path):
+    url = sqlite(tmp_path / "p.sqlite3")
+    assert f"ok: store: {url} would be made" in told(shelf.folder, store=url)[1]
+    assert not (tmp_path / "p.sqlite3").exists()
+    maintenance.upgrade(url)
+    before = (tmp_path / "p.sqlite3").read_bytes()
+    assert f"ok: store: {url} is up to date" in told(shelf.folder, store=url)[1]
+    assert (tmp_path / "p.sqlite3").read_bytes() == before
+
+
+def test_a_store_of_a_newer_program(shelf, tmp_path):
+    url = sqlite(tmp_path / "p.sqlite3")
+    maintenance.upgrade(url)
+    with sqlite3.connect(tmp_path / "p.sqlite3") as connection:
+        connection.execute("UPDATE predictions_version SET version_num = '9999'")
+    said = told(shelf.folder, store=url)[1]
+    assert any(line.startswith("wrong: store: ") and "newer" in line for line in said)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"store": "mysql://localhost/x"}, "store: mysql is not offered"),
+        ({"store": "sqlite:////nowhere/at/all.sqlite3"}, "/nowhere/at is no folder"),
+        ({"store": "postgresql://127.0.0.1:1/x"}, "store: postgresql+psycopg://127.0.0.1:1/x: "),
+        ({"cache": "memcached://localhost"}, "cache: what came is no URL of Redis"),
+        ({"otel": "localhost"}, "otel: 'localhost' is no address"),
+    ],
+)
+def test_what_the_settings_lead_to(shelf, given, words):
+    said = told(shelf.folder, **given)[1]
+    assert any(line.startswith("wrong: ") and words in line for line in said)
+
+
+def test_a_file_that_is_no_database(shelf, tmp_path):
+    (tmp_path / "p.sqlite3").write_text("no database" * 100)
+    said = told(shelf.folder, store=sqlite(tmp_path / "p.sqlite3"))[1]
+    assert any(line.startswith("wrong: store: ") and "not a database" in line for line in said)
+
+
+def test_the_keys_are_read(shelf, tmp_path):
+    path = tmp_path / "keys.json"
+    access = Access(keys=path)
+    assert (
+        f"ok: keys: {path} would be made, with a first key" in told(shelf.folder, access=access)[1]
+    )
+    assert not path.exists()
+    keys.add(path, "one", ["read"])
+    assert f"ok: keys: {path} has 1" in told(shelf.folder, access=access)[1]
+    path.write_text("{")
+    said = told(shelf.folder, access=access)[1]
+    assert any(line.startswith("wrong: keys: ") for line in said)
+
+
+def test_redis_may_be_down(shelf):
+    said = told(shelf.folder, cache="redis://127.0.0.1:1/0")[1]
+    assert "ok: cache: Redis does not answer now" in said
+
+
+def test_a_server_that_is_not_installed(shelf, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    status, said = told(shelf.folder, server="granian")
+    assert (status, len(said)) == (2, 1)
+    assert "pip install 'mastery-jax[granian]'" in said[0]

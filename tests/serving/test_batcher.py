@@ -4,54 +4,13 @@ import asyncio
 import threading
 import time
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from litestar.exceptions import HTTPException
 
-from serving.engine.batcher import ALONE, FAULTS, LONG, Batcher, Limits
-from serving.engine.tally import Tally
-
-MOST = 8
-POISON = 666.0
-
-
-class Program:
-    """Doubles its rows, keeps the sizes of its batches, and fails on a row of poison."""
-
-    def __init__(self):
-        self.batches = []
-
-    def __call__(self, x, rows):
-        assert len(x["x"]) == rows <= MOST
-        self.batches.append(rows)
-        if POISON in x["x"]:
-            raise FloatingPointError("poison")
-        return {"y": 2 * x["x"]}
-
-
-def batcher(run, workers, *, seconds=0.0, of_row=0.0, is_merging=True, **limits):
-    return Batcher(
-        run,
-        name="model/1/predict",
-        most=MOST,
-        seconds=lambda rows: seconds + of_row * rows,
-        size=lambda rows: 1 << (rows - 1).bit_length(),
-        is_merging=is_merging,
-        tally=Tally((2, 4, 8)),
-        workers=workers,
-        limits=Limits(**limits),
-    )
-
-
-def ask(queue, *values, deadline=float("inf")):
-    return queue.submit({"x": np.array(values)}, len(values), deadline)
-
-
-async def answers(*futures):
-    found = await asyncio.gather(*futures, return_exceptions=True)
-    return [f if isinstance(f, BaseException) else f["y"].tolist() for f in found]
+from serving.engine.batcher import ALONE, FAULTS, LONG
+from tests.serving.queues import MOST, POISON, Program, answers, ask, batcher
 
 
 def test_what_comes_in_one_turn_shares_a_batch(workers):

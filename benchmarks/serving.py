@@ -194,8 +194,8 @@ def main() -> None:
         "FastAPI calls the model twice, as is usual: predict, then predict_proba; in one pass it "
         "takes the class from predict_proba, with scikit-learn's assume_finite. MLServer computes "
         "in its own process (parallel_workers 0), which is cheaper here than its default.",
-        f"{DIRECT}: every request computed when it comes. With one connection the goal is "
-        f"{NO_SLOWER}, because turns of one server scatter as much.",
+        f"{DIRECT}: every request computed when it comes, all else the same. With one connection "
+        f"the goal is {NO_SLOWER}, because turns of one server scatter as much.",
     ]
     if set(wanted) >= set(PARTS):
         alone = sorted({peer.family for peer in PEERS.values() if peer.is_alone})

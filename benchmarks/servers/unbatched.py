@@ -6,21 +6,23 @@ python unbatched.py MODELS PORT
 import asyncio
 import pathlib
 import sys
+import time
 
 from serving import main
 from serving.engine import method
-from serving.engine.batcher import Batcher
+from serving.engine.batcher import Batcher, Part
 from serving.settings import Settings
 
 
 class Direct(Batcher):
-    """A queue that holds nothing."""
+    """A queue that holds nothing; what is computed is counted and watched as ever."""
 
     def submit(self, x, rows, deadline):
         """Compute here and now."""
-        future = asyncio.get_running_loop().create_future()
-        future.set_result(self._run(x, rows))
-        return future
+        part = Part(x, rows, deadline, asyncio.get_running_loop().create_future())
+        found = self._compute([part])
+        self._deliver([part], found, time.monotonic() - part.came)
+        return part.future
 
 
 if __name__ == "__main__":

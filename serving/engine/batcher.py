@@ -22,7 +22,7 @@ from mastery_jax.workflow.stablehlo import Arrays
 from serving.engine.tally import Tally
 from serving.errors import late, overloaded
 
-__all__ = ["LONG", "Batcher", "Limits", "Outputs", "Times"]
+__all__ = ["LONG", "Batcher", "Limits", "Outputs", "Part", "Times"]
 
 LOG = logging.getLogger(__name__)
 LONG = 2e-3  # seconds of computing that are worth a thread

@@ -116,7 +116,8 @@ def make(settings: Settings, team: Team) -> Parts:
     if log is not None:
         metrics.registry.register(Records(log))
     cache = Cache(settings.cache_bytes, settings.cache)
-    guard = None if settings.access.keys is None else Guard(settings.access, settings.host)
+    access = settings.access
+    guard = None if access.keys is None else Guard(access, settings.host, team.folder)
     return Parts(settings, team, workers, registry, metrics, watches, cache, log, traces, guard)
 
 

@@ -5,6 +5,7 @@ keys     the file of keys: made, listed, removed; a key itself is kept nowhere
 ring     the keys of the file in memory, looked up by digest, read again when the file changes
 table    which scope each route asks for
 bucket   a rate with a burst, in two numbers
+shared   a bucket that all workers of a server take from
 refusal  why a request is refused before it is read
 guard    who asks: by a key, or by a session
 gate     the layer that refuses before anything is read

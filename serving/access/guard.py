@@ -1,5 +1,6 @@
 """Who asks: by a key, or by a session that a key began."""
 
+import pathlib
 import re
 from typing import Self
 
@@ -25,15 +26,20 @@ LEAK = re.compile(
 class Guard:
     """The keys and the sessions of a server that asks for them."""
 
-    def __init__(self, access: Access, host: str) -> None:
+    def __init__(self, access: Access, host: str, folder: pathlib.Path | None = None) -> None:
         """Read the keys.
+
+        Args:
+            access: The terms.
+            host: Where the server listens.
+            folder: What its workers share; None where there is one process.
 
         Raises:
             ConfigError: the file of keys is damaged, or others may read or change it.
         """
         if access.keys is None:
             raise ValueError("a guard needs the file of keys")
-        self.ring = Ring(access.keys)
+        self.ring = Ring(access.keys, folder)
         self.sessions = Sessions(self.ring, access)
         self.addresses = Addresses(access.proxies)
         self.logins = Buckets(access.logins / 60, access.logins)

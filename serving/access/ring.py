@@ -27,32 +27,45 @@ class Holder:
 
     __slots__ = ("bucket", "digest", "expires", "in_flight", "key", "mask", "name", "routing")
 
-    def __init__(self, key: Key) -> None:
+    def __init__(self, key: Key, folder: pathlib.Path | None = None) -> None:
         self.key, self.name = key, key.name
         self.digest = bytes.fromhex(key.digest)
         self.mask = sum({BITS[scope] for scope in key.scopes})
         # By the wall clock, as people mean it.
         self.expires = float("inf") if key.expires is None else key.expires.timestamp()
-        self.bucket = (
-            None
-            if key.rate is None
-            else Bucket(key.rate, key.burst or max(key.rate, 1.0), time.monotonic())
-        )
+        self.bucket = bucket(key, folder)
         self.in_flight = 0
         # Traffic that sticks: a holder sees one version, and a log of routing keys names nobody.
         self.routing = keys.digest(key.name.encode()).hex()[:32].encode()
 
 
+def bucket(key: Key, folder: pathlib.Path | None) -> Bucket | None:
+    """Return the bucket of a key's rate, which workers with one folder share."""
+    if key.rate is None:
+        return None
+    sizes = key.rate, key.burst or max(key.rate, 1.0), time.monotonic()
+    if folder is None:
+        return Bucket(*sizes)
+    from serving.access.shared import Shared
+
+    name = keys.digest(repr(key).encode()).hex()  # a key that changes begins anew
+    return Shared(*sizes, folder / f"{name}.bucket")
+
+
 class Ring:
     """All holders; what is removed from the file is refused within a second."""
 
-    def __init__(self, path: pathlib.Path) -> None:
+    def __init__(self, path: pathlib.Path, folder: pathlib.Path | None = None) -> None:
         """Read the file.
+
+        Args:
+            path: Of the keys.
+            folder: What the workers of one server share; None where there is one process.
 
         Raises:
             ConfigError: it is damaged, cannot be read, or others may read or change it.
         """
-        self.path = path
+        self.path, self._folder = path, folder
         self._seen = self._stamp()
         self._by_digest: Mapping[bytes, Holder] = {}
         self._by_name: Mapping[str, Holder] = {}
@@ -109,7 +122,9 @@ class Ring:
         """Hold these keys; whose key is as before keeps what is left of the rate."""
         before = {holder.name: holder for holder in self._by_digest.values()}
         holders = [
-            before[key.name] if key.name in before and before[key.name].key == key else Holder(key)
+            before[key.name]
+            if key.name in before and before[key.name].key == key
+            else Holder(key, self._folder)
             for key in found
         ]
         self._by_name = {holder.name: holder for holder in holders}

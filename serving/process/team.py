@@ -47,7 +47,7 @@ class Team:
     """One worker among others; by default there are none.
 
     Args:
-        folder: Of the sockets; None where there is one process.
+        folder: Of the sockets, and of what else they share; None where there is one process.
         index: Of this worker.
         count: Of all.
     """
@@ -55,7 +55,7 @@ class Team:
     def __init__(self, folder: pathlib.Path | None = None, index: int = 0, count: int = 1) -> None:
         self.index, self.count = index, count
         self.is_draining = False  # it was told to stop
-        self._folder = folder
+        self.folder = folder  # what all workers share
         self._registry: Registry | None = None
         self._is_loaded = False
 
@@ -89,7 +89,7 @@ class Team:
     async def joined(self, registry: Registry, measure: Callable[[], str]) -> AsyncIterator[None]:
         """Load the models as the others have them, and answer the others from then on."""
         self._registry = registry
-        if self._folder is None:
+        if self.folder is None:
             await asyncio.wrap_future(registry.reload())
             self._is_loaded = True
             yield
@@ -150,7 +150,7 @@ class Team:
                 writer.close()
 
     def _path(self, index: int) -> pathlib.Path:
-        return (self._folder or pathlib.Path()) / f"{index}.sock"
+        return (self.folder or pathlib.Path()) / f"{index}.sock"
 
     def _serves(self) -> str:
         models = self._registry.snapshot.models if self._registry else {}

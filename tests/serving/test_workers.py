@@ -7,6 +7,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from serving.access import keys
+from serving.client import ServingError
 from serving.process.metrics import merge
 from tests.serving import served
 from tests.serving.processes import children, running, until
@@ -109,3 +111,20 @@ def test_texts_become_one():
 
 def test_one_process_has_no_workers_label(client):
     assert all("worker" not in dict(labels) for _, labels in served.samples(client))
+
+
+def test_the_rate_of_a_key_is_that_of_all(shelf, tmp_path):
+    shelf.add("line", 1)
+    path = tmp_path / "keys.json"
+    key = keys.add(path, "shop", ["predict", "read"], rate=0.001, burst=6.0)
+    with running(shelf.folder, "--workers", str(WORKERS), "--keys", str(path)) as server:
+        server.wait_ready()
+        statuses = []
+        for _ in range(20):  # connections of their own, which any worker may take
+            with server.client(key=key, retries=0) as client:
+                try:
+                    client.predict(ROW, "line")
+                    statuses.append(200)
+                except ServingError as error:
+                    statuses.append(error.status)
+    assert statuses == [200] * 6 + [429] * 14

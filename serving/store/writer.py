@@ -26,6 +26,7 @@ INTERVAL = 0.1  # seconds between looks at what waits
 RETRY = 1.0  # seconds between tries of a database that failed
 CHORES = 60.0  # seconds between looks for what is too old
 REFRESH = 2.0  # seconds between computations of the live accuracy, while feedback comes
+REST = 10.0  # times as long as one has taken, at least: it must not keep records waiting
 GRACE = 5.0  # seconds for what waits when the server stops
 WINDOW = 7.0  # days of the live accuracy in the metrics
 DAY = 86_400.0
@@ -177,6 +178,7 @@ class Writer:
                     self._chores = now  # there are more: the next few in the next turn
             self._is_judged = True  # by less than before
         if self._is_judged and now >= self._refresh:
-            self._refresh, self._is_judged = now + REFRESH, False
+            self._is_judged = False
             with self.database.engine.connect().execution_options(**{READS: True}) as connection:
                 self.live = queries.agreements(connection, since=time.time() - WINDOW * DAY)
+            self._refresh = clock() + max(REFRESH, REST * (clock() - now))

@@ -10,7 +10,7 @@ import collections
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from litestar.exceptions import HTTPException
 from sqlalchemy import exc
@@ -68,7 +68,7 @@ class Writer:
             self._waiting.wake.wait(INTERVAL)
             self._waiting.wake.clear()
             if clock() < self._again:
-                self._refuse()
+                self._refuse(self._jobs())
             else:
                 self._turn()
         self._turn()
@@ -80,13 +80,15 @@ class Writer:
 
     def _turn(self) -> None:
         """Do all that there is to do; a fault of the database is said once, and tried again."""
+        jobs = self._jobs()  # first: what is recorded before a question is there when it is asked
         try:
             self._prepare()
             self._flush()
-            self._answer()
+            self._answer(jobs)
             self._clean()
         except Exception as error:
             self._fail(error)
+            self._refuse([*jobs, *self._jobs()])
             return
         if self._trouble is not None:
             LOG.info("predictions are recorded again; %d were lost", self._waiting.dropped)
@@ -98,17 +100,16 @@ class Writer:
         if self._trouble is None:
             LOG.warning("predictions are not recorded now: %s", reason(error))
         self._trouble = reason(error)
-        self._refuse()
 
-    def _refuse(self) -> None:
-        for job in self._jobs():
+    def _refuse(self, jobs: Iterable[Job]) -> None:
+        for job in jobs:
             job.future.set_exception(unreachable())
 
-    def _jobs(self) -> Sequence[Job]:
+    def _jobs(self) -> collections.deque[Job]:
         """Return what is asked, less what nobody waits for."""
         jobs = self._waiting.jobs
         asked = [jobs.popleft() for _ in range(len(jobs))]
-        return [job for job in asked if job.future.set_running_or_notify_cancel()]
+        return collections.deque(j for j in asked if j.future.set_running_or_notify_cancel())
 
     def _prepare(self) -> None:
         if self._is_ready and not self.database.is_there():
@@ -145,18 +146,15 @@ class Writer:
             return
         self.written += len(rows)
 
-    def _answer(self) -> None:
-        jobs = collections.deque(self._jobs())
+    def _answer(self, jobs: collections.deque[Job]) -> None:
+        """Answer in order; what is left when the database fails has no answer yet."""
         while jobs:
-            job = jobs.popleft()
             try:
-                job.future.set_result(self._ask(job))
+                answer = self._ask(jobs[0])
             except (HTTPException, exc.DataError) as error:  # of the question
-                job.future.set_exception(error)
-            except Exception:
-                for unanswered in (job, *jobs):
-                    unanswered.future.set_exception(unreachable())
-                raise
+                jobs.popleft().future.set_exception(error)
+            else:
+                jobs.popleft().future.set_result(answer)
 
     def _ask(self, job: Job) -> object:
         with (

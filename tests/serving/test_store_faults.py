@@ -5,15 +5,14 @@ import logging
 import sqlite3
 import threading
 
-import numpy as np
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
 
 from mastery_jax.workflow.errors import ConfigError
-from serving.store import maintenance, queries
+from serving.store import maintenance
 from serving.store import writer as writers
-from serving.store.log import Bounds, Log, Waiting
+from serving.store.log import Bounds, Log
 from tests.serving.recorded import LINE, fresh, judge, predict, until
 from tests.serving.served import samples, start
 
@@ -254,28 +253,6 @@ def test_an_end_that_the_database_delays_is_bounded(tmp_path, monkeypatch, caplo
     assert "does not answer" in caplog.text
     go.set()
     log.writer._thread.join()
-
-
-def test_live_accuracy_has_a_tenth_of_the_time_at_most(tmp_path, monkeypatch):
-    now, looks = [1000.0], []
-
-    def slow(connection, **_):
-        looks.append(now[0])
-        now[0] += 3.0
-        return []
-
-    monkeypatch.setattr(writers, "clock", lambda: now[0])
-    monkeypatch.setattr(queries, "agreements", slow)
-    writer = writers.Writer(f"sqlite:///{tmp_path}/p.sqlite3", Waiting(Bounds()), keep_days=1)
-    writer._prepare()
-    while now[0] < 1100:
-        writer._is_judged = True  # feedback comes all the time
-        writer._clean()
-        now[0] += 0.1
-    writer.database.engine.dispose()
-    rests = np.diff(looks) - 3.0
-    assert len(looks) == 4
-    assert (rests >= 30).all()
 
 
 def test_two_servers_share_a_file(published, tmp_path):

@@ -30,23 +30,20 @@ from serving.monitor.metrics import Metrics
 from serving.monitor.middleware import Monitor
 from serving.predict import simple
 from serving.predict.shortcut import Shortcut
-from serving.process.team import Team
+from serving.process.team import Question, Team
 from serving.settings import Settings, check
 from serving.store import routes as store
 from serving.store.collector import Records
 from serving.store.log import Log
-from serving.v2 import about, infer, repository
+from serving.v2 import about, infer, repository, statistics
 
 if typing.TYPE_CHECKING:
     from serving.monitor.spans import Tracing
 
 __all__ = ["create_app"]
 
-ROUTES = tuple(
-    route
-    for room in (catalog, health, report, simple, about, infer, repository, store, login)
-    for route in room.ROUTES
-)
+ROOMS = (catalog, health, report, simple, about, statistics, infer, repository, store, login)
+ROUTES = tuple(route for room in ROOMS for route in room.ROUTES)
 WORKERS = 2  # large bodies and answers that are read and written at the same time
 
 
@@ -127,11 +124,30 @@ async def running(parts: Parts) -> AsyncIterator[None]:
     with parts.log or nothing, parts.guard or nothing, parts.registry, parts.workers:
         async with (
             contextlib.aclosing(parts.cache),
-            parts.team.joined(parts.registry, parts.metrics.text),
+            parts.team.joined(parts.registry, questions(parts)),
         ):
             yield
     if parts.traces is not None:
         await parts.traces.stop()
+
+
+def questions(parts: Parts) -> dict[str, Question]:
+    """Return what workers ask each other, and what answers it."""
+
+    async def metrics(_: str) -> str:
+        return parts.metrics.text()
+
+    async def done(name: str) -> str:
+        return statistics.told(parts.registry, name)
+
+    async def seen(name: str) -> str:
+        return report.told(parts.registry, parts.drift, name)
+
+    async def record(_: str) -> str:
+        await store.flush(parts.log)
+        return ""
+
+    return {"metrics": metrics, "statistics": done, "drift": seen, "record": record}
 
 
 def watched(

@@ -102,8 +102,14 @@ class _Versioned(msgspec.Struct):
     schema: int
 
 
-def versions(models: pathlib.Path) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
+def versions(
+    models: pathlib.Path, only: str | None = None
+) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
     """Look at the folder ``models``, and open no file.
+
+    Args:
+        models: Holds ``<name>/<version>/``.
+        only: The one model to look at; by default all.
 
     Returns:
         By name, the versions of every model, ascending; and why others cannot be looked at.
@@ -112,7 +118,11 @@ def versions(models: pathlib.Path) -> tuple[dict[str, tuple[int, ...]], dict[str
         ArtifactError: The folder itself cannot be read.
     """
     try:
-        folders = sorted(path for path in models.iterdir() if re.match(NAME, path.name))
+        folders = sorted(
+            path
+            for path in models.iterdir()
+            if re.match(NAME, path.name) and only in (None, path.name)
+        )
     except OSError as error:
         raise ArtifactError(f"{models} cannot be read as a folder of models: {error}") from error
     found, unreadable = {}, {}

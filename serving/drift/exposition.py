@@ -7,6 +7,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from serving.drift.watch import Watch
+from serving.drift.watch import shift as shift_of
 from serving.engine.model import Model
 from serving.models.registry import Registry
 
@@ -40,14 +41,14 @@ class Exposition(Collector):
                 watch = self.watches.get(model)
                 if watch is None:
                     continue
-                labels = (name, str(version))
-                rows.add_metric(labels, watch.rows)
-                known = [f for f in watch.features() if math.isfinite(f.psi)]
+                labels, seen = (name, str(version)), watch.seen()
+                rows.add_metric(labels, seen.rows)
+                known = [f for f in watch.features(seen) if math.isfinite(f.psi)]
                 for feature in sorted(known, key=lambda f: -f.psi)[:MOST]:
                     psi.add_metric((*labels, feature.name), feature.psi)
                     psi_limit.add_metric((*labels, feature.name), feature.psi_limit)
                     ks.add_metric((*labels, feature.name), feature.ks)
-                found = watch.shift()
+                found = shift_of(seen)
                 if found is not None:
                     shift.add_metric(labels, found.psi)
                     shift_limit.add_metric(labels, found.psi_limit)

@@ -6,6 +6,7 @@ The first half window is the reference: its classes, or its values between their
 import numpy as np
 
 from serving.drift.columns import CHUNK, Halves
+from serving.drift.seen import Predicted
 
 __all__ = ["Predictions"]
 
@@ -61,14 +62,14 @@ class Predictions:
         return np.bincount(np.searchsorted(self._edges, values), minlength=len(self._edges) + 1)
 
     @property
-    def window(self) -> tuple[np.ndarray, int]:
-        """The counts by bin and the rows, beyond those of the reference."""
-        if self._halves is None:
-            return np.zeros(0, np.int64), 0
-        self._count()
-        return self._halves.counts, self._halves.rows
-
-    @property
-    def rows_of_reference(self) -> int:
-        """How many predictions the reference has by now."""
-        return self._filled if self.reference is None else int(self.reference.sum())
+    def seen(self) -> Predicted:
+        """The counts: of the reference, and of the window beyond it."""
+        if self._halves is not None:
+            self._count()
+        return Predicted(
+            is_classes=self.classes is not None,
+            reference=self.reference,
+            first=self._filled if self.reference is None else int(self.reference.sum()),
+            counts=np.zeros(0, np.int64) if self._halves is None else self._halves.counts,
+            rows=0 if self._halves is None else self._halves.rows,
+        )

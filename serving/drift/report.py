@@ -7,17 +7,32 @@ from litestar import get
 from litestar.datastructures import State
 from litestar.params import FromPath
 
-from serving.drift.watch import FEWEST, Watch
+from serving.drift.seen import Seen, added, decode, encode
+from serving.drift.watch import FEWEST, Watch, shift
 from serving.engine.model import Model
 from serving.errors import refusals
+from serving.models.registry import Registry
 from serving.wire import Drift, FeatureDrift, PredictionShift, VersionDrift
 
 __all__ = ["ROUTES", "told"]
 
 
-def told(version: int, watch: Watch) -> VersionDrift:
+def told(registry: Registry, watches: Mapping[Model, Watch], name: str) -> str:
+    """Return what the versions of a model were shown in this process, as JSON."""
+    served = registry.snapshot.models.get(name)
+    versions = served.versions.values() if served else ()
+    return encode({mark(v): watches[v].seen() for v in versions if v in watches})
+
+
+def mark(version: Model) -> str:
+    """Return by what workers know that they speak of one version."""
+    number, digest = version.identity
+    return f"{number} {digest}"
+
+
+def described(version: int, watch: Watch, seen: Seen) -> VersionDrift:
     """Return what is said of one version."""
-    rows = watch.rows
+    rows = seen.rows
     features = [
         FeatureDrift(
             feature=f.name,
@@ -29,21 +44,20 @@ def told(version: int, watch: Watch) -> VersionDrift:
             missing_reference=f.missing_reference,
             is_drifted=f.psi > f.psi_limit,
         )
-        for f in watch.features()
+        for f in watch.features(seen)
     ]
     features.sort(key=lambda f: math.inf if f.psi is None else -f.psi)
     reason = watch.reason
     if reason is None and rows < FEWEST:
         reason = f"the window has {rows} rows, wanted {FEWEST} at least"
-    shift, seen = watch.shift(), watch.predictions
-    predictions = None
-    if seen is not None:
+    found, predictions = shift(seen), None
+    if seen.predictions is not None:
         predictions = PredictionShift(
-            kind="values" if seen.classes is None else "classes",
-            reference_rows=seen.rows_of_reference,
-            psi=None if shift is None else shift.psi,
-            psi_limit=None if shift is None else shift.psi_limit,
-            is_drifted=shift is not None and shift.psi > shift.psi_limit,
+            kind="classes" if seen.predictions.is_classes else "values",
+            reference_rows=seen.predictions.first,
+            psi=None if found is None else found.psi,
+            psi_limit=None if found is None else found.psi_limit,
+            is_drifted=found is not None and found.psi > found.psi_limit,
         )
     return VersionDrift(
         version=version,
@@ -62,21 +76,22 @@ def number(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-@get(
-    "/models/{model_id:str}/drift",
-    tags=["monitor"],
-    sync_to_thread=False,
-    responses=refusals(404),
-)
-def drift(state: State, model_id: FromPath[str]) -> Drift:
-    """Say whether inputs and predictions still look as they did: ``digits``, or ``digits@3``."""
+@get("/models/{model_id:str}/drift", tags=["monitor"], responses=refusals(404))
+async def drift(state: State, model_id: FromPath[str]) -> Drift:
+    """Say whether inputs and predictions still look as they did: ``digits``, or ``digits@3``.
+
+    What all workers were shown is counted together.
+    """
     served, model = state.registry.find(model_id)
     watches: Mapping[Model, Watch] = state.drift
-    versions = [model] if "@" in model_id else served.versions.values()
-    return Drift(
-        model_id=served.name,
-        versions=[told(v.version, watches[v]) for v in versions if v in watches],
-    )
+    texts = await state.team.everyone("drift", served.name)
+    said = [decode(text) for text in texts.values()]
+    found = []
+    for version in [model] if "@" in model_id else served.versions.values():
+        parts = [seen[mark(version)] for seen in said if mark(version) in seen]
+        if parts and version in watches:
+            found.append(described(version.version, watches[version], added(parts)))
+    return Drift(model_id=served.name, versions=found)
 
 
 ROUTES = (drift,)

@@ -12,10 +12,11 @@ from mastery_jax.workflow.stablehlo import Arrays, dtype
 from serving.drift import measures
 from serving.drift.columns import Columns
 from serving.drift.predictions import Predictions
+from serving.drift.seen import Seen, Window
 from serving.engine.batcher import Outputs
 from serving.engine.model import Model
 
-__all__ = ["FEWEST", "FEWEST_REFERENCE", "MOST_COLUMNS", "Feature", "Shift", "Watch"]
+__all__ = ["FEWEST", "FEWEST_REFERENCE", "MOST_COLUMNS", "Feature", "Shift", "Watch", "shift"]
 
 LOG = logging.getLogger(__name__)
 FEWEST = 500  # rows of a window, before a value is given
@@ -105,22 +106,25 @@ class Watch:
             self._is_broken = True
             LOG.exception("%s: drift is watched no more", self.name)
 
-    @property
-    def rows(self) -> int:
-        """Rows in the window: of the input that has most."""
-        with self._lock:
-            return max((columns.window[-1] for columns in self._columns.values()), default=0)
-
-    def features(self) -> list[Feature]:
-        """Return every feature whose window has rows enough, in order."""
+    def seen(self) -> Seen:
+        """Return the counts of the window."""
         with self._lock:
             windows = {field: columns.window for field, columns in self._columns.items()}
+            predicted = self.predictions and self.predictions.seen
+        inputs = {
+            field: Window(counts=counts, missing=missing, rows=rows)
+            for field, (counts, missing, rows) in windows.items()
+        }
+        return Seen(inputs=inputs, predictions=predicted)
+
+    def features(self, seen: Seen) -> list[Feature]:
+        """Return every feature whose window has rows enough, in order."""
         tests = sum(len(names) for names in self._names.values())
         return [
             feature
-            for field, (counts, missing, rows) in windows.items()
-            if rows >= FEWEST
-            for feature in self._compared(field, counts, missing, tests)
+            for field, window in seen.inputs.items()
+            if window.rows >= FEWEST
+            for feature in self._compared(field, window.counts, window.missing, tests)
         ]
 
     def _compared(
@@ -144,18 +148,18 @@ class Watch:
         rows = np.stack(values, axis=1).tolist()
         return [Feature(name, *row) for name, row in zip(names, rows, strict=True)]
 
-    def shift(self) -> Shift | None:
-        """Return how far predictions have shifted; None until there are enough."""
-        if self.predictions is None:
-            return None
-        with self._lock:
-            counts, rows = self.predictions.window
-            reference = self.predictions.reference
-        if reference is None or rows < FEWEST or not reference.any():
-            return None
-        n, m, bins = (np.array([number]) for number in (reference.sum(), rows, len(counts)))
-        psi = measures.psi(reference[None], counts[None], np.ones((1, len(counts)), bool))
-        return Shift(float(psi[0]), float(measures.psi_limit(n, m, bins, 1)[0]))
+
+def shift(seen: Seen) -> Shift | None:
+    """Return how far predictions have shifted; None until there are enough."""
+    found = seen.predictions
+    if found is None or found.reference is None:
+        return None
+    reference, counts = found.reference, found.counts
+    if found.rows < FEWEST or not reference.any():
+        return None
+    n, m, bins = (np.array([number]) for number in (reference.sum(), found.rows, len(counts)))
+    psi = measures.psi(reference[None], counts[None], np.ones((1, len(counts)), bool))
+    return Shift(float(psi[0]), float(measures.psi_limit(n, m, bins, 1)[0]))
 
 
 def is_whole(histogram: Histogram) -> bool:

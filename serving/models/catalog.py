@@ -1,14 +1,10 @@
 """The routes that list and reload the models."""
 
-import asyncio
-
 from litestar import get, post
 from litestar.datastructures import State
-from litestar.exceptions import HTTPException
 from litestar.params import FromPath
 
 import mastery_jax
-from mastery_jax.workflow.errors import ArtifactError
 from serving.errors import refusals
 from serving.wire import ModelInfo, Models, Reloaded, Welcome
 
@@ -36,16 +32,10 @@ def model(state: State, model_id: FromPath[str]) -> ModelInfo:
     return version.info if "@" in model_id else served.info
 
 
-@post("/models/reload", tags=["models"], status_code=200, responses=refusals(409))
+@post("/models/reload", tags=["models"], status_code=200, responses=refusals(409, 503))
 async def reload(state: State) -> Reloaded:
     """Load new versions from the folder; the old ones answer until they are ready."""
-    try:
-        # A client that goes away must not cancel what others wait for.
-        change = await asyncio.shield(asyncio.wrap_future(state.registry.reload()))
-    except ArtifactError as error:
-        raise HTTPException(str(error), status_code=409) from None
-    await asyncio.shield(state.team.tell("reload"))
-    return change
+    return await state.team.reload()
 
 
 ROUTES = (welcome, models, model, reload)

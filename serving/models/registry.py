@@ -23,9 +23,10 @@ from serving.engine.model import Model
 from serving.errors import shown
 from serving.models import policy
 from serving.models.served import Served, serve
+from serving.models.words import Words
 from serving.wire import Failure, Reloaded
 
-__all__ = ["Registry", "Snapshot"]
+__all__ = ["Change", "Registry", "Snapshot"]
 
 LOG = logging.getLogger(__name__)
 LOADERS = 4  # models that are asked for by name and load at the same time
@@ -52,7 +53,9 @@ class Change(NamedTuple):
 class Registry:
     """A folder ``<name>/<version>/``, looked at when it is asked to.
 
-    One rescan runs at a time; of one name one look runs at a time, of several names several.
+    One rescan runs at a time; of one name one look runs at a time, of several names several. A
+    look goes by what was last said of the name when it begins, and whoever speaks has it looked
+    at: in whatever order threads come, the last word is what answers in the end.
     """
 
     def __init__(
@@ -63,7 +66,7 @@ class Registry:
         self.folder = folder
         self.snapshot = Snapshot(MappingProxyType({}), MappingProxyType({}))
         self.loading: set[tuple[str, int]] = set()  # versions that a thread loads now
-        self.unloaded: set[str] = set()  # names that were asked to go, until they are asked back
+        self.words = Words()  # which names are to answer
         self.reloads = collections.Counter({"ok": 0, "failed": 0})  # looks at a model's folder
         self._load = load
         self._loader, self._scanner = ThreadPoolExecutor(LOADERS), ThreadPoolExecutor(1)
@@ -129,21 +132,27 @@ class Registry:
 
     def load(self, name: str) -> Future[Change]:
         """Look at one model again, and load it if it was asked to go."""
-        self.unloaded.discard(name)
-        return self._loader.submit(self._look, name)
+        self.words.say(name, is_unloaded=False)
+        return self.look(name)
 
     def unload(self, name: str) -> Future[Change]:
         """Let a model answer no more, until it is loaded again; requests under way are answered."""
-        self.unloaded.add(name)
+        self.words.say(name, is_unloaded=True)
+        return self.look(name)
+
+    def look(self, name: str) -> Future[Change]:
+        """Look at one model again.
+
+        Raises:
+            RuntimeError: the server stops, and loads nothing more.
+        """
         return self._loader.submit(self._look, name)
 
     def _rescan(self) -> Reloaded:
         found, unreadable = artifact.versions(self.folder)
-        changes = [self._look(name, (found, unreadable)) for name in sorted({*found, *unreadable})]
-        gone = self.snapshot.models.keys() - found.keys() - unreadable.keys()
-        changes += [self._look(name, (found, unreadable)) for name in sorted(gone)]
-        for name in self.snapshot.failed.keys() - found.keys() - unreadable.keys():
-            self._put(name, None, ())
+        snapshot = self.snapshot
+        names = {*found, *unreadable, *snapshot.models, *snapshot.failed}
+        changes = [self._look(name) for name in sorted(names)]
         return Reloaded(
             models_loaded=len(self.snapshot.models),
             loaded=[each for change in changes for each in change.loaded],
@@ -151,18 +160,18 @@ class Registry:
             failed=[each for change in changes for each in change.failed],
         )
 
-    def _look(self, name: str, seen: tuple[Mapping, Mapping] | None = None) -> Change:
+    def _look(self, name: str) -> Change:
         """Look at one model: load, replace or remove its versions."""
         with self._swap:
             lock = self._locks.setdefault(name, threading.Lock())
         with lock, compiles().expected():
-            found, unreadable = seen or artifact.versions(self.folder)
+            found, unreadable = artifact.versions(self.folder, name)
             old = self.snapshot.models.get(name)
             failed: list[Failure] = []
             if name in unreadable:
                 new = old
                 failed.append(Failure(model_id=name, version=None, reason=unreadable[name]))
-            elif name in found and name not in self.unloaded:
+            elif name in found and not self.words.is_unloaded(name):
                 new, failed = self._served(name, found[name], old)
             else:
                 new = None
@@ -269,12 +278,13 @@ def replaced(there: Mapping[str, T], name: str, value: T | None) -> Mapping[str,
 
 
 def stamp(folder: pathlib.Path) -> object:
-    """Return what differs once a file of the folder is written; None where it cannot be read."""
+    """Return what differs once a file of the folder is touched; None where it cannot be read."""
     try:
         found = {path.name: path.stat() for path in folder.iterdir()}
     except OSError:
         return None
-    return {name: (stat.st_size, stat.st_mtime_ns, stat.st_ino) for name, stat in found.items()}
+    # A copy may have the time and the number of what it stands in for, but not the time of change.
+    return {name: (stat.st_size, stat.st_ctime_ns, stat.st_ino) for name, stat in found.items()}
 
 
 def marked(models: set[Model]) -> list[str]:

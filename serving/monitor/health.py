@@ -23,9 +23,8 @@ def health(state: State) -> Health:
 @get("/metrics", tags=["monitor"], media_type=TEXT)
 async def metrics(state: State) -> Response[str]:
     """Give the Prometheus metrics as text: those of all workers, where there are several."""
-    text, team = state.metrics.text(), state.team
-    if team.count > 1:
-        text = merging.merge(await team.metrics(text))
+    texts = await state.team.everyone("metrics")
+    text = merging.merge(texts) if state.team.count > 1 else texts[0]
     return Response(text, media_type=TEXT)
 
 

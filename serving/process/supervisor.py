@@ -2,7 +2,8 @@
 
 All workers accept from the one socket that is inherited: a connection in its queue is lost with
 no worker, since another one takes it. Each worker's standard input is a pipe that ends when the
-supervisor does, however it does, so that none is left behind.
+supervisor does, however it does, so that none is left behind. A worker whose event loop goes
+round no more (it is stopped, or computes for ever) is killed, and started again like one that died.
 """
 
 import contextlib
@@ -18,6 +19,7 @@ import time
 from collections.abc import Iterator
 
 from serving.monitor import logs
+from serving.process.team import beat_of
 from serving.process.worker import pack
 from serving.settings import Settings
 
@@ -25,26 +27,34 @@ __all__ = ["supervise"]
 
 LOG = logging.getLogger(__name__)
 STOPS = (signal.SIGTERM, signal.SIGINT)
-GRACE = 15.0  # seconds beyond the drain for workers to end; they take 10 for the last requests
+# Seconds beyond the drain for workers to end: they take 10 for the last requests, 5 for what the
+# database has not yet, 2 for traces.
+GRACE = 20.0
 YOUNG = 60.0  # seconds; what ends before is not started again at once
 FIRST, LONGEST = 0.1, 30.0  # seconds before a new start, at first and at most
 TICK = 0.05  # seconds between two looks
+SILENCE = 600  # looks without a sign of life, 30 seconds: a supervisor that was frozen counts none
 
 
 class Worker:
     """One place among the workers, and the process that has it now."""
 
-    def __init__(self, index: int, command: list[str], door: socket.socket, said: bytes) -> None:
+    def __init__(
+        self, index: int, command: list[str], door: socket.socket, said: bytes, beat: pathlib.Path
+    ) -> None:
         self.index = index
-        self._command, self._door, self._said = command, door, said
+        self._command, self._door, self._said, self._beat = command, door, said, beat
         self.starts = 0
         self.due = 0.0  # when to start, on the monotonic clock
         self.born = 0.0
         self.process: subprocess.Popen | None = None
+        self._heard: int | None = None  # when it last gave a sign of life, by the file's clock
+        self._silence = 0  # looks since
 
     def start(self) -> None:
         """Start a process in a group of its own: Ctrl-C is for the supervisor alone."""
         self.starts, self.born = self.starts + 1, time.monotonic()
+        self._beat.unlink(missing_ok=True)  # of the one before
         self.process = subprocess.Popen(
             self._command,
             stdin=subprocess.PIPE,
@@ -70,7 +80,21 @@ class Worker:
             self.starts = self.starts if is_young else 0
             self.due = now + min(FIRST * 2**self.starts, LONGEST)
             self.let_go()
+        elif self._is_silent():
+            LOG.error("worker %d does nothing for %g s, and is killed", self.index, SILENCE * TICK)
+            self.send(signal.SIGKILL)
+            self._silence = 0
         return status
+
+    def _is_silent(self) -> bool:
+        """Say whether a process that has been ready gives no sign of life."""
+        try:
+            heard = self._beat.stat().st_mtime_ns
+        except OSError:  # it loads yet, for as long as it takes
+            heard = None
+        self._silence = self._silence + 1 if heard is not None and heard == self._heard else 0
+        self._heard = heard
+        return self._silence >= SILENCE
 
     def send(self, number: int) -> None:
         """Send a signal to the process, if there is one."""
@@ -117,7 +141,8 @@ def _workers(settings: Settings, door: socket.socket, folder: pathlib.Path) -> I
     program = [sys.executable, "-m", "serving.process.worker"]
     for index in range(settings.workers):
         numbers = [index, settings.workers, door.fileno(), os.fspath(folder)]
-        yield Worker(index, [*program, *map(str, numbers)], door, pack(settings))
+        command = [*program, *map(str, numbers)]
+        yield Worker(index, command, door, pack(settings), beat_of(folder, index))
 
 
 def _stop(workers: list[Worker], seconds: float, told: list[int]) -> int:

@@ -2,6 +2,7 @@
 
 log         what a request pays: a few microseconds, and never a wait
 writer      the one thread that has the database
+names       what a prediction is called
 records     from what a request leaves to a row of the table
 queries     what is asked of the tables: feedback, lists, accuracy, what is too old
 tables      the tables

@@ -2,7 +2,6 @@
 
 import collections
 import itertools
-import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from mastery_jax.workflow.stablehlo import Arrays
 from serving.engine.model import Model
 from serving.errors import overloaded
 from serving.models.served import GOLDEN, Served
+from serving.store.names import Names
 
 __all__ = ["CHUNK", "Bounds", "Job", "Log", "Waiting", "unreachable"]
 
@@ -117,8 +117,7 @@ class Log:
 
         self.waiting = Waiting(bounds or Bounds())
         self.writer = Writer(url, self.waiting, keep_days=keep_days)
-        self._prefix = secrets.token_hex(6)  # of this start
-        self._numbers, self._turns = itertools.count(), itertools.count()
+        self._names, self._turns = Names(), itertools.count()
 
     def __enter__(self) -> Self:
         self.writer.start()
@@ -150,7 +149,7 @@ class Log:
         waiting = self.waiting
         if not waiting.has_room(size):
             return None
-        name = f"{self._prefix}-{next(self._numbers):x}"
+        name = next(self._names)
         now = time.time()
         waiting.put(
             (name, now, model.name, model.version, method, request_id, rows, x, outputs, size)

@@ -1,7 +1,6 @@
 """From what a request leaves to a row of the table."""
 
 import math
-import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -12,9 +11,7 @@ from mastery_jax.workflow.stablehlo import Arrays
 from serving.engine.packed import pack
 from serving.errors import shown
 
-__all__ = ["Record", "check_id", "check_text", "predictions_of", "row"]
-
-ID = re.compile(r"[0-9a-f]{12}-[0-9a-f]{1,16}")
+__all__ = ["Record", "check_text", "predictions_of", "row"]
 
 
 class Record(NamedTuple):
@@ -58,19 +55,6 @@ def predictions_of(outputs: Mapping[str, np.ndarray]) -> np.ndarray | None:
     if predictions is None or predictions.ndim != 1 or predictions.dtype.kind == "V":
         return None
     return predictions
-
-
-def check_id(text: str) -> str:
-    """Return the id of a prediction.
-
-    Raises:
-        ClientException: it has not the form of one.
-    """
-    if not ID.fullmatch(text):
-        raise ClientException(
-            f"prediction id: {shown(text)} came, wanted one such as 5912a5442276-1f"
-        )
-    return text
 
 
 def check_text(field: str, text: str) -> str:

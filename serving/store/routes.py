@@ -1,6 +1,7 @@
 """The routes of feedback, of records and of live accuracy."""
 
 import asyncio
+import contextlib
 import functools
 import time
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import msgspec
 from litestar import get, post
 from litestar.datastructures import State
-from litestar.exceptions import ClientException, NotFoundException
+from litestar.exceptions import ClientException, HTTPException, NotFoundException
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.types import ASGIApp, Receive, Scope, Send
@@ -18,13 +19,14 @@ from serving.errors import REFUSALS, malformed, shown
 from serving.predict.head import head
 from serving.predict.raw import JSON, read_body, respond
 from serving.store.log import Log, unreachable
-from serving.store.records import check_id, check_text
+from serving.store.names import check_id
+from serving.store.records import check_text
 from serving.wire import Judged, LiveAccuracy, Recorded, Truth, VersionAccuracy
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-__all__ = ["ROUTES"]
+__all__ = ["ROUTES", "flush"]
 
 PATIENCE = 10.0  # seconds for the database
 LONGEST = 4096  # bytes of a feedback
@@ -50,6 +52,28 @@ async def answered(state: State, run: Callable[..., T], *, reads: bool) -> T:
             return await asyncio.wrap_future(log.ask(run, reads=reads))
     except TimeoutError:
         raise unreachable() from None
+
+
+async def flush(log: Log | None) -> None:
+    """Have all that was recorded here so far in the database, if it can be had."""
+    if log is not None:
+        with contextlib.suppress(HTTPException):
+            await asyncio.wrap_future(log.ask(lambda _: None, reads=True))
+
+
+async def judged(state: State, run: Callable[..., Judged]) -> Judged:
+    """Keep a truth; what is not there may still wait in another worker.
+
+    Raises:
+        HTTPException: as :func:`answered`, or what ``run`` raises.
+    """
+    try:
+        return await answered(state, run, reads=False)
+    except NotFoundException:
+        if state.log is None or state.team.count == 1:
+            raise
+    await state.team.everyone("record")
+    return await answered(state, run, reads=False)
 
 
 class Feedback:
@@ -79,7 +103,7 @@ class Feedback:
         run = functools.partial(
             queries.judge, snapshot=state.registry.snapshot, name=name, said=said
         )
-        await respond(send, msgspec.json.encode(await answered(state, run, reads=False)), JSON)
+        await respond(send, msgspec.json.encode(await judged(state, run)), JSON)
 
 
 @post(
@@ -110,6 +134,8 @@ async def recorded(
 
         return queries.newest(connection, model, limit)
 
+    if state.team.count > 1:
+        await state.team.everyone("record")
     return await answered(state, run, reads=True)
 
 

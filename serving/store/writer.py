@@ -10,7 +10,7 @@ import collections
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from litestar.exceptions import HTTPException
 from sqlalchemy import exc
@@ -26,6 +26,7 @@ INTERVAL = 0.1  # seconds between looks at what waits
 RETRY = 1.0  # seconds between tries of a database that failed
 CHORES = 60.0  # seconds between looks for what is too old
 REFRESH = 2.0  # seconds between computations of the live accuracy, while feedback comes
+REST = 10.0  # times as long as one has taken, at least: it must not keep records waiting
 GRACE = 5.0  # seconds for what waits when the server stops
 WINDOW = 7.0  # days of the live accuracy in the metrics
 DAY = 86_400.0
@@ -67,7 +68,7 @@ class Writer:
             self._waiting.wake.wait(INTERVAL)
             self._waiting.wake.clear()
             if clock() < self._again:
-                self._refuse()
+                self._refuse(self._jobs())
             else:
                 self._turn()
         self._turn()
@@ -79,13 +80,15 @@ class Writer:
 
     def _turn(self) -> None:
         """Do all that there is to do; a fault of the database is said once, and tried again."""
+        jobs = self._jobs()  # first: what is recorded before a question is there when it is asked
         try:
             self._prepare()
             self._flush()
-            self._answer()
+            self._answer(jobs)
             self._clean()
         except Exception as error:
             self._fail(error)
+            self._refuse([*jobs, *self._jobs()])
             return
         if self._trouble is not None:
             LOG.info("predictions are recorded again; %d were lost", self._waiting.dropped)
@@ -97,17 +100,16 @@ class Writer:
         if self._trouble is None:
             LOG.warning("predictions are not recorded now: %s", reason(error))
         self._trouble = reason(error)
-        self._refuse()
 
-    def _refuse(self) -> None:
-        for job in self._jobs():
+    def _refuse(self, jobs: Iterable[Job]) -> None:
+        for job in jobs:
             job.future.set_exception(unreachable())
 
-    def _jobs(self) -> Sequence[Job]:
+    def _jobs(self) -> collections.deque[Job]:
         """Return what is asked, less what nobody waits for."""
         jobs = self._waiting.jobs
         asked = [jobs.popleft() for _ in range(len(jobs))]
-        return [job for job in asked if job.future.set_running_or_notify_cancel()]
+        return collections.deque(j for j in asked if j.future.set_running_or_notify_cancel())
 
     def _prepare(self) -> None:
         if self._is_ready and not self.database.is_there():
@@ -144,18 +146,15 @@ class Writer:
             return
         self.written += len(rows)
 
-    def _answer(self) -> None:
-        jobs = collections.deque(self._jobs())
+    def _answer(self, jobs: collections.deque[Job]) -> None:
+        """Answer in order; what is left when the database fails has no answer yet."""
         while jobs:
-            job = jobs.popleft()
             try:
-                job.future.set_result(self._ask(job))
+                answer = self._ask(jobs[0])
             except (HTTPException, exc.DataError) as error:  # of the question
-                job.future.set_exception(error)
-            except Exception:
-                for unanswered in (job, *jobs):
-                    unanswered.future.set_exception(unreachable())
-                raise
+                jobs.popleft().future.set_exception(error)
+            else:
+                jobs.popleft().future.set_result(answer)
 
     def _ask(self, job: Job) -> object:
         with (
@@ -177,6 +176,7 @@ class Writer:
                     self._chores = now  # there are more: the next few in the next turn
             self._is_judged = True  # by less than before
         if self._is_judged and now >= self._refresh:
-            self._refresh, self._is_judged = now + REFRESH, False
+            self._is_judged = False
             with self.database.engine.connect().execution_options(**{READS: True}) as connection:
                 self.live = queries.agreements(connection, since=time.time() - WINDOW * DAY)
+            self._refresh = clock() + max(REFRESH, REST * (clock() - now))

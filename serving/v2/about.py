@@ -1,4 +1,4 @@
-"""Health, metadata, configuration and statistics, by the protocol."""
+"""Health, metadata and configuration, by the protocol."""
 
 from typing import Any
 
@@ -9,23 +9,9 @@ from litestar.params import FromPath
 
 import mastery_jax
 from mastery_jax.workflow.artifact import Tensor
-from serving.engine.model import Model
-from serving.engine.tally import Spread, Tally
 from serving.errors import refusals
-from serving.models.served import Served
 from serving.v2 import datatypes, target
-from serving.v2.types import (
-    BatchStatistics,
-    Count,
-    InferenceStatistics,
-    ModelConfig,
-    ModelMetadata,
-    ModelReady,
-    ModelStatistics,
-    ServerMetadata,
-    Statistics,
-    TensorMetadata,
-)
+from serving.v2.types import ModelConfig, ModelMetadata, ModelReady, ServerMetadata, TensorMetadata
 
 __all__ = ["ROUTES"]
 
@@ -125,68 +111,4 @@ def config(state: State, model: FromPath[str], version: FromPath[str | None] = N
     )
 
 
-@_get("/v2/models/stats")
-def stats_of_all(state: State) -> Statistics:
-    """Say what all versions that answer have done."""
-    models = state.registry.snapshot.models.values()
-    return Statistics([_stats(s, m) for s in models for m in s.versions.values()])
-
-
-@_get(f"{MODEL}/stats", f"{VERSION}/stats", refused=(404,))
-def stats(state: State, model: FromPath[str], version: FromPath[str | None] = None) -> Statistics:
-    """Say what the versions of a model, or one of them, have done: all methods together."""
-    meant = target.find(state, model, version)
-    versions = meant.served.versions.values() if version is None else [meant.model]
-    return Statistics([_stats(meant.served, found) for found in versions])
-
-
-def _stats(served: Served, model: Model) -> ModelStatistics:
-    tallies = [method.tally for method in model.methods.values()]
-    requests = sum(t.requests for t in tallies)
-    queue, compute, hits, misses = (
-        _sum([getattr(t, name) for t in tallies]) for name in ("queue", "compute", "hits", "misses")
-    )
-    nothing = Count(0, 0)
-    return ModelStatistics(
-        name=served.name,
-        version=str(model.version),
-        last_inference=int(1000 * max(t.since for t in tallies)),
-        inference_count=sum(t.rows for t in tallies),
-        execution_count=compute.count,
-        inference_stats=InferenceStatistics(
-            success=Count(requests, queue.ns + compute.ns + hits.ns),
-            fail=_sum([t.failed for t in tallies]),
-            queue=queue,
-            compute_input=nothing,  # making a batch of requests is a part of computing it
-            compute_infer=compute,
-            compute_output=nothing,
-            cache_hit=hits,
-            cache_miss=misses,
-        ),
-        batch_stats=_batches(tallies),
-    )
-
-
-def _sum(spreads: list[Spread]) -> Count:
-    return Count(sum(s.count for s in spreads), int(1e9 * sum(s.total for s in spreads)))
-
-
-def _batches(tallies: list[Tally]) -> list[BatchStatistics]:
-    found: dict[int, tuple[int, float]] = {}
-    for tally in tallies:
-        for rows, (times, seconds) in tally.batches.items():
-            before = found.get(rows, (0, 0.0))
-            found[rows] = before[0] + times, before[1] + seconds
-    nothing = Count(0, 0)
-    return [
-        BatchStatistics(
-            batch_size=rows,
-            compute_input=nothing,
-            compute_infer=Count(times, int(1e9 * seconds)),
-            compute_output=nothing,
-        )
-        for rows, (times, seconds) in sorted(found.items())
-    ]
-
-
-ROUTES = (server, live, ready, metadata, model_ready, config, stats, stats_of_all)
+ROUTES = (server, live, ready, metadata, model_ready, config)

@@ -22,7 +22,7 @@ CHANGES: Any = {
     "status_code": 200,
     "tags": ["v2"],
     "media_type": "text/plain",
-    "responses": refusals(400, 404, 409),
+    "responses": refusals(400, 404, 409, 503),
 }
 
 
@@ -67,7 +67,7 @@ def _entries(registry: Registry, name: str, versions: tuple[int, ...]) -> list[I
             state, reason = "READY", ""
         elif (name, version) in registry.loading:
             state, reason = "LOADING", ""
-        elif name in registry.unloaded:
+        elif registry.words.is_unloaded(name):
             state, reason = "UNAVAILABLE", "unloaded"
         else:
             state, reason = "UNAVAILABLE", "; ".join(reasons) or "not asked for by serving.json"
@@ -80,8 +80,7 @@ async def load(state: State, request: Request, model: FromPath[str]) -> Response
     """Load what is new of one model; the old versions answer meanwhile, and go on if it fails."""
     await optional(request, LoadRequest)
     await _known(state, model)
-    change = await asyncio.shield(asyncio.wrap_future(state.registry.load(model)))
-    await asyncio.shield(state.team.tell("load", model))
+    change = await state.team.load(model)
     if change.failed:
         reasons = "; ".join(f"{f.version or '*'}: {f.reason}" for f in change.failed)
         raise HTTPException(f"model {shown(model)}: {reasons}", status_code=409)
@@ -93,8 +92,7 @@ async def unload(state: State, request: Request, model: FromPath[str]) -> Respon
     """Let a model answer no more until it is loaded again; requests under way are answered."""
     await optional(request, LoadRequest)
     await _known(state, model)
-    await asyncio.shield(asyncio.wrap_future(state.registry.unload(model)))
-    await asyncio.shield(state.team.tell("unload", model))
+    await state.team.unload(model)
     return Response(b"", media_type="text/plain")
 
 

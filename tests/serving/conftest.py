@@ -64,6 +64,13 @@ def redis():
 
 
 @pytest.fixture
+def mute():
+    """Give the address of somebody who takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        yield "{}:{}".format(*door.getsockname())
+
+
+@pytest.fixture
 def cached(shelf):
     """Give a folder of models whose answers may be remembered."""
     for name in ("flower", "line", "walk"):

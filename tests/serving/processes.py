@@ -60,12 +60,20 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(models, *options, command=("serve",)):
-    """Serve a folder in a process that does not outlive the block."""
+def running(models, *options, command=("serve",), before=""):
+    """Serve a folder in a process that does not outlive the block.
+
+    Args:
+        models: The folder.
+        options: Of the command.
+        command: Which one.
+        before: What is done to the supervisor first.
+    """
     port = free_port()
-    server = Running(
-        [*MASTERY, *command, "--models", str(models), "--port", str(port), *options], port
-    )
+    *python, code = MASTERY
+    program = [*python, f"from serving.process import supervisor; {before}; {code}"]
+    told = [*command, "--models", str(models), "--port", str(port), *options]
+    server = Running([*(program if before else MASTERY), *told], port)
     try:
         yield server
     finally:

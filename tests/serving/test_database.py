@@ -11,13 +11,15 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import event
 
 from mastery_jax import cli
 from mastery_jax.workflow.errors import ConfigError
 from serving.settings import Settings, check
-from serving.store import maintenance, tables
+from serving.store import maintenance, routes, tables
 from serving.store.database import Database
-from tests.serving.recorded import fresh
+from tests.serving.recorded import LINE, fresh, judge, predict
+from tests.serving.served import start
 
 MIGRATIONS = "serving.store:migrations"
 LIGHT = """
@@ -115,6 +117,40 @@ def test_what_is_no_url(url, why):
     with pytest.raises(ConfigError, match=f"store: .*{why}") as caught:
         Database(url)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.services("postgres")
+def test_somebody_who_never_answers_is_behind_the_address(published, mute, monkeypatch, caplog):
+    monkeypatch.setattr("serving.store.database.CONNECT", 2)  # seconds, the fewest that libpq takes
+    with start(published, store=f"postgresql://mastery@{mute}/predictions") as client:
+        name = predict(client, LINE)["prediction_id"]
+        assert judge(client, name, 1).status_code == 503
+        predict(client, LINE)
+    assert "2 predictions were not recorded" in caplog.text
+
+
+def test_a_question_does_not_wait_for_a_database_that_hangs(published, tmp_path, monkeypatch):
+    monkeypatch.setattr(routes, "PATIENCE", 0.1)
+    go_on = threading.Event()
+    monkeypatch.setattr(Database, "prepare", lambda _: go_on.wait())
+    with start(published, store=f"sqlite:///{tmp_path}/p.sqlite3") as client:
+        name = predict(client, LINE)["prediction_id"]
+        refused = judge(client, name, 1)
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        predict(client, LINE)
+        go_on.set()
+
+
+def test_every_wait_for_a_database_has_a_bound(tmp_path):
+    with Database(f"sqlite:///{tmp_path}/p.sqlite3").engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 1000
+    engine = Database("postgresql://mastery@127.0.0.1:1/predictions").engine
+    _, given = engine.dialect.create_connect_args(engine.url)
+    event.listen(engine, "do_connect", lambda *args: given.update(args[3]) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        engine.connect()
+    assert (given["connect_timeout"], given["tcp_user_timeout"]) == (3, 10_000)
+    assert given["options"] == "-c statement_timeout=10000"
 
 
 def test_a_missing_driver(monkeypatch):

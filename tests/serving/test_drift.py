@@ -121,17 +121,17 @@ def test_predictions_against_the_first_of_them(classes):
     seen = Predictions(classes, half=600)
     first = rng.integers(0, 3, 600) if classes else rng.normal(size=600)
     seen.take(first[:7])
-    assert (seen.rows_of_reference, seen.window[1]) == (7, 0)
+    assert (seen.seen.first, seen.seen.rows) == (7, 0)
     seen.take(first[7:])
-    assert seen.rows_of_reference == 600
+    assert seen.seen.first == 600
     if classes:
         assert seen.reference.tolist() == np.bincount(first).tolist()
     else:
         assert seen.reference.tolist() == [60] * 10
     later = np.full(500, 2) if classes else np.full(500, 9.0)
     seen.take(later)
-    counts, rows = seen.window
-    assert rows == 500
+    counts = seen.seen.counts
+    assert seen.seen.rows == 500
     assert counts.tolist() == [0] * (len(counts) - 1) + [500]
 
 

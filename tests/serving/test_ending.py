@@ -9,7 +9,10 @@ import httpx
 import jax
 import pytest
 
-from serving.settings import Settings
+from serving.monitor import spans
+from serving.process import server, supervisor
+from serving.settings import DRAIN, Settings
+from serving.store import writer
 from tests.serving import processes, served
 from tests.serving.processes import MASTERY, children, is_alive, read_all, running, until
 
@@ -135,6 +138,12 @@ def test_a_trial_ends_with_who_started_it():
     parent.kill()
     parent.communicate()
     until(lambda: not is_alive(pid))
+
+
+def test_the_parts_of_an_end_fit_in_the_whole():
+    parts = server.GRACE + writer.GRACE + spans.STOP_SECONDS
+    assert parts < supervisor.GRACE, "or a worker is killed that would have ended"
+    assert supervisor.GRACE + DRAIN < 30, "what Kubernetes gives"
 
 
 def test_the_drain_is_no_time_on_loopback():

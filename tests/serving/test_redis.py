@@ -105,6 +105,20 @@ def test_nobody_is_behind_the_address(cached):
         assert counts(client) == (1, 1, 1)
 
 
+def test_somebody_who_never_answers_is_behind_the_address(cached, mute, caplog):
+    with start(cached, cache=f"redis://{mute}/0") as client:
+        first = predict(client)
+        assert predict(client) == first
+        assert counts(client) == (1, 1, 1)
+    assert caplog.text.count("redis does not answer") == 1
+
+
+def test_every_wait_for_redis_has_the_bound_that_is_promised():
+    pool = Remote("redis://localhost")._redis.connection_pool
+    waits = [pool.connection_kwargs[f"socket_{name}"] for name in ("timeout", "connect_timeout")]
+    assert [pool.timeout, *waits] == [0.05] * 3
+
+
 @pytest.mark.parametrize("url", ["", "localhost:6379", "http://x", "redis://u:secret@h:port/0"])
 def test_what_is_no_url(url):
     with pytest.raises(ConfigError, match="cache: what came is no URL of Redis") as caught:

@@ -110,7 +110,7 @@ class Machine(RuleBasedStateMachine):
         """Hold what answers against the folder, and what answered before."""
         served = self.registry.snapshot.models.get(name)
         disk = self.disk[name]
-        if not disk or name in self.registry.unloaded:
+        if not disk or self.registry.words.is_unloaded(name):
             assert served is None
             return
         whole = {version for version, content in disk.items() if content.startswith("whole")}

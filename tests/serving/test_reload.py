@@ -2,6 +2,7 @@ import pathlib
 import re
 import shutil
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -9,6 +10,7 @@ from mastery_jax.workflow import labels, manifest
 from mastery_jax.workflow.errors import ConfigError
 from serving.settings import Settings, check
 from tests.serving import served
+from tests.serving.recorded import PATIENCE, until
 from tests.serving.served import post, samples, start
 
 
@@ -78,6 +80,57 @@ def test_the_old_version_answers_while_the_new_one_loads(shelf, monkeypatch):
         assert running.result().loaded == ["line/2"]
         assert waiting.result().loaded == []
         assert line(client) == (2, [2.0])
+
+
+def test_requests_in_the_queue_of_a_model_that_is_unloaded(shelf, monkeypatch):
+    shelf.add("line", 1)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def held(*batch):
+        begun.set()
+        assert go_on.wait(PATIENCE)
+        return run(*batch)
+
+    with start(shelf.folder) as client, ThreadPoolExecutor(6) as callers:
+        batcher = client.app.state.registry.snapshot.models["line"].default.predictor.batcher
+        run = batcher._run
+        monkeypatch.setattr(batcher, "_seconds", lambda rows: 0.5)  # so that a thread computes
+        monkeypatch.setattr(batcher, "_run", held)
+        asked = [callers.submit(line, client, (0, 0, 0))]
+        assert begun.wait(PATIENCE)
+        asked += [callers.submit(line, client, (i, 0, 0)) for i in range(1, 6)]
+        until(lambda: batcher.depth == 5)
+        assert post(client, "/v2/repository/models/line/unload", b"").status_code == 200
+        assert post(client, "/predict", {"features": [1, 0, 0]}).status_code == 503
+        assert not any(each.done() for each in asked)
+        go_on.set()
+        assert [each.result() for each in asked] == [(1, [float(i)]) for i in range(6)]
+
+
+@pytest.mark.parametrize("file", ["SHA256SUMS", "manifest.json", "params.safetensors"])
+def test_a_folder_that_is_deleted_while_it_is_loaded(shelf, monkeypatch, file):
+    shelf.add("line", 1)
+    read = manifest._content
+    with start(shelf.folder) as client:
+        second = shelf.add("line", 2)
+
+        def gone(folder, name, size):
+            if (folder, name) == (second, file):
+                shutil.rmtree(second, ignore_errors=True)
+            return read(folder, name, size)
+
+        monkeypatch.setattr(manifest, "_content", gone)
+        changes = client.post("/models/reload").json()
+        assert (changes["loaded"], changes["removed"]) == ([], [])
+        (failure,) = changes["failed"]
+        assert (failure["model_id"], failure["version"]) == ("line", 2)
+        assert failure["reason"]
+        assert line(client) == (1, [1.0]), "the old one goes on"
+        assert client.get("/models").json()["failed"] == [failure]
+        monkeypatch.undo()
+        assert client.post("/models/reload").json()["failed"] == []
+        shelf.add("line", 2)
+        assert client.post("/models/reload").json()["loaded"] == ["line/2"]
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Spans say what a request was, who asked before, and where its time went."""
 
+import asyncio
 import http.server
 import subprocess
 import sys
@@ -158,6 +159,25 @@ def test_a_collector_gets_them(how, shelf, collector, monkeypatch):
     assert names == ["queue", "compute", "POST /predict"]
     resource = {each.key: each.value.string_value for each in of.resource.attributes}
     assert resource["service.name"] == ("mastery_jax" if how == "option" else "shop")
+
+
+def test_a_collector_that_hangs_is_waited_for_once(monkeypatch, caplog):
+    monkeypatch.setattr(spans, "STOP_SECONDS", 0.05)
+    go_on = threading.Event()
+
+    class Hanging(InMemorySpanExporter):
+        def export(self, batch):
+            go_on.wait()
+            return super().export(batch)
+
+    traces = spans.Tracing(Hanging())
+    traces._tracer.start_span("a").end()
+    try:
+        asyncio.run(traces.stop())  # which waits for the threads of its executor
+        assert [t.name for t in threading.enumerate() if t.name == "traces" and t.daemon]
+    finally:
+        go_on.set()
+    assert "does not answer" in caplog.text
 
 
 def test_where_they_go():

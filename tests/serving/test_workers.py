@@ -11,7 +11,7 @@ from serving.access import keys
 from serving.client import ServingError
 from serving.process.metrics import merge
 from tests.serving import served
-from tests.serving.processes import children, running, until
+from tests.serving.processes import children, is_alive, running, until
 
 WORKERS = 2
 ROW = [1.0, 2.0, 3.0]
@@ -128,3 +128,31 @@ def test_the_rate_of_a_key_is_that_of_all(shelf, tmp_path):
                 except ServingError as error:
                     statuses.append(error.status)
     assert statuses == [200] * 6 + [429] * 14
+
+
+def test_a_worker_that_does_nothing_is_replaced(shelf):
+    shelf.add("line", 1)
+    sooner = "supervisor.SILENCE = 100"
+    with running(shelf.folder, "--workers", str(WORKERS), before=sooner) as server:
+        server.wait_ready()
+        family = children(server.process.pid)
+        os.kill(family[0], signal.SIGSTOP)
+        until(lambda: len(set(children(server.process.pid)) - set(family)) == 1)
+        assert family[1] in children(server.process.pid), "the other one is none of it"
+        with server.client() as client:
+            until(client.ready)
+        assert server.stop(signal.SIGTERM) == 0
+        assert "does nothing for 5 s, and is killed" in server.process.stderr.read()
+
+
+def test_a_worker_that_does_not_end_is_killed(shelf):
+    shelf.add("line", 1)
+    sooner = "supervisor.GRACE = 1.0"
+    with running(shelf.folder, "--workers", str(WORKERS), before=sooner) as server:
+        server.wait_ready()
+        family = children(server.process.pid)
+        os.kill(family[0], signal.SIGSTOP)
+        assert server.stop(signal.SIGTERM) == 1
+        assert not any(map(is_alive, family))
+        assert not server.is_bound()
+        assert "did not end in 1 s, and is killed" in server.process.stderr.read()

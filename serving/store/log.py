@@ -6,8 +6,9 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
+import numpy as np
 from litestar.exceptions import HTTPException
 
 from mastery_jax.workflow.stablehlo import Arrays
@@ -100,6 +101,26 @@ class Waiting:
             self.dropped += count
 
 
+def own(arrays: Arrays) -> Arrays:
+    """Return arrays that keep little in memory beside themselves.
+
+    They may be rows of a large batch, or a piece of a request's whole body.
+    """
+    if any(held(array) > SMALL + 2 * array.nbytes for array in arrays.values()):
+        return {name: array.copy() for name, array in arrays.items()}
+    return arrays
+
+
+def held(array: np.ndarray) -> int:
+    """Return the bytes that an array keeps in memory."""
+    base: Any = array
+    while isinstance(base, np.ndarray) and base.base is not None:
+        base = base.base
+    if isinstance(base, memoryview):
+        base = base.obj
+    return len(base) if isinstance(base, bytes | bytearray) else getattr(base, "nbytes", 0)
+
+
 class Log:
     """The predictions of one server, from its start to its end.
 
@@ -150,6 +171,7 @@ class Log:
         if not waiting.has_room(size):
             return None
         name = next(self._names)
+        x, outputs = own(x), own(outputs)
         now = time.time()
         waiting.put(
             (name, now, model.name, model.version, method, request_id, rows, x, outputs, size)

@@ -21,6 +21,7 @@ main.run(Settings(models=pathlib.Path(sys.argv[2]), port=int(sys.argv[4]), bucke
 """
 BODY = b'{"features": [1, 2, 3], "model_name": "line"}'
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n" % len(BODY)
+REPOSITORY = ("index", "models/line/load", "models/line/unload")
 GET = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -77,6 +78,16 @@ def test_half_a_request(server, sent, status):
         assert b"application/problem+json" in answer
     if status == 200:
         assert b" 408 " in answer, "the second one is not waited for"
+
+
+@pytest.mark.parametrize("path", REPOSITORY)
+def test_half_a_body_of_a_route_that_may_have_none(server, path):
+    head = HEAD.replace(b"/predict", b"/v2/repository/" + path.encode())
+    with server.connect() as connection:
+        connection.sendall(head + b"\r\n{")
+        answer = read_all(connection)
+    assert status_of(answer) == 408
+    assert b"the body did not come in 1 s" in answer
 
 
 @pytest.mark.parametrize("start", [b"", HEAD, HEAD + b"\r\n"], ids=["line", "head", "body"])

@@ -47,6 +47,7 @@ ROUTES = tuple(
     for room in (catalog, health, report, simple, about, infer, repository, store, login)
     for route in room.ROUTES
 )
+LARGEST = 4  # bodies of the largest size, at the same time
 WORKERS = 2  # requests that compute for long at the same time; the others of them wait
 
 
@@ -86,7 +87,8 @@ def create_app(settings: Settings, team: Team | None = None) -> Litestar:
         logging_config=None,
     )
     routes = Shortcut(app, app.asgi_handler, simple.BY_PATH)
-    gate = Gate(routes, settings.access, parts.guard, parts.metrics.refused)
+    most_bytes = LARGEST * max(settings.max_body, settings.max_binary)
+    gate = Gate(routes, settings.access, parts.guard, parts.metrics.refused, most_bytes)
     app.asgi_handler = Monitor(gate, parts.metrics, Access(settings.slow_seconds))
     if parts.traces is not None:
         app.asgi_handler = parts.traces.wrap(app.asgi_handler)

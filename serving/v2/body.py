@@ -5,7 +5,7 @@ import re
 import zlib
 from typing import NamedTuple
 
-from litestar.exceptions import ClientException
+from litestar.exceptions import ClientException, HTTPException
 
 from serving.errors import shown, unread
 from serving.predict.head import Head
@@ -65,11 +65,12 @@ def decompress(content: bytes, asked: Head, most: int) -> bytes:
     return whole
 
 
-def split(content: bytes, asked: Head) -> Body:
+def split(content: bytes, asked: Head, most: int) -> Body:
     """Return both parts of a body.
 
     Raises:
-        ClientException: the header is no length, or one beyond the body.
+        HTTPException: 400, the header is no length, or one beyond the body; 413, the JSON part is
+            above ``most`` bytes.
     """
     length = asked.fields.get(LENGTH)
     view = memoryview(content)
@@ -82,6 +83,8 @@ def split(content: bytes, asked: Head) -> Body:
             "the bytes of the body"
         )
     end = int(length)
+    if end > most:
+        raise HTTPException(f"the JSON part is above {most} bytes", status_code=413)
     return Body(content[:end] if end else None, view[end:])
 
 

@@ -34,13 +34,8 @@ class Question(NamedTuple):
     meant: target.Target
     x: Arrays
     wanted: Mapping[str, bool]  # output -> whether it is answered in binary
-    request: InferRequest | None  # None: the whole body was one tensor
+    id: str | msgspec.UnsetType  # of the request, if it has one: it comes back
     deadline: float  # on the monotonic clock
-
-    @property
-    def id(self) -> str | msgspec.UnsetType:
-        """The request's id, if it has one: it comes back."""
-        return msgspec.UNSET if self.request is None else self.request.id
 
 
 def ask(content: bytes, asked: Head, scope: Scope, most: int) -> Question:
@@ -52,15 +47,16 @@ def ask(content: bytes, asked: Head, scope: Scope, most: int) -> Question:
     state: State = scope["litestar_app"].state
     path = scope["path_params"]
     meant = target.find(state, path["model"], path.get("version"), asked.routing_key)
-    json, binary = body.split(body.decompress(content, asked, most), asked)
-    deadline = asked.deadline
+    whole = body.decompress(content, asked, most)
+    json, binary = body.split(whole, asked, state.settings.max_body)
     if json is None:
-        request, x = None, tensors.read_raw(meant.method, binary)
-    else:
-        request = tensors.decode_request(json)
-        x = tensors.read(request, meant.method, binary)
-        deadline = min(deadline, asked.came + _timeout(request) / 1e6)
-    return Question(meant, x, tensors.wanted(request, meant.method), request, deadline)
+        x = tensors.read_raw(meant.method, binary)
+        wanted = tensors.wanted(None, meant.method)
+        return Question(meant, x, wanted, msgspec.UNSET, asked.deadline)
+    request = tensors.decode_request(json)
+    x = tensors.read(request, meant.method, binary)
+    deadline = min(asked.deadline, asked.came + _timeout(request) / 1e6)
+    return Question(meant, x, tensors.wanted(request, meant.method), request.id, deadline)
 
 
 def _timeout(request: InferRequest) -> float:
@@ -109,10 +105,12 @@ class Infer:
         content = await read_body(receive, asked, most, settings.body_seconds)
         if content is None:
             return
-        is_large = len(content) >= LARGE or b"content-encoding" in asked.fields
+        is_compressed = b"content-encoding" in asked.fields
         begin = functools.partial(ask, content, asked, scope, most)
-        question = await turn(is_large, workers, begin)
+        question = await turn(is_compressed or len(content) >= LARGE, workers, begin)
         meant, x = question.meant, question.x
+        if is_compressed:  # it may be many times what came
+            scope["state"]["body"].take(sum(array.nbytes for array in x.values()))
         scope["state"]["asked"] = meant.method.name  # for the log and the traces
         answers = state.cache.over(meant.served, meant.model, meant.name, meant.method)
         work = limited(settings, meant.method, x, lambda outputs: outputs, answers)

@@ -28,7 +28,8 @@ class Behind:
         self.reached = 0
         self.door = asyncio.Event()
         guard = Guard(access, "127.0.0.1") if self.keys else None
-        self.gate = Gate(self.app, access, guard, lambda r: lambda: self.refused.append(r))
+        count = lambda reason: lambda: self.refused.append(reason)
+        self.gate = Gate(self.app, access, guard, count, 2**18)
 
     async def app(self, scope, receive, send):
         self.reached += 1

@@ -6,7 +6,7 @@ bounded by the number of requests, so it is not counted, and always let in.
 
 from collections.abc import Callable
 
-from litestar.types import HTTPReceiveMessage, Receive
+from litestar.types import Receive, ReceiveMessage
 
 from serving.access.refusal import Refusal
 
@@ -37,7 +37,7 @@ class Body:
         self._bodies, self._behind = bodies, behind
         self._came = self._held = 0
 
-    async def receive(self) -> HTTPReceiveMessage:
+    async def receive(self) -> ReceiveMessage:
         """Return the next part of the body.
 
         Raises:

@@ -33,6 +33,7 @@ from serving.predict.patience import within
 __all__ = ["JSON", "RAW", "Work", "finish", "raw_post", "read_body", "respond", "turn"]
 
 LARGE = 2**18  # bytes of a body that is worth a thread: decoding it holds the loop for some 3 ms
+BUFFER = 2**16  # bytes that the HTTP server sends without waiting for the client
 
 T = TypeVar("T")
 encode = msgspec.json.Encoder().encode
@@ -115,10 +116,13 @@ async def _leave(receive: Receive) -> None:
 
 
 async def respond(send: Send, content: bytes, headers: list[tuple[bytes, bytes]]) -> None:
-    """Send an answer with status 200."""
+    """Send an answer with status 200; a large one is over once its client has taken it."""
     headers = [*headers, (b"content-length", b"%d" % len(content))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": content, "more_body": False})
+    is_kept = len(content) > BUFFER
+    await send({"type": "http.response.body", "body": content, "more_body": is_kept})
+    if is_kept:
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 RAW = "raw"  # where a handler's options hold what answers in its place

@@ -11,7 +11,7 @@ from tests.serving import processes
 from tests.serving.served import running
 from tests.serving.wire_level import request
 
-LARGEST = 2**18  # bytes of a body here: the server holds four of them
+LARGEST = 2**19  # bytes of a body here: the server holds four of them
 PREDICT, INFER = "/predict", "/v2/models/line/infer"
 SMALL = {"features": [1, 2, 3], "model_name": "line"}
 
@@ -69,9 +69,25 @@ def test_one_body_too_many_is_refused_and_small_ones_are_not(server, path):
     processes.until(lambda: held(app) == 0)
 
 
+def test_a_large_answer_has_its_place_until_it_is_taken(server):
+    address, app = server
+    gate = app.asgi_handler.app
+    # 3 MiB of answer: more than the kernel takes for a client that reads nothing
+    rows = b'{"features": [' + b",".join([b"[1,2,3]"] * 60_000) + b'], "model_name": "flower"}'
+    with contextlib.ExitStack() as stack:
+        for _ in range(4):
+            connection = stack.enter_context(socket.socket())
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect((address.split(":")[0], int(address.split(":")[1])))
+            connection.sendall(request("/predict/batch", rows))
+            assert connection.recv(12) == b"HTTP/1.1 200"
+        assert gate.in_flight == 4
+    processes.until(lambda: gate.in_flight == 0)
+
+
 def test_a_body_counts_as_what_it_is_once_it_is_decompressed(server):
     address, app = server
-    whole = tensor(20_000)  # 240 kB of numbers
+    whole = tensor(40_000)  # 480 kB of numbers
     packed = request(INFER, gzip.compress(whole), **{"Content-Encoding": "gzip"})
     assert len(whole) < LARGEST
     assert len(packed) < 2**12

@@ -30,9 +30,11 @@ from serving.errors import REFUSALS, late, malformed, unread
 from serving.predict.head import Head, head
 from serving.predict.patience import within
 
-__all__ = ["JSON", "RAW", "Work", "finish", "raw_post", "read_body", "respond", "turn"]
+__all__ = ["JSON", "RAW", "Work", "finish", "raw_post", "read_body", "respond", "turn", "weight"]
 
-LARGE = 2**18  # bytes of a body that is worth a thread: decoding it holds the loop for some 3 ms
+# Bytes of a body, or of outputs, that are worth a thread: decoding or encoding them holds the loop
+# for some 3 ms.
+LARGE = 2**18
 BUFFER = 2**16  # bytes that the HTTP server sends without waiting for the client
 
 T = TypeVar("T")
@@ -84,6 +86,11 @@ async def turn(is_long: bool, workers: Executor, fn: Callable[[], T]) -> T:
     if not is_long:
         return fn()
     return await asyncio.get_running_loop().run_in_executor(workers, fn)
+
+
+def weight(arrays: Arrays) -> int:
+    """Return how many bytes arrays have."""
+    return sum(array.nbytes for array in arrays.values())
 
 
 async def finish(work: Work[Any], deadline: float, receive: Receive) -> Outputs | None:
@@ -162,7 +169,7 @@ class Raw:
         outputs = await finish(work, deadline, receive)
         if outputs is None:
             return
-        is_large = work.rows > work.method.largest
+        is_large = weight(outputs) >= LARGE
         content = await turn(is_large, workers, lambda: encode(work.answer(outputs)))
         await respond(send, content, JSON)
         if work.then is not None:

@@ -17,7 +17,7 @@ from mastery_jax.workflow.stablehlo import Arrays
 from serving.engine.batcher import Outputs
 from serving.errors import REFUSALS
 from serving.predict.head import Head, head
-from serving.predict.raw import LARGE, finish, read_body, respond, turn
+from serving.predict.raw import LARGE, finish, read_body, respond, turn, weight
 from serving.predict.shadow import shadowed
 from serving.predict.simple import limited
 from serving.v2 import body, target, tensors
@@ -26,6 +26,7 @@ from serving.v2.types import InferRequest, InferResponse
 __all__ = ["ROUTES"]
 
 LENGTH = b"inference-header-content-length"
+SQUEEZED = LARGE // 4  # bytes of outputs that are worth a thread: compressing them takes some 3 ms
 
 
 class Question(NamedTuple):
@@ -67,7 +68,7 @@ def _timeout(request: InferRequest) -> float:
     return value or math.inf
 
 
-def reply(question: Question, outputs: Outputs, accepted: bytes) -> tuple[bytes, list]:
+def reply(question: Question, outputs: Outputs, encoding: bytes | None) -> tuple[bytes, list]:
     """Return the body of an answer, and its headers."""
     said, parts = tensors.write(outputs, question.wanted)
     name, model = question.meant.served.name, question.meant.model
@@ -85,7 +86,7 @@ def reply(question: Question, outputs: Outputs, accepted: bytes) -> tuple[bytes,
             (LENGTH, b"%d" % len(content)),
         ]
         content = b"".join([content, *parts])
-    content, encoding = body.compress(content, accepted)
+    content, encoding = body.compress(content, encoding)
     if encoding is not None:
         headers.append((b"content-encoding", encoding))
     return content, headers
@@ -110,7 +111,7 @@ class Infer:
         question = await turn(is_compressed or len(content) >= LARGE, workers, begin)
         meant, x = question.meant, question.x
         if is_compressed:  # it may be many times what came
-            scope["state"]["body"].take(sum(array.nbytes for array in x.values()))
+            scope["state"]["body"].take(weight(x))
         scope["state"]["asked"] = meant.method.name  # for the log and the traces
         answers = state.cache.over(meant.served, meant.model, meant.name, meant.method)
         work = limited(settings, meant.method, x, lambda outputs: outputs, answers)
@@ -118,9 +119,10 @@ class Infer:
         if outputs is None:
             return
         accepted = asked.fields.get(b"accept-encoding", b"")
-        is_large = work.rows > work.method.largest
-        end = functools.partial(reply, question, outputs, accepted)
-        content, headers = await turn(is_large, workers, end)
+        encoding = body.coding(accepted, is_binary=any(question.wanted.values()))
+        size = weight({name: outputs[name] for name in question.wanted})
+        end = functools.partial(reply, question, outputs, encoding)
+        content, headers = await turn(size >= (SQUEEZED if encoding else LARGE), workers, end)
         if state.log is not None:
             request_id = scope["state"]["request_id"]
             recorded = state.log.record(

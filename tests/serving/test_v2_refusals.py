@@ -220,6 +220,10 @@ def test_compression(client):
         ("/v2/models/flower:nothing/infer", 404),
         ("/v2/models/flower/versions/01/infer", 404),
         ("/v2/models/flower/versions/1/infer", 200),
+        ("/v2/models/flower@1/infer", 200),
+        ("/v2/models/flower@1/versions/1/infer", 400),
+        ("/v2/models/flower@1/versions/nonsense/infer", 400),
+        ("/v2/models/flower@nonsense/infer", 404),
     ],
 )
 def test_addresses(client, path, status):

@@ -29,6 +29,7 @@ from serving.monitor.access import Access
 from serving.monitor.metrics import Metrics
 from serving.monitor.middleware import Monitor
 from serving.predict import simple
+from serving.predict.bodiless import Bodiless
 from serving.predict.shortcut import Shortcut
 from serving.process.team import Team
 from serving.settings import Settings, check
@@ -86,7 +87,7 @@ def create_app(settings: Settings, team: Team | None = None) -> Litestar:
         state=State(parts._asdict()),
         logging_config=None,
     )
-    routes = Shortcut(app, app.asgi_handler, simple.BY_PATH)
+    routes = Shortcut(app, Bodiless(app.asgi_handler), simple.BY_PATH)
     most_bytes = LARGEST * max(settings.max_body, settings.max_binary)
     gate = Gate(routes, settings.access, parts.guard, parts.metrics.refused, most_bytes)
     app.asgi_handler = Monitor(gate, parts.metrics, Access(settings.slow_seconds))

@@ -105,10 +105,11 @@ def coding(accepted: bytes, *, is_binary: bool) -> bytes | None:
     return next((name for name in (b"gzip", b"deflate") if name in offered), None)
 
 
-def compress(content: bytes, encoding: bytes | None) -> tuple[bytes, bytes | None]:
+def compress(content: bytes, accepted: bytes, *, is_binary: bool) -> tuple[bytes, bytes | None]:
     """Return an answer as it is sent, and how it is compressed: not at all where it is short."""
-    if encoding is None or len(content) < LEAST:
-        return content, None
+    encoding = coding(accepted, is_binary=is_binary) if len(content) >= LEAST else None
     if encoding == b"gzip":
         return gzip.compress(content, 1, mtime=0), encoding
-    return zlib.compress(content, 1), encoding
+    if encoding == b"deflate":
+        return zlib.compress(content, 1), encoding
+    return content, None

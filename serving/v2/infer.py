@@ -68,7 +68,16 @@ def _timeout(request: InferRequest) -> float:
     return value or math.inf
 
 
-def reply(question: Question, outputs: Outputs, encoding: bytes | None) -> tuple[bytes, list]:
+def is_work(question: Question, outputs: Outputs, accepted: bytes) -> bool:
+    """Say whether encoding an answer, and compressing it, is worth a thread."""
+    size = weight({name: outputs[name] for name in question.wanted})
+    is_binary = any(question.wanted.values())
+    return size >= LARGE or (
+        size >= SQUEEZED and body.coding(accepted, is_binary=is_binary) is not None
+    )
+
+
+def reply(question: Question, outputs: Outputs, accepted: bytes) -> tuple[bytes, list]:
     """Return the body of an answer, and its headers."""
     said, parts = tensors.write(outputs, question.wanted)
     name, model = question.meant.served.name, question.meant.model
@@ -86,7 +95,7 @@ def reply(question: Question, outputs: Outputs, encoding: bytes | None) -> tuple
             (LENGTH, b"%d" % len(content)),
         ]
         content = b"".join([content, *parts])
-    content, encoding = body.compress(content, encoding)
+    content, encoding = body.compress(content, accepted, is_binary=bool(parts))
     if encoding is not None:
         headers.append((b"content-encoding", encoding))
     return content, headers
@@ -119,10 +128,9 @@ class Infer:
         if outputs is None:
             return
         accepted = asked.fields.get(b"accept-encoding", b"")
-        encoding = body.coding(accepted, is_binary=any(question.wanted.values()))
-        size = weight({name: outputs[name] for name in question.wanted})
-        end = functools.partial(reply, question, outputs, encoding)
-        content, headers = await turn(size >= (SQUEEZED if encoding else LARGE), workers, end)
+        is_long = is_work(question, outputs, accepted)
+        end = functools.partial(reply, question, outputs, accepted)
+        content, headers = await turn(is_long, workers, end)
         if state.log is not None:
             request_id = scope["state"]["request_id"]
             recorded = state.log.record(

@@ -13,6 +13,7 @@ from serving.engine.batcher import Outputs
 from serving.engine.field import NUMBERS, Field
 from serving.engine.method import Method, check_rows
 from serving.errors import malformed, shown
+from serving.predict.pieces import numbers
 from serving.v2 import datatypes
 from serving.v2.types import InferRequest, RequestInput, ResponseOutput
 
@@ -105,12 +106,12 @@ def _from_json(
     is_nested = raw[1:].lstrip()[:1] == b"["
     try:
         number = NUMBERS.get(kind.kind, float)
-        numbers = _decoder(number, len(shape) if is_nested else 1).decode(raw)
+        given = _decoder(number, len(shape) if is_nested else 1).decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise malformed(error, f"{field.name}: data") from None
     try:
         with np.errstate(over="ignore"):  # what overflows is infinite, and refused
-            array = np.array(numbers, kind)
+            array = np.array(given, kind)
     except OverflowError:
         raise field.refusal("a number is out of range") from None
     except ValueError:
@@ -220,7 +221,7 @@ def write(outputs: Outputs, asked: Mapping[str, bool]) -> tuple[list[ResponseOut
             parts.append(content)
             part["parameters"] = {"binary_data_size": len(content)}
         else:
-            part["data"] = array.ravel().tolist()
+            part["data"] = numbers(array.ravel())
         kind = datatypes.name(array.dtype)
         said.append(ResponseOutput(name=name, datatype=kind, shape=list(array.shape), **part))
     return said, parts

@@ -29,6 +29,7 @@ from serving.monitor.access import Access
 from serving.monitor.metrics import Metrics
 from serving.monitor.middleware import Monitor
 from serving.predict import simple
+from serving.predict.bodiless import Bodiless
 from serving.predict.shortcut import Shortcut
 from serving.process.team import Question, Team
 from serving.settings import Settings, check
@@ -44,6 +45,7 @@ __all__ = ["create_app"]
 
 ROOMS = (catalog, health, report, simple, about, statistics, infer, repository, store, login)
 ROUTES = tuple(route for room in ROOMS for route in room.ROUTES)
+LARGEST = 4  # bodies of the largest size, at the same time
 WORKERS = 2  # large bodies and answers that are read and written at the same time
 
 
@@ -82,8 +84,9 @@ def create_app(settings: Settings, team: Team | None = None) -> Litestar:
         state=State(parts._asdict()),
         logging_config=None,
     )
-    routes = Shortcut(app, app.asgi_handler, simple.BY_PATH)
-    gate = Gate(routes, settings.access, parts.guard, parts.metrics.refused)
+    routes = Shortcut(app, Bodiless(app.asgi_handler), simple.BY_PATH)
+    most_bytes = LARGEST * max(settings.max_body, settings.max_binary)
+    gate = Gate(routes, settings.access, parts.guard, parts.metrics.refused, most_bytes)
     app.asgi_handler = Monitor(gate, parts.metrics, Access(settings.slow_seconds))
     if parts.traces is not None:
         app.asgi_handler = parts.traces.wrap(app.asgi_handler)

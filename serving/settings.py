@@ -53,7 +53,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     # From the word to stop, when readiness is over, until no connection is taken any more: a load
     # balancer needs it. None: no time on this machine's own address, else DRAIN.
     drain_seconds: float | None = None
-    head_seconds: float = 10.0  # until the head of a request must be there
+    # Until the head of a request must be there, and until its client must take some of the answer.
+    head_seconds: float = 10.0
 
     @property
     def drain(self) -> float:

@@ -8,6 +8,7 @@ bucket   a rate with a burst, in two numbers
 shared   a bucket that all workers of a server take from
 refusal  why a request is refused before it is read
 guard    who asks: by a key, or by a session
+bodies   the bytes of all bodies that are under way
 gate     the layer that refuses before anything is read
 session  a browser's key for a while: a signed cookie
 login    the routes that begin and end a session

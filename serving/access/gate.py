@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
+from serving.access.bodies import SMALL, Bodies, Body
 from serving.access.guard import Guard
 from serving.access.refusal import REASONS, Refusal, forbidden, too_many
 from serving.access.ring import Holder
@@ -18,7 +19,6 @@ from serving.predict.head import Head
 
 __all__ = ["Gate"]
 
-SMALL = 2**16  # bytes of a body that nobody reads and that may still come: the connection stays
 SOON = 1.0  # seconds until there is room again, at a guess
 
 
@@ -31,6 +31,7 @@ class Gate:
         access: Access,
         guard: Guard | None,
         refused: Callable[[str], Callable[[], None]],
+        most_bytes: int,
     ) -> None:
         """Bind what every request needs.
 
@@ -39,6 +40,7 @@ class Gate:
             access: The terms.
             guard: Who knows the keys; ``None``: the server is open.
             refused: Gives the counter of a reason.
+            most_bytes: Of all bodies that are under way.
         """
         self.app, self.guard = app, guard
         self.table = Table(is_public=access.public_metrics)
@@ -46,6 +48,7 @@ class Gate:
         self.most_of_one = max(int(access.max_in_flight * access.key_share), 1)
         self.in_flight = 0
         self._refused = {reason: refused(reason) for reason in REASONS}
+        self.bodies = Bodies(most_bytes, self._refused["room"])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on, or refuse it."""
@@ -69,9 +72,11 @@ class Gate:
         self.in_flight += 1
         if holder is not None:
             holder.in_flight += 1
+        body = scope["state"]["body"] = Body(self.bodies, receive)
         try:
-            await self.app(scope, receive, send)
+            await self.app(scope, body.receive, send)
         finally:
+            body.give_back()
             self.in_flight -= 1
             if holder is not None:
                 holder.in_flight -= 1
@@ -129,7 +134,7 @@ class Gate:
 
 
 def _is_short(scope: HTTPScope) -> bool:
-    """Say whether the body of a request has no length that matters."""
+    """Say whether the body of a request, which nobody reads, may still come."""
     if scope["method"] in ("GET", "HEAD", "OPTIONS", "DELETE"):
         return True
     length = scope["state"]["head"].fields.get(b"content-length", b"")

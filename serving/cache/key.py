@@ -17,7 +17,7 @@ def key(where: str, x: Arrays) -> bytes:
         x: The inputs.
     """
     digest = hashlib.sha256(where.encode())
-    for name, array in x.items():  # the order is that of the method's inputs
+    for name, array in sorted(x.items()):  # in whatever order they came
         digest.update(f"\0{name}\0{array.dtype.name}\0{array.shape}\0".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.digest()

@@ -28,11 +28,11 @@ LARGE = 2**18  # bytes of a question that is not remembered: its sum would hold 
 class Remembered:
     """Made for each request: it has nothing of its own."""
 
-    __slots__ = ("cache", "largest", "method", "name", "tally", "where")
+    __slots__ = ("cache", "method", "name", "tally", "where")
 
     def __init__(self, cache: "Cache", where: str, method: Method) -> None:
         self.cache, self.where, self.method = cache, where, method
-        self.name, self.largest, self.tally = method.name, method.largest, method.tally
+        self.name, self.tally = method.name, method.tally
 
     def is_long(self, rows: int) -> bool:
         """Say whether the answer may take more than a turn of the event loop."""
@@ -51,10 +51,12 @@ class Remembered:
             return await self._lead(name, x, rows, deadline, start)
         if found is None:
             return await self._compute(x, rows, deadline, start)
-        return self._hit(found, rows, start)
+        return self._hit(x, found, rows, start)
 
-    def _hit(self, found: Outputs, rows: int, start: float) -> Outputs:
-        tally = self.tally
+    def _hit(self, x: Arrays, found: Outputs, rows: int, start: float) -> Outputs:
+        tally, observe = self.tally, self.method.batcher.observe
+        if observe is not None:  # what is asked drifts, whoever answers
+            observe(x, found)
         tally.hits.add(time.monotonic() - start)
         tally.requests += 1
         tally.rows += rows
@@ -90,7 +92,7 @@ class Remembered:
         try:
             kept = await self._fetch(name, rows)
             if kept is not None:
-                return self._hit(kept, rows, start)
+                return self._hit(x, kept, rows, start)
             outputs = await self._compute(x, rows, deadline, start)
             # As they are, they hold the whole batch that they were computed in.
             kept = {field: np.array(array) for field, array in outputs.items()}

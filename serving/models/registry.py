@@ -95,7 +95,7 @@ class Registry:
 
         Raises:
             NotFoundException: no such model or version.
-            ClientException: no name was given, and there are several models.
+            ClientException: no name was given, and there are several models; or a version twice.
             HTTPException: 503, no name was given, and there is no model.
         """
         models = self.snapshot.models
@@ -103,6 +103,9 @@ class Registry:
             served = self._only()
         else:
             name, at, given = name.partition("@")
+            if at and mark is not None:
+                came = f"versions {shown(given)} and {shown(mark)}"
+                raise ClientException(f"model {shown(name)}: {came} came, wanted one of them")
             mark = given if at else mark
             if name not in models:
                 raise NotFoundException(f"model {shown(name)} is not one of: {listed(models)}")

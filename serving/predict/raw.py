@@ -30,9 +30,12 @@ from serving.errors import REFUSALS, late, malformed, unread
 from serving.predict.head import Head, head
 from serving.predict.patience import within
 
-__all__ = ["JSON", "RAW", "Work", "finish", "raw_post", "read_body", "respond", "turn"]
+__all__ = ["JSON", "RAW", "Work", "finish", "raw_post", "read_body", "respond", "turn", "weight"]
 
-LARGE = 2**18  # bytes of a body that is worth a thread: decoding it holds the loop for some 3 ms
+# Bytes of a body, or of outputs, that are worth a thread: decoding or encoding them holds the loop
+# for some 3 ms.
+LARGE = 2**18
+BUFFER = 2**16  # bytes that the HTTP server sends without waiting for the client
 
 T = TypeVar("T")
 encode = msgspec.json.Encoder().encode
@@ -85,6 +88,11 @@ async def turn(is_long: bool, workers: Executor, fn: Callable[[], T]) -> T:
     return await asyncio.get_running_loop().run_in_executor(workers, fn)
 
 
+def weight(arrays: Arrays) -> int:
+    """Return how many bytes arrays have."""
+    return sum(array.nbytes for array in arrays.values())
+
+
 async def finish(work: Work[Any], deadline: float, receive: Receive) -> Outputs | None:
     """Return the outputs, or ``None`` when the client went away before they were there.
 
@@ -115,10 +123,13 @@ async def _leave(receive: Receive) -> None:
 
 
 async def respond(send: Send, content: bytes, headers: list[tuple[bytes, bytes]]) -> None:
-    """Send an answer with status 200."""
+    """Send an answer with status 200; a large one is over once its client has taken it."""
     headers = [*headers, (b"content-length", b"%d" % len(content))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": content, "more_body": False})
+    is_kept = len(content) > BUFFER
+    await send({"type": "http.response.body", "body": content, "more_body": is_kept})
+    if is_kept:
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 RAW = "raw"  # where a handler's options hold what answers in its place
@@ -158,7 +169,7 @@ class Raw:
         outputs = await finish(work, deadline, receive)
         if outputs is None:
             return
-        is_large = work.rows > work.method.largest
+        is_large = weight(outputs) >= LARGE
         content = await turn(is_large, workers, lambda: encode(work.answer(outputs)))
         await respond(send, content, JSON)
         if work.then is not None:

@@ -17,6 +17,7 @@ from serving.engine.field import Field
 from serving.engine.method import Method
 from serving.errors import shown
 from serving.predict.head import head
+from serving.predict.pieces import numbers
 from serving.predict.raw import RAW, Work, raw_post
 from serving.predict.shadow import shadowed
 from serving.settings import Settings
@@ -57,7 +58,7 @@ def call(
     def answer(outputs: Answers) -> Outputs:
         rows = len(next(iter(x.values())))
         return Outputs(
-            outputs={name: array.tolist() for name, array in outputs.items()},
+            outputs={name: numbers(array) for name, array in outputs.items()},
             model_id=model.name,
             model_version=model.version,
             processing_time=time.perf_counter() - start,
@@ -96,7 +97,7 @@ def prediction(
         )
         return Prediction(
             predictions=codes,
-            probabilities=None if probabilities is None else probabilities.tolist(),
+            probabilities=None if probabilities is None else numbers(probabilities),
             labels=named,
             model_type=model.info.model_type,
             model_id=model.name,

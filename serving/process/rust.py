@@ -11,6 +11,7 @@ import socket
 
 from litestar import Litestar
 
+from serving.process.heads import MOST
 from serving.process.server import GRACE, STOPS
 from serving.process.team import Team
 from serving.settings import Settings
@@ -42,7 +43,9 @@ def serve(app: Litestar, door: socket.socket, team: Team, settings: Settings) ->
             interface=Interfaces.ASGI,
             http=HTTPModes.http1,
             websockets=False,
-            http1_settings=HTTP1Settings(header_read_timeout=int(1000 * settings.head_seconds)),
+            http1_settings=HTTP1Settings(
+                header_read_timeout=int(1000 * settings.head_seconds), max_buffer_size=MOST
+            ),
             log_dictconfig={"handlers": {}, "formatters": {}, "loggers": {}},  # they are there
         )
         server.workers_kill_timeout = GRACE

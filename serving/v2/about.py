@@ -49,7 +49,7 @@ async def ready(state: State) -> Response[bytes]:
     return Response(b"", media_type=TEXT)
 
 
-@_get(f"{MODEL}/ready", f"{VERSION}/ready", refused=(404, 503))
+@_get(f"{MODEL}/ready", f"{VERSION}/ready", refused=(400, 404, 503))
 def model_ready(
     state: State, model: FromPath[str], version: FromPath[str | None] = None
 ) -> ModelReady:
@@ -60,7 +60,7 @@ def model_ready(
     return ModelReady(model, True)
 
 
-@_get(MODEL, VERSION, refused=(404,))
+@_get(MODEL, VERSION, refused=(400, 404))
 def metadata(
     state: State, model: FromPath[str], version: FromPath[str | None] = None
 ) -> ModelMetadata:
@@ -83,7 +83,7 @@ def metadata(
     )
 
 
-@_get(f"{MODEL}/config", f"{VERSION}/config", refused=(404,))
+@_get(f"{MODEL}/config", f"{VERSION}/config", refused=(400, 404))
 def config(state: State, model: FromPath[str], version: FromPath[str | None] = None) -> ModelConfig:
     """Say how a model is served."""
     meant = target.find(state, model, version)

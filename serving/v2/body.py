@@ -5,12 +5,12 @@ import re
 import zlib
 from typing import NamedTuple
 
-from litestar.exceptions import ClientException
+from litestar.exceptions import ClientException, HTTPException
 
 from serving.errors import shown, unread
 from serving.predict.head import Head
 
-__all__ = ["Body", "compress", "decompress", "is_binary", "limit", "split"]
+__all__ = ["Body", "coding", "compress", "decompress", "is_binary", "limit", "split"]
 
 LEAST = 1024  # bytes of an answer that is worth compressing
 WINDOW = {b"gzip": 31, b"deflate": 47}  # 47: gzip or zlib, whatever it is
@@ -65,11 +65,12 @@ def decompress(content: bytes, asked: Head, most: int) -> bytes:
     return whole
 
 
-def split(content: bytes, asked: Head) -> Body:
+def split(content: bytes, asked: Head, most: int) -> Body:
     """Return both parts of a body.
 
     Raises:
-        ClientException: the header is no length, or one beyond the body.
+        HTTPException: 400, the header is no length, or one beyond the body; 413, the JSON part is
+            above ``most`` bytes.
     """
     length = asked.fields.get(LENGTH)
     view = memoryview(content)
@@ -82,20 +83,33 @@ def split(content: bytes, asked: Head) -> Body:
             "the bytes of the body"
         )
     end = int(length)
+    if end > most:
+        raise HTTPException(f"the JSON part is above {most} bytes", status_code=413)
     return Body(content[:end] if end else None, view[end:])
 
 
-def compress(content: bytes, accepted: bytes) -> tuple[bytes, bytes | None]:
-    """Return an answer as the client takes it, and the name of the compression."""
-    if len(content) < LEAST:
-        return content, None
+def coding(accepted: bytes, *, is_binary: bool) -> bytes | None:
+    """Return the compression that a client takes; None where there is none, or it does not pay.
+
+    The bits of numbers hardly shrink, and cost much. So they are compressed for a client that
+    names one compression, as Triton's does when it is told to, and not for one that takes several,
+    as HTTP libraries say unasked.
+    """
     offered = {
         name.strip().lower()
         for name, _, quality in (part.partition(b";") for part in accepted.split(b","))
         if not NEVER.fullmatch(quality)
-    }
-    if b"gzip" in offered:
-        return gzip.compress(content, 1, mtime=0), b"gzip"
-    if b"deflate" in offered:
-        return zlib.compress(content, 1), b"deflate"
+    } - {b"identity"}
+    if is_binary and len(offered) > 1:
+        return None
+    return next((name for name in (b"gzip", b"deflate") if name in offered), None)
+
+
+def compress(content: bytes, accepted: bytes, *, is_binary: bool) -> tuple[bytes, bytes | None]:
+    """Return an answer as it is sent, and how it is compressed: not at all where it is short."""
+    encoding = coding(accepted, is_binary=is_binary) if len(content) >= LEAST else None
+    if encoding == b"gzip":
+        return gzip.compress(content, 1, mtime=0), encoding
+    if encoding == b"deflate":
+        return zlib.compress(content, 1), encoding
     return content, None

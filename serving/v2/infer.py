@@ -17,7 +17,7 @@ from mastery_jax.workflow.stablehlo import Arrays
 from serving.engine.batcher import Outputs
 from serving.errors import REFUSALS
 from serving.predict.head import Head, head
-from serving.predict.raw import LARGE, finish, read_body, respond, turn
+from serving.predict.raw import LARGE, finish, read_body, respond, turn, weight
 from serving.predict.shadow import shadowed
 from serving.predict.simple import limited
 from serving.v2 import body, target, tensors
@@ -26,6 +26,7 @@ from serving.v2.types import InferRequest, InferResponse
 __all__ = ["ROUTES"]
 
 LENGTH = b"inference-header-content-length"
+SQUEEZED = LARGE // 4  # bytes of outputs that are worth a thread: compressing them takes some 3 ms
 
 
 class Question(NamedTuple):
@@ -34,13 +35,8 @@ class Question(NamedTuple):
     meant: target.Target
     x: Arrays
     wanted: Mapping[str, bool]  # output -> whether it is answered in binary
-    request: InferRequest | None  # None: the whole body was one tensor
+    id: str | msgspec.UnsetType  # of the request, if it has one: it comes back
     deadline: float  # on the monotonic clock
-
-    @property
-    def id(self) -> str | msgspec.UnsetType:
-        """The request's id, if it has one: it comes back."""
-        return msgspec.UNSET if self.request is None else self.request.id
 
 
 def ask(content: bytes, asked: Head, scope: Scope, most: int) -> Question:
@@ -52,15 +48,16 @@ def ask(content: bytes, asked: Head, scope: Scope, most: int) -> Question:
     state: State = scope["litestar_app"].state
     path = scope["path_params"]
     meant = target.find(state, path["model"], path.get("version"), asked.routing_key)
-    json, binary = body.split(body.decompress(content, asked, most), asked)
-    deadline = asked.deadline
+    whole = body.decompress(content, asked, most)
+    json, binary = body.split(whole, asked, state.settings.max_body)
     if json is None:
-        request, x = None, tensors.read_raw(meant.method, binary)
-    else:
-        request = tensors.decode_request(json)
-        x = tensors.read(request, meant.method, binary)
-        deadline = min(deadline, asked.came + _timeout(request) / 1e6)
-    return Question(meant, x, tensors.wanted(request, meant.method), request, deadline)
+        x = tensors.read_raw(meant.method, binary)
+        wanted = tensors.wanted(None, meant.method)
+        return Question(meant, x, wanted, msgspec.UNSET, asked.deadline)
+    request = tensors.decode_request(json)
+    x = tensors.read(request, meant.method, binary)
+    deadline = min(asked.deadline, asked.came + _timeout(request) / 1e6)
+    return Question(meant, x, tensors.wanted(request, meant.method), request.id, deadline)
 
 
 def _timeout(request: InferRequest) -> float:
@@ -69,6 +66,15 @@ def _timeout(request: InferRequest) -> float:
     if type(value) is not int or value < 0:
         raise ClientException(f"parameters: timeout is {value!r}, not a number of microseconds")
     return value or math.inf
+
+
+def is_work(question: Question, outputs: Outputs, accepted: bytes) -> bool:
+    """Say whether encoding an answer, and compressing it, is worth a thread."""
+    size = weight({name: outputs[name] for name in question.wanted})
+    is_binary = any(question.wanted.values())
+    return size >= LARGE or (
+        size >= SQUEEZED and body.coding(accepted, is_binary=is_binary) is not None
+    )
 
 
 def reply(question: Question, outputs: Outputs, accepted: bytes) -> tuple[bytes, list]:
@@ -89,7 +95,7 @@ def reply(question: Question, outputs: Outputs, accepted: bytes) -> tuple[bytes,
             (LENGTH, b"%d" % len(content)),
         ]
         content = b"".join([content, *parts])
-    content, encoding = body.compress(content, accepted)
+    content, encoding = body.compress(content, accepted, is_binary=bool(parts))
     if encoding is not None:
         headers.append((b"content-encoding", encoding))
     return content, headers
@@ -109,10 +115,12 @@ class Infer:
         content = await read_body(receive, asked, most, settings.body_seconds)
         if content is None:
             return
-        is_large = len(content) >= LARGE or b"content-encoding" in asked.fields
+        is_compressed = b"content-encoding" in asked.fields
         begin = functools.partial(ask, content, asked, scope, most)
-        question = await turn(is_large, workers, begin)
+        question = await turn(is_compressed or len(content) >= LARGE, workers, begin)
         meant, x = question.meant, question.x
+        if is_compressed:  # it may be many times what came
+            scope["state"]["body"].take(weight(x))
         scope["state"]["asked"] = meant.method.name  # for the log and the traces
         answers = state.cache.over(meant.served, meant.model, meant.name, meant.method)
         work = limited(settings, meant.method, x, lambda outputs: outputs, answers)
@@ -120,9 +128,9 @@ class Infer:
         if outputs is None:
             return
         accepted = asked.fields.get(b"accept-encoding", b"")
-        is_large = work.rows > work.method.largest
+        is_long = is_work(question, outputs, accepted)
         end = functools.partial(reply, question, outputs, accepted)
-        content, headers = await turn(is_large, workers, end)
+        content, headers = await turn(is_long, workers, end)
         if state.log is not None:
             request_id = scope["state"]["request_id"]
             recorded = state.log.record(

@@ -10,9 +10,10 @@ import numpy as np
 from litestar.exceptions import ClientException
 
 from serving.engine.batcher import Outputs
-from serving.engine.field import Field
+from serving.engine.field import NUMBERS, Field
 from serving.engine.method import Method, check_rows
 from serving.errors import malformed, shown
+from serving.predict.pieces import numbers
 from serving.v2 import datatypes
 from serving.v2.types import InferRequest, RequestInput, ResponseOutput
 
@@ -104,19 +105,20 @@ def _from_json(
     raw = bytes(tensor.data)
     is_nested = raw[1:].lstrip()[:1] == b"["
     try:
-        numbers = _decoder(field.number, len(shape) if is_nested else 1).decode(raw)
+        number = NUMBERS.get(kind.kind, float)
+        given = _decoder(number, len(shape) if is_nested else 1).decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise malformed(error, f"{field.name}: data") from None
     try:
         with np.errstate(over="ignore"):  # what overflows is infinite, and refused
-            array = np.array(numbers, kind).astype(field.dtype, copy=False)
+            array = np.array(given, kind)
     except OverflowError:
         raise field.refusal("a number is out of range") from None
     except ValueError:
         raise field.refusal("the rows of data differ in shape") from None
     if array.size != math.prod(shape) or (is_nested and array.shape != shape):
         raise field.refusal(f"data has {array.size} numbers for the shape {_cut(shape)}")
-    return array.reshape(shape)
+    return _cast(array.reshape(shape), field)
 
 
 @functools.lru_cache(64)
@@ -149,8 +151,30 @@ def _from_binary(
             f"{field.name}: the binary part has {len(binary)} bytes, wanted {end} at least"
         )
     array = _bits(np.frombuffer(binary[start:end], kind), field)
-    with np.errstate(over="ignore", invalid="ignore"):
-        return array.astype(field.dtype, copy=False).reshape(shape), end
+    return _cast(array.reshape(shape), field), end
+
+
+def _cast(array: np.ndarray, field: Field) -> np.ndarray:
+    """Return an array in a field's dtype; NumPy would wrap round, and cut fractions off.
+
+    Raises:
+        ClientException: a number does not survive.
+    """
+    if array.dtype == field.dtype:
+        return array
+    if field.number is bool and not np.isin(array, (0, 1)).all():
+        raise field.refusal("a number is neither 0 nor 1")
+    if field.number is int and array.size:
+        if (
+            array.dtype.kind not in "iub"
+            and not (np.isfinite(array) & (np.rint(array) == array)).all()
+        ):
+            raise field.refusal("a number is no integer")
+        least, most = int(array.min()), int(array.max())
+        if least < np.iinfo(field.dtype).min or most > np.iinfo(field.dtype).max:
+            raise field.refusal("a number is out of range")
+    with np.errstate(over="ignore"):  # what overflows is infinite, and refused
+        return array.astype(field.dtype)
 
 
 def _bits(array: np.ndarray, field: Field) -> np.ndarray:
@@ -197,7 +221,7 @@ def write(outputs: Outputs, asked: Mapping[str, bool]) -> tuple[list[ResponseOut
             parts.append(content)
             part["parameters"] = {"binary_data_size": len(content)}
         else:
-            part["data"] = array.ravel().tolist()
+            part["data"] = numbers(array.ravel())
         kind = datatypes.name(array.dtype)
         said.append(ResponseOutput(name=name, datatype=kind, shape=list(array.shape), **part))
     return said, parts

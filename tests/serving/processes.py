@@ -45,6 +45,10 @@ class Running:
         self.process.send_signal(number)
         return self.process.wait(timeout=PATIENCE)
 
+    def descriptors(self):
+        """Return how many files and connections it has open."""
+        return len(list(pathlib.Path(f"/proc/{self.process.pid}/fd").iterdir()))
+
     def is_bound(self):
         with socket.socket() as door:
             door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

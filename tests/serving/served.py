@@ -55,10 +55,17 @@ WALK = {"step": _step}
 
 
 def put(
-    models: pathlib.Path, name: str, methods, *, scale: float = 1.0, classes=(), reference=None
+    models: pathlib.Path,
+    name: str,
+    methods,
+    *,
+    scale: float = 1.0,
+    classes=(),
+    reference=None,
+    example=None,
 ) -> None:
     """Publish the next version of a model whose weights are ``scale * W``."""
-    example = {
+    data = {
         "features": ROWS[:4],
         "mean": ROWS[:4, :2],
         "cov": np.ones((4, 2, 2), np.float32),
@@ -66,6 +73,7 @@ def put(
         "seed": np.arange(4, dtype=np.uint32),
     }
     used = ("features",) if methods is not WALK else ("mean", "cov", "y", "seed")
+    example = example or {field: data[field] for field in used}
     publish.publish(
         models,
         name,
@@ -74,12 +82,12 @@ def put(
             step=lambda key, state, data: (state, {}),
             evaluate=lambda state, data: {},
             methods=methods,
-            example=lambda data: {field: data[field] for field in used},
+            example=lambda _: example,
         ),
         state={"w": jnp.asarray(scale * W)},
-        data=example,
+        data=data,
         task="classify" if classes else "regress",
-        features=("a", "b", "c") if methods is not WALK else (),
+        features=("a", "b", "c") if "features" in example else (),
         classes=classes,
         metrics={"test_accuracy": 0.75} if classes else {"test_rmse": 0.5},
         provenance={},

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import types
 
 import numpy as np
 import pytest
@@ -34,6 +35,21 @@ def test_the_second_time_nothing_is_computed(cached):
         stats = client.get("/v2/models/flower/stats").json()["model_stats"][0]["inference_stats"]
         assert (stats["cache_hit"]["count"], stats["cache_miss"]["count"]) == (2, 2)
         assert stats["success"]["count"] == 4
+
+
+def test_what_is_remembered_is_watched_all_the_same(cached):
+    with start(cached) as client:
+        model = client.app.state.registry.snapshot.models["flower"].default
+        shown, observe = [], model.predictor.batcher.observe
+
+        def watch(x, outputs):
+            shown.append((x["features"].tolist(), outputs["predictions"].tolist()))
+            observe(x, outputs)
+
+        model.predictor.batcher.observe = watch
+        codes = [predict(client)["predictions"] for _ in range(3)]
+        assert counts(client) == (2, 1, 1)
+        assert shown == [([ROWS[0].tolist()], code) for code in codes]
 
 
 def test_only_where_the_policy_says_so(shelf):
@@ -87,6 +103,7 @@ def test_keys_differ_where_questions_do():
     ]
     assert len({key(*question) for question in questions}) == len(questions)
     assert key("m", {"a": x}) == key("m", {"a": x.copy()})
+    assert key("m", {"a": x, "b": x[:3]}) == key("m", {"b": x[:3], "a": x}), "in any order"
     assert key("m", {"a": x.reshape(2, 3).T}) == key("m", {"a": x.reshape(2, 3).T.copy()})
 
 
@@ -111,10 +128,11 @@ def test_memory_is_bounded_and_keeps_what_is_used():
 class Slow:
     """A method whose answers come when they are let."""
 
-    name, largest = "slow", 4
+    name = "slow"
 
     def __init__(self, tally, spec):
         self.tally, self.spec = tally, spec
+        self.batcher = types.SimpleNamespace(observe=None)
         self.fields = {"features": None}
         self.asked = []
 

@@ -28,7 +28,10 @@ class Behind:
         self.reached = 0
         self.door = asyncio.Event()
         guard = Guard(access, "127.0.0.1") if self.keys else None
-        self.gate = Gate(self.app, access, guard, lambda r: lambda: self.refused.append(r))
+        self.gate = Gate(self.app, access, guard, self.counter, 2**18)
+
+    def counter(self, reason):
+        return lambda: self.refused.append(reason)
 
     async def app(self, scope, receive, send):
         self.reached += 1

@@ -21,6 +21,7 @@ main.run(Settings(models=pathlib.Path(sys.argv[2]), port=int(sys.argv[4]), bucke
 """
 BODY = b'{"features": [1, 2, 3], "model_name": "line"}'
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n" % len(BODY)
+REPOSITORY = ("index", "models/line/load", "models/line/unload")
 GET = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -79,6 +80,16 @@ def test_half_a_request(server, sent, status):
         assert b" 408 " in answer, "the second one is not waited for"
 
 
+@pytest.mark.parametrize("path", REPOSITORY)
+def test_half_a_body_of_a_route_that_may_have_none(server, path):
+    head = HEAD.replace(b"/predict", b"/v2/repository/" + path.encode())
+    with server.connect() as connection:
+        connection.sendall(head + b"\r\n{")
+        answer = read_all(connection)
+    assert status_of(answer) == 408
+    assert b"the body did not come in 1 s" in answer
+
+
 @pytest.mark.parametrize("start", [b"", HEAD, HEAD + b"\r\n"], ids=["line", "head", "body"])
 def test_a_byte_at_a_time(server, start):
     with server.connect() as connection:
@@ -104,6 +115,39 @@ def test_a_reset_while_it_is_answered(server):
             connection.sendall(request + rows)
             connection.recv(1)  # the answer is on its way
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+ROWS = b'{"features": [' + b",".join([b"[1,2,3]"] * 60_000) + b'], "model_name": "flower"}'
+LARGE = b"POST /predict/batch HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(ROWS)
+
+
+def ask_for_much(server, room):
+    """Return a connection on which 3 MiB are asked for, with room for some bytes of them."""
+    connection = socket.socket()
+    connection.settimeout(processes.PATIENCE)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+    connection.connect(("127.0.0.1", server.port))
+    connection.sendall(LARGE + ROWS)
+    return connection
+
+
+def test_an_answer_that_is_not_read(server):
+    before = server.descriptors()
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(ask_for_much(server, 4096)) for _ in range(5)]
+        for connection in connections:
+            assert connection.recv(12) == b"HTTP/1.1 200"
+        processes.until(lambda: server.descriptors() <= before)
+
+
+def test_an_answer_that_is_read_slowly(server):
+    with ask_for_much(server, 2**17) as connection:
+        pieces = []
+        while not pieces or not pieces[-1].endswith(b"}"):
+            time.sleep(0.1)
+            pieces.append(connection.recv(2**17))
+    head, _, body = b"".join(pieces).partition(b"\r\n\r\n")
+    assert b"content-length: %d" % len(body) in head
 
 
 def test_many_idle_connections(server):
@@ -160,6 +204,49 @@ def test_a_flood_of_headers(server, flood):
         with contextlib.suppress(OSError):
             connection.sendall(b"GET / HTTP/1.1\r\n" + flood)
         assert status_of(read_all(connection)) in (431, 400, None)  # None: reset
+
+
+@pytest.mark.slow
+def test_a_long_head_by_granian(published):
+    with processes.running(published, "--server", "granian") as granian:
+        granian.wait_ready()
+        with granian.connect() as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nX-A: " + b"a" * 150_000 + b"\r\n\r\n")
+            assert status_of(read_all(connection)) == 431
+
+
+SLOW = b'{"features": [' + b",".join([b"[1,2,3]"] * 12_000) + b'], "model_name": "line"}'
+
+
+@pytest.mark.parametrize(
+    ("behind", "status"),
+    [
+        (b"GET /health HTTP/1.1\r\nX-A: " + b"a" * 100_000, 431),
+        (b"GET /health HTTP/1.1\r\nX-A: " + b"a" * 100_000 + b"\r\n\r\n", 431),
+        (b"GET /health HTTP/1.1\r\nX-A: ", 408),
+        (b"NONSENSE\r\n\r\n", 400),
+        (GET.replace(b"Host", b"Connection: close\r\nHost"), 200),
+    ],
+)
+def test_what_comes_behind_a_request_does_not_take_its_answer(server, behind, status):
+    head = b"POST /predict/batch HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(SLOW)
+    with server.connect() as connection:
+        connection.sendall(head + SLOW + behind)
+        answer = read_all(connection)
+    assert [int(line[:3]) for line in answer.split(b"HTTP/1.1 ")[1:]] == [200, status]
+
+
+def test_a_body_and_the_next_head_in_one_piece(server):
+    padded = BODY + b" " * 120_000
+    with server.connect() as connection:
+        head = HEAD.replace(b"Length: %d" % len(BODY), b"Length: %d" % len(padded))
+        connection.sendall(head + b"\r\n")
+        time.sleep(0.1)
+        connection.sendall(padded + GET[:-2])
+        time.sleep(0.1)
+        connection.sendall(b"Connection: close\r\n\r\n")
+        answer = read_all(connection)
+    assert [int(line[:3]) for line in answer.split(b"HTTP/1.1 ")[1:]] == [200, 200]
 
 
 def test_a_long_path(server):

@@ -144,6 +144,22 @@ def test_refused_binary(client, content, headers, words):
     assert client.post(URL, content=content, headers=headers).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["index", "models/flower/load", "models/flower/unload"])
+def test_a_body_that_is_beside_the_point_is_short(client, path):
+    refusal = client.post(f"/v2/repository/{path}", content=b" " * (2**16 + 1))
+    assert refusal.status_code == 413
+    assert refusal.json()["detail"] == "the body is above 65536 bytes"
+    assert client.post(URL, content=GOOD).status_code == 200
+
+
+def test_the_header_of_the_length_is_no_way_round_the_limit_of_json(client):
+    padded = body(SIZED) + b" " * 2**16
+    refusal = client.post(URL, content=padded + FP32, headers={LENGTH: str(len(padded))})
+    assert refusal.status_code == 413
+    assert refusal.json()["detail"] == "the JSON part is above 65536 bytes"
+    assert client.post(URL, content=GOOD).status_code == 200
+
+
 def test_a_raw_body_is_one_tensor_and_all_outputs_are_binary(client):
     answer = client.post(URL, content=FP32 * 3, headers={LENGTH: "0"})
     assert answer.status_code == 200
@@ -204,6 +220,10 @@ def test_compression(client):
         ("/v2/models/flower:nothing/infer", 404),
         ("/v2/models/flower/versions/01/infer", 404),
         ("/v2/models/flower/versions/1/infer", 200),
+        ("/v2/models/flower@1/infer", 200),
+        ("/v2/models/flower@1/versions/1/infer", 400),
+        ("/v2/models/flower@1/versions/nonsense/infer", 400),
+        ("/v2/models/flower@nonsense/infer", 404),
     ],
 )
 def test_addresses(client, path, status):

@@ -9,6 +9,7 @@ keys     keys: who may ask a server
 look     compare, ls, show, configs: what only reads
 push     push: what is on disk, to trackers
 query    query: rows to a server, predictions back
+rows     what query sends: CSV by the names of its columns, or NumPy's files
 options  what commands share
 where    the engine that runs lanes
 ending   how runs end: what is printed, which exit code

@@ -1,6 +1,7 @@
 """What can be said before anything is bound: ``mastery serve --check``.
 
-Each version that would be loaded is loaded by a child process, which may die of it.
+Each version that would be loaded is loaded by a child process, which may die of it; of what was
+loaded here before, the sums of the files are looked at.
 """
 
 import asyncio
@@ -8,7 +9,7 @@ import pathlib
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from mastery_jax.workflow import artifact, labels
+from mastery_jax.workflow import artifact, labels, manifest
 from mastery_jax.workflow.errors import ConfigError, UserError
 from serving import settings as told
 from serving.access import keys
@@ -110,11 +111,21 @@ def _model(folder: pathlib.Path, numbers: tuple[int, ...]) -> Iterator[Finding]:
     for version in sorted((exact | set(marks.values())) - set(numbers)):
         yield Finding(False, f"{folder.name}/{version}: it is asked for, and not there")
     for version in sorted({*newest, *marks.values()} & set(numbers)):
-        where = f"{folder.name}/{version}"
         try:
-            path = folder / str(version)
-            trial.hold(path, artifact.digest(path))
+            said = _version(folder / str(version))
         except UserError as error:
-            yield Finding(False, f"{where}: {error}")
+            yield Finding(False, f"{folder.name}/{version}: {error}")
         else:
-            yield Finding(True, f"{where}: it loads, and answers its golden rows")
+            yield Finding(True, f"{folder.name}/{version}: {said}")
+
+
+def _version(path: pathlib.Path) -> str:
+    """Load one version, or look at its files where it was loaded before.
+
+    Raises:
+        ArtifactError: it is not whole, or does not load.
+    """
+    if trial.hold(path, artifact.digest(path)):
+        return "it loads, and answers its golden rows"
+    manifest.verify(path)
+    return "its files are those that loaded here before, by their sums"

@@ -67,6 +67,25 @@ def test_a_damaged_model_and_a_whole_one(shelf):
     assert "ok: line/1: it loads, and answers its golden rows" in said
 
 
+@pytest.mark.parametrize("damage", ["cut", "changed", "deleted"])
+def test_what_loaded_before_is_looked_at_again(shelf, damage):
+    folder = shelf.add("line", 1)
+    assert told(shelf.folder)[0] == 0
+    status, said = told(shelf.folder)
+    assert status == 0
+    assert said[-1] == "ok: line/1: its files are those that loaded here before, by their sums"
+    path = folder / ("predict.stablehlo" if damage == "deleted" else "params.safetensors")
+    content = path.read_bytes()
+    if damage == "deleted":
+        path.unlink()
+    else:
+        path.write_bytes(content[:-1] if damage == "cut" else content[:-1] + b"~")
+    status, said = told(shelf.folder)
+    assert status == 2
+    assert said[-1].startswith("wrong: line/1: ")
+    assert path.name in said[-1]
+
+
 def test_a_model_that_ends_its_process(shelf, monkeypatch):
     shelf.add("line", 1)
     dies = f"import os; os.kill(os.getpid(), {int(signal.SIGKILL)})"

@@ -58,11 +58,11 @@ def test_columns_are_found_by_their_names(url, tmp_path):
     path = tmp_path / "rows.csv"
     lines_of = [f"{b!r},red,{c!r},{a!r}" for a, b, c in ROWS.tolist()]
     path.write_text("\ufeffb, colour,c,a\n" + "\n".join(lines_of), encoding="utf-8")
-    out, err, code = query("line@1", str(path), "--json", url=url)
+    out, err, code = query("line", str(path), "--json", url=url)
     assert code == 0, err
-    assert err == "left out, no feature of line@1: colour\n"
+    assert err == "left out, no feature of line: colour\n"
     found = [answer["prediction"] for answer in lines(out)]
-    np.testing.assert_allclose(found, ROWS @ W[:, 0], rtol=1e-5)
+    np.testing.assert_allclose(found, ROWS @ (2 * W[:, 0]), rtol=1e-5)
 
 
 def test_a_name_that_was_probably_meant():

@@ -66,7 +66,7 @@ def number(value: float) -> float | None:
     "/models/{model_id:str}/drift",
     tags=["monitor"],
     sync_to_thread=False,
-    responses=refusals(404),
+    responses=refusals(404, 503),
 )
 def drift(state: State, model_id: FromPath[str]) -> Drift:
     """Say whether inputs and predictions still look as they did: ``digits``, or ``digits@3``."""

@@ -2,6 +2,7 @@
 
 registry  the folder of models, and an immutable snapshot of what answers
 served    one model: its versions, labels, and who gets which of them
+roles     who of the versions answers by default, has traffic, or is a shadow
 policy    what ``serving.json`` beside the versions says: which are loaded, and their traffic
 catalog   the routes that list and reload the models
 """

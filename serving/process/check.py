@@ -15,7 +15,7 @@ from serving import settings as told
 from serving.access import keys
 from serving.cache.remote import Remote
 from serving.engine import trial
-from serving.models import policy
+from serving.models import policy, roles
 from serving.monitor import tracing
 from serving.settings import Settings
 
@@ -105,12 +105,14 @@ def _model(folder: pathlib.Path, numbers: tuple[int, ...]) -> Iterator[Finding]:
     except UserError as error:
         yield Finding(False, str(error))
         return
-    exact = set(asked.versions) if isinstance(asked.versions, list) else set(numbers)
-    most = asked.versions if isinstance(asked.versions, int) else len(numbers)
+    exact, most = roles.wanted(asked, marks, numbers)
     newest = sorted(exact & set(numbers))[-most:]
+    loaded = {*newest, *marks.values()} & set(numbers)
     for version in sorted((exact | set(marks.values())) - set(numbers)):
         yield Finding(False, f"{folder.name}/{version}: it is asked for, and not there")
-    for version in sorted({*newest, *marks.values()} & set(numbers)):
+    for reason in roles.cast(asked, marks, loaded).wrong:
+        yield Finding(False, f"{folder.name}: {reason}")
+    for version in sorted(loaded):
         try:
             said = _version(folder / str(version))
         except UserError as error:

@@ -74,7 +74,7 @@ def model_ready(
     return ModelReady(model, True)
 
 
-@_get(MODEL, VERSION, refused=(404,))
+@_get(MODEL, VERSION, refused=(404, 503))
 def metadata(
     state: State, model: FromPath[str], version: FromPath[str | None] = None
 ) -> ModelMetadata:
@@ -97,7 +97,7 @@ def metadata(
     )
 
 
-@_get(f"{MODEL}/config", f"{VERSION}/config", refused=(404,))
+@_get(f"{MODEL}/config", f"{VERSION}/config", refused=(404, 503))
 def config(state: State, model: FromPath[str], version: FromPath[str | None] = None) -> ModelConfig:
     """Say how a model is served."""
     meant = target.find(state, model, version)
@@ -132,7 +132,7 @@ def stats_of_all(state: State) -> Statistics:
     return Statistics([_stats(s, m) for s in models for m in s.versions.values()])
 
 
-@_get(f"{MODEL}/stats", f"{VERSION}/stats", refused=(404,))
+@_get(f"{MODEL}/stats", f"{VERSION}/stats", refused=(404, 503))
 def stats(state: State, model: FromPath[str], version: FromPath[str | None] = None) -> Statistics:
     """Say what the versions of a model, or one of them, have done: all methods together."""
     meant = target.find(state, model, version)

@@ -10,6 +10,7 @@ from mastery_jax.workflow import labels
 from mastery_jax.workflow.errors import ArtifactError
 from serving.models import policy
 from serving.models.served import share
+from tests.serving import served
 from tests.serving.served import post, samples, start
 
 ROW = [1.0, 0.0, 0.0]
@@ -55,8 +56,8 @@ def test_labels_and_versions_have_addresses(line):
 def test_traffic_is_shared_and_sticks(line):
     with start(line(traffic={"canary": 0.25})) as client:
         assert {asked(client) for _ in range(8)} == {1, 2}
-        served = client.app.state.registry.snapshot.models["line"]
-        dealt = [served.pick().version for _ in range(1000)]
+        found = client.app.state.registry.snapshot.models["line"]
+        dealt = [found.pick().version for _ in range(1000)]
         assert abs(dealt.count(2) - 250) <= 3, "evenly, where nobody says who asks"
         for user in range(20):
             headers = {"X-Routing-Key": f"user {user}"}
@@ -82,6 +83,79 @@ def test_a_shadow_sees_all_and_answers_nothing(line):
         assert found["ml_predictions_total", by] == 8
         assert found["ml_shadow_differing_rows_total", by] == 8, "twice the slope"
         assert found["ml_shadow_agreed_rows_total", by] == 0
+
+
+@pytest.fixture
+def shadowed(line):
+    """Give three versions: 1 is stable and damaged, 3 is a shadow."""
+    folder = line(versions=1, shadow="next")
+    served.put(folder, "line", served.LINE, scale=3.0)
+    labels.promote(folder, "line", 3, label="next")
+    labels.remove(folder, "line", "canary")
+    path = folder / "line" / "1" / "params.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    return folder, lambda: path.write_bytes(whole)
+
+
+def test_nobody_stands_in_for_stable(shadowed):
+    folder, mend = shadowed
+    with start(folder) as client:
+        for path in ("/predict", "/predict/batch"):
+            rows = ROW if path == "/predict" else [ROW]
+            answer = post(client, path, {"features": rows, "model_name": "line"})
+            assert answer.status_code == 503
+            wanted = "default: 'stable' is no label or version that is loaded; name a version"
+            assert f"model 'line': {wanted} that is: 2, 3, next=3" == answer.json()["detail"]
+        assert asked(client, "line@2") == 2
+        assert client.get("/models/line").status_code == 503
+        assert client.get("/models/line@2").status_code == 200
+        assert client.get("/models").json()["models"] == []
+        assert client.get("/v2/health/ready").status_code == 503
+        assert client.get("/v2/models/line/ready").status_code == 503
+        assert client.get("/v2/models/line/versions/2/ready").status_code == 200
+        mend()
+        assert client.post("/models/reload").json()["failed"] == []
+        assert asked(client) == 1
+        assert client.get("/v2/health/ready").status_code == 200
+
+
+def test_a_shadow_is_not_the_newest(line):
+    folder = line(versions=1, shadow="canary")
+    labels.remove(folder, "line", "stable")
+    with start(folder) as client:
+        assert client.get("/models/line").json()["versions"] == [1, 2]
+        assert asked(client) == 1
+        shutil.rmtree(folder / "line" / "1")
+        client.post("/models/reload")
+        assert asked(client) == 1, "it goes on"
+    with start(folder) as client:
+        answer = post(client, "/predict", {"features": ROW})
+        assert answer.status_code == 503
+        assert "shadow: no version but it is loaded" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        ({"shadow": "stable"}, "shadow: 'stable' is the version that answers"),
+        ({"traffic": {"stable": 0.1}}, "traffic: 'stable' is the default, which has all that"),
+        ({"default": "stabel"}, "default: 'stabel' is no label or version that is loaded; did you"),
+        ({"shadow": "next"}, "shadow: 'next' is no label or version that is loaded"),
+    ],
+)
+def test_a_policy_that_says_nothing(line, told, reason):
+    folder = line()
+    with start(folder) as client:
+        line(**told)
+        (failure,) = client.post("/models/reload").json()["failed"]
+        assert reason in failure["reason"]
+        assert asked(client) == 1, "what answered goes on"
+
+
+def test_shares_that_are_complete_may_name_the_default(line):
+    with start(line(traffic={"canary": 0.5, "stable": 0.5})) as client:
+        assert client.get("/models").json()["failed"] == []
 
 
 @pytest.mark.parametrize(

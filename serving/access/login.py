@@ -66,7 +66,7 @@ def read(guard: Guard, body: bytes) -> Holder:
     try:
         key = _DECODER.decode(body).key
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise malformed(error) from None
+        raise malformed(error, body=body, kind=Login) from None
     holder = guard.ring.find(key.encode("utf-8", "replace"))
     if holder is None:
         raise unknown()

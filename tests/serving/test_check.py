@@ -103,7 +103,10 @@ def test_a_model_that_ends_its_process(shelf, monkeypatch):
     [
         ('{"versions": [1, 7]}', "line/7: it is asked for, and not there"),
         ('{"versions": 0}', "serving.json"),
-        ('{"version": 1}', "serving.json"),
+        ('{"version": 1}', "did you mean versions?"),
+        ('{"shadow": "next"}', "line: shadow: 'next' is no label or version that is loaded"),
+        ('{"default": "3"}', "line: default: '3' is no label or version that is loaded"),
+        ('{"traffic": {"canary": 0.1}}', "line: traffic: 'canary' is no label or version"),
     ],
 )
 def test_a_policy_that_cannot_be(shelf, policy, words):

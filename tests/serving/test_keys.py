@@ -56,7 +56,7 @@ def test_nobody_else_may_read_what_is_written(path):
         ({"name": "x" * 129}, "at most 128"),
         ({"scopes": []}, "scopes: none came, wanted some of: predict, read, admin"),
         ({"scopes": ["root"]}, r"scopes\[0\]: Invalid enum value 'root'"),
-        ({"rate": 0.0}, "rate: Expected `float` > 0"),
+        ({"rate": 0.0}, "rate: Expected `float` > 0.0, and 0.0 came"),
         ({"rate": float("nan")}, "rate: Expected"),
         ({"rate": 1.0, "burst": 0.5}, "burst: Expected `float` >= 1"),
         ({"burst": 2.0}, "burst: a burst needs a rate"),

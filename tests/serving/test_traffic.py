@@ -202,10 +202,14 @@ def test_a_policy_that_is_damaged_changes_nothing(line):
     ("told", "words"),
     [
         ("{", "truncated"),
-        ('{"version": 1}', "unknown field `version`"),
-        ('{"versions": 0}', "`\\$.versions`"),
+        ('{"version": 1}', "'version' is no field of it, wanted .*; did you mean versions?"),
+        ('{"versions": 0}', "versions: 0 came, wanted a number of versions from 1, a list"),
+        ('{"versions": "two"}', 'versions: "two" came, wanted a number of versions from 1, a list'),
         ('{"versions": []}', "empty list"),
-        ('{"traffic": {"canary": 1.5}}', r"\$\.traffic"),
+        ('{"traffic": {"canary": 10}}', "traffic.canary: 10 came, wanted a share from 0 to 1"),
+        ('{"traffic": 0.1}', "traffic: 0.1 came, wanted labels, each with a share from 0 to 1"),
+        ('{"default": 1}', "default: 1 came, wanted a label or a version, as text"),
+        ("[1]", r"\[1\] came, wanted an object of versions, default,"),
         ("[" * 100_000, "serving.json"),
     ],
 )

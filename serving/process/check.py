@@ -16,6 +16,7 @@ from serving.access import keys
 from serving.cache.remote import Remote
 from serving.engine import trial
 from serving.models import policy, roles
+from serving.models.folder import lack
 from serving.monitor import tracing
 from serving.settings import Settings
 
@@ -58,7 +59,7 @@ def find(settings: Settings) -> Iterator[Finding]:
             if sentence is not None:
                 yield Finding(True, sentence)
     if not found and not unreadable:
-        yield Finding(False, f"models: {settings.models} has none; `mastery export` makes one")
+        yield Finding(False, f"models: {lack(settings.models)}")
     for name, reason in unreadable.items():
         yield Finding(False, f"{name}: {reason}")
     for name, numbers in found.items():

@@ -133,10 +133,21 @@ def test_settings_that_cannot_be(shelf, given, words):
 
 
 def test_no_models(shelf, tmp_path):
-    assert "has none" in told(shelf.folder)[1][-1]
+    assert told(shelf.folder)[1][-1].endswith("has no model; `mastery export` makes one")
     status, said = told(tmp_path / "nowhere")
     assert status == 2
     assert "nowhere is not a folder" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("part", "what"), [("line", "the versions of line"), ("line/1", "version 1 of line")]
+)
+def test_the_folder_of_one_model(shelf, part, what):
+    shelf.add("line", 1)
+    status, said = told(shelf.folder / part)
+    assert status == 2
+    wanted = f"has no model, but is {what}: --models {shelf.folder} was probably meant"
+    assert said[-1].endswith(wanted)
 
 
 @pytest.mark.parametrize("number", [13, 98])

@@ -197,6 +197,17 @@ def test_a_server_writes_json_where_nobody_looks(launch, shelf, kind, name):
     assert any(line["event"] == "GET /health 200" for line in lines)
 
 
+def test_a_folder_without_models_is_said(launch, shelf):
+    process = launch([*SERVE, "--models", str(shelf.folder)])
+    lines = []
+    for line in process.stderr:
+        lines.append(json.loads(line))
+        if "answers, its documents are at" in lines[-1]["event"]:
+            break
+    (warning,) = [line["event"] for line in lines if line["level"] == "warning"]
+    assert warning == f"models: {shelf.folder} has no model; `mastery export` makes one"
+
+
 def answers(url):
     try:
         return httpx.get(f"{url}/health").status_code == 200

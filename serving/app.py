@@ -87,7 +87,8 @@ def create_app(settings: Settings, team: Team | None = None) -> Litestar:
     )
     routes = Shortcut(app, app.asgi_handler, simple.BY_PATH)
     gate = Gate(routes, settings.access, parts.guard, parts.metrics.refused)
-    app.asgi_handler = Monitor(gate, parts.metrics, Access(settings.slow_seconds))
+    access, team = Access(settings.slow_seconds), parts.team
+    app.asgi_handler = Monitor(gate, parts.metrics, access, lambda: team.is_draining)
     if parts.traces is not None:
         app.asgi_handler = parts.traces.wrap(app.asgi_handler)
     return app

@@ -46,12 +46,13 @@ class Limits(NamedTuple):
 class Part:
     """Rows of one request, at most the largest batch, and the answer that is owed."""
 
-    __slots__ = ("came", "deadline", "future", "rows", "size", "tell", "x")
+    __slots__ = ("came", "deadline", "future", "is_shadow", "rows", "size", "tell", "x")
 
     def __init__(self, x: Arrays, rows: int, deadline: float, future: asyncio.Future) -> None:
         self.x, self.rows, self.deadline, self.future = x, rows, deadline, future
         self.size = sum(array.nbytes for array in x.values())
         self.came = clock()
+        self.is_shadow = False  # nobody gets the answer
         self.tell: Callable[[Times], None] | None = None  # who wants to know its times
 
 
@@ -114,19 +115,23 @@ class Batcher:
             return queued
         return queued + max(self._began + self._seconds(self._running) - clock(), 0.0)
 
-    def submit(self, x: Arrays, rows: int, deadline: float) -> asyncio.Future[Outputs]:
+    def submit(
+        self, x: Arrays, rows: int, deadline: float, *, is_shadow: bool = False
+    ) -> asyncio.Future[Outputs]:
         """Take the rows of one request, which have been checked; the answer comes later.
 
         Args:
             x: The inputs.
             rows: How many, from 1 to the largest batch.
             deadline: On the monotonic clock; what has not begun by then never will.
+            is_shadow: Its rows are no prediction for anybody, and counted apart.
 
         Raises:
             HTTPException: 503, the queue is full, or would take beyond the deadline, or the
                 model is broken.
         """
         part = Part(x, rows, deadline, asyncio.get_running_loop().create_future())
+        part.is_shadow = is_shadow
         self._admit(part)
         if self.follow is not None:
             part.tell = self.follow()
@@ -255,6 +260,8 @@ class Batcher:
             if isinstance(answer, Exception):
                 faults += 1
                 tally.failed.add(clock() - part.came)
+            elif part.is_shadow:
+                tally.shown += part.rows
             else:
                 tally.requests += 1
                 tally.rows += part.rows

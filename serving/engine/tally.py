@@ -59,6 +59,7 @@ class Tally:
         "refused",
         "requests",
         "rows",
+        "shown",
         "since",
         "sizes",
     )
@@ -73,6 +74,7 @@ class Tally:
         self.rows = 0  # answered
         self.padding = 0  # rows computed for nobody
         self.nonfinite = 0  # answers that hold a NaN or an infinity
+        self.shown = 0  # rows computed as a shadow: nobody got the answer
         self.agreed = self.differed = 0  # rows of a shadow that predicts as who answered, or not
         self.queue = Spread()  # seconds of a request before its batch starts
         self.compute = Spread()  # seconds of a batch

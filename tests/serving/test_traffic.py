@@ -77,10 +77,12 @@ def test_a_shadow_sees_all_and_answers_nothing(line):
         assert [asked(client) for _ in range(8)] == [1] * 8
         by = (("method", "predict"), ("model", "line"), ("version", "2"))
         until = time.monotonic() + 5
-        while samples(client)["ml_predictions_total", by] < 8 and time.monotonic() < until:
+        while samples(client)["ml_shadow_rows_total", by] < 8 and time.monotonic() < until:
             pass
         found = samples(client)
-        assert found["ml_predictions_total", by] == 8
+        assert found["ml_shadow_rows_total", by] == 8
+        assert found["ml_predictions_total", by] == found["ml_inference_count_total", by] == 0
+        assert found["ml_execution_count_total", by] == 8
         assert found["ml_shadow_differing_rows_total", by] == 8, "twice the slope"
         assert found["ml_shadow_agreed_rows_total", by] == 0
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 
 import jwt
 import pytest
@@ -217,11 +218,50 @@ def test_a_login_refused(site, content, status):
     assert "set-cookie" not in answer.headers
 
 
-def test_a_form_cannot_log_in(site):
-    body = json.dumps({"key": site.key}).encode()
-    for kind in ("text/plain", "application/x-www-form-urlencoded"):
-        answer = site.ask("POST", "/session", content=body, headers={"Content-Type": kind})
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded"])
+def test_a_form_cannot_log_in(site, kind):
+    body, kinds = json.dumps({"key": site.key}).encode(), {"Content-Type": kind}
+    for sign in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+        answer = site.ask("POST", "/session", content=body, headers={**kinds, **sign})
         assert answer.status_code == 415
+        assert "set-cookie" not in answer.headers
+    answer = site.ask("POST", "/session", content=body, headers=kinds)
+    assert answer.status_code == 200, "no browser is asked to say what it sends"
+
+
+HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+def test_a_browser_without_a_key_gets_a_form(site):
+    answer = site.ask("GET", "/docs", headers=dict(HTML))
+    assert (answer.status_code, answer.headers["content-type"][:9]) == (401, "text/html")
+    assert "'self'" in answer.headers["content-security-policy"]
+    assert "unsafe" not in answer.headers["content-security-policy"]
+    assert not re.search(r"<script>|<style|style=|onsubmit|https?:", answer.text)
+    files = re.findall(r'(?:src|href)="(/static/[^"]+)"', answer.text)
+    assert len(files) == 3
+    for file in files:
+        assert site.ask("GET", file).status_code == 200
+    token, _, _ = site.log_in()
+    answer = site.ask("GET", "/docs", token=token, headers=dict(HTML))
+    assert answer.status_code == 200
+    assert "swagger" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("GET", "/docs", {"Accept": "application/json"}),
+        ("GET", "/docs", {"Accept": "*/*"}),
+        ("GET", "/docs/openapi.json", HTML),
+        ("GET", "/models", HTML),
+        ("POST", "/docs", HTML),
+    ],
+)
+def test_all_others_get_a_refusal_that_programs_read(site, method, path, headers):
+    answer = site.ask(method, path, headers=dict(headers))
+    assert answer.status_code == 401
+    assert answer.headers["content-type"] == "application/problem+json"
 
 
 def test_an_address_may_try_a_few_keys(tmp_path):

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import re
 
 import jwt
 import pytest
@@ -15,41 +14,7 @@ from serving.access.session import COOKIE, CSRF_COOKIE
 from serving.access.terms import Access
 from serving.app import create_app
 from serving.settings import Settings
-
-
-class Site:
-    """A server, and a browser that keeps no cookie by itself."""
-
-    def __init__(self, folder, **given):
-        self.path = folder / "config" / "keys.json"
-        self.key = keys.add(self.path, "ui", ["read", "admin"])
-        host = given.pop("host", "127.0.0.1")
-        access = Access(keys=self.path, logins=given.pop("logins", 1000), **given)
-        self.app = create_app(Settings(models=folder, host=host, access=access))
-        self.guard = self.app.state.guard
-        self.client = TestClient(self.app, raise_server_exceptions=False)
-
-    def ask(self, method, path, *, token=None, csrf=None, **more):
-        self.client.cookies.clear()
-        headers = more.pop("headers", {})
-        if token is not None:
-            headers["Cookie"] = f"theme=dark; {COOKIE}={token}; other=1"
-        if csrf is not None:
-            headers["X-CSRF-Token"] = csrf
-        return self.client.request(method, path, headers=headers, **more)
-
-    def log_in(self):
-        answer = self.ask("POST", "/session", json={"key": self.key})
-        assert answer.status_code == 200, answer.text
-        return answer.cookies[COOKIE], answer.json()["csrf_token"], answer
-
-    def secret(self):
-        return self.path.with_name(keys.SECRET).read_bytes()
-
-    def claims(self, **changes):
-        token, csrf, _ = self.log_in()
-        claims = jwt.decode(token, self.secret(), algorithms=["HS256"]) | changes
-        return {name: value for name, value in claims.items() if value is not None}, csrf
+from tests.serving.browsers import Site
 
 
 @pytest.fixture
@@ -227,41 +192,6 @@ def test_a_form_cannot_log_in(site, kind):
         assert "set-cookie" not in answer.headers
     answer = site.ask("POST", "/session", content=body, headers=kinds)
     assert answer.status_code == 200, "no browser is asked to say what it sends"
-
-
-HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
-
-
-def test_a_browser_without_a_key_gets_a_form(site):
-    answer = site.ask("GET", "/docs", headers=dict(HTML))
-    assert (answer.status_code, answer.headers["content-type"][:9]) == (401, "text/html")
-    assert "'self'" in answer.headers["content-security-policy"]
-    assert "unsafe" not in answer.headers["content-security-policy"]
-    assert not re.search(r"<script>|<style|style=|onsubmit|https?:", answer.text)
-    files = re.findall(r'(?:src|href)="(/static/[^"]+)"', answer.text)
-    assert len(files) == 3
-    for file in files:
-        assert site.ask("GET", file).status_code == 200
-    token, _, _ = site.log_in()
-    answer = site.ask("GET", "/docs", token=token, headers=dict(HTML))
-    assert answer.status_code == 200
-    assert "swagger" in answer.text
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "headers"),
-    [
-        ("GET", "/docs", {"Accept": "application/json"}),
-        ("GET", "/docs", {"Accept": "*/*"}),
-        ("GET", "/docs/openapi.json", HTML),
-        ("GET", "/models", HTML),
-        ("POST", "/docs", HTML),
-    ],
-)
-def test_all_others_get_a_refusal_that_programs_read(site, method, path, headers):
-    answer = site.ask(method, path, headers=dict(headers))
-    assert answer.status_code == 401
-    assert answer.headers["content-type"] == "application/problem+json"
 
 
 def test_an_address_may_try_a_few_keys(tmp_path):

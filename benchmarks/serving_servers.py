@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from benchmarks import harness
+from benchmarks.serving_models import NAME
 
 __all__ = [
     "HEADERS",
@@ -41,6 +42,8 @@ class Peer(NamedTuple):
     script: tuple[str, ...]  # of servers/, and arguments before the model and the port
     protocol: str
     is_up: str  # a path that answers once it is ready
+    model: str = "model.joblib"  # in the folder of what was prepared
+    waits: bool = False  # for other requests, by a timer, before it computes
 
     @property
     def is_alone(self) -> bool:
@@ -48,15 +51,25 @@ class Peer(NamedTuple):
         return self.family != "serving"
 
 
+def fastapi(how: str, model: str = "model.joblib") -> Peer:
+    """Return FastAPI with one way to predict."""
+    return Peer("serving", ("fastapi_app.py", how), "plain", "/health", model)
+
+
 PEERS = {
-    "FastAPI, scikit-learn": Peer("serving", ("fastapi_sklearn.py", "twice"), "plain", "/health"),
-    "FastAPI, scikit-learn, one pass": Peer(
-        "serving", ("fastapi_sklearn.py", "once"), "plain", "/health"
-    ),
+    "FastAPI, scikit-learn": fastapi("twice"),
+    "FastAPI, scikit-learn, one pass": fastapi("once"),
+    "FastAPI, our program": fastapi("program", f"models/{NAME}/1"),
     "MLServer, batching": Peer(
-        "serving_mlserver", ("mlserver_sklearn.py",), "v2", "/v2/models/digits/ready"
+        "serving_mlserver",
+        ("mlserver_sklearn.py",),
+        "v2",
+        f"/v2/models/{NAME}/ready",
+        waits=True,
     ),
-    "LitServe, batching": Peer("serving_litserve", ("litserve_sklearn.py",), "plain", "/health"),
+    "LitServe, batching": Peer(
+        "serving_litserve", ("litserve_sklearn.py",), "plain", "/health", waits=True
+    ),
     "BentoML, batching": Peer("serving_bentoml", ("bentoml_sklearn.py",), "rows", "/readyz"),
 }
 
@@ -89,11 +102,11 @@ def command(models: pathlib.Path) -> list[str]:
     return [*MASTERY, "serve", "--models", str(models), *OPTIONS, "--port"]
 
 
-def peer_command(peer: Peer, model: pathlib.Path) -> list[str]:
-    """Return how a peer is started, its environment made if it is not there."""
+def peer_command(peer: Peer, folder: pathlib.Path) -> list[str]:
+    """Return how a peer is started on what was prepared, its environment made if need be."""
     python = harness.environment(peer.family, is_alone=peer.is_alone)
     script, *arguments = peer.script
-    return [str(python), str(SCRIPTS / script), *arguments, str(model)]
+    return [str(python), str(SCRIPTS / script), *arguments, str(folder / peer.model)]
 
 
 def free_port() -> int:

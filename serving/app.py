@@ -47,7 +47,7 @@ ROUTES = tuple(
     for room in (catalog, health, report, simple, about, infer, repository, store, login)
     for route in room.ROUTES
 )
-WORKERS = 2  # requests that compute for long at the same time; the others of them wait
+WORKERS = 2  # large bodies and answers that are read and written at the same time
 
 
 class Parts(NamedTuple):
@@ -55,7 +55,7 @@ class Parts(NamedTuple):
 
     settings: Settings
     team: Team  # this process among other workers
-    workers: ThreadPoolExecutor  # for what is long
+    workers: ThreadPoolExecutor  # for large bodies and answers
     registry: Registry
     metrics: Metrics
     drift: MutableMapping[Model, Watch]
@@ -96,12 +96,11 @@ def create_app(settings: Settings, team: Team | None = None) -> Litestar:
 
 def make(settings: Settings, team: Team) -> Parts:
     """Return the parts of a server; none of them works yet."""
-    workers = ThreadPoolExecutor(WORKERS, "compute")
+    workers = ThreadPoolExecutor(WORKERS, "bodies")
     tallies: Tallies = {}
     load_compiled = functools.partial(
         load,
         buckets=settings.buckets,
-        workers=workers,
         limits=settings.limits,
         tallies=tallies,
         is_tried=settings.is_tried,

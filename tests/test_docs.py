@@ -125,7 +125,7 @@ class Reader:
         """The connection to a server of the folder ``models``, which starts when it is needed."""
         if self.server is None:
             store = "sqlite:///models/predictions.sqlite3"  # as `mastery serve` does
-            app = create_app(Settings(models=pathlib.Path("models"), buckets=(2, 4), store=store))
+            app = create_app(Settings(models=pathlib.Path("models"), store=store))
             self.server = TestClient(app, base_url="http://127.0.0.1:8000").__enter__()
         return self.server
 

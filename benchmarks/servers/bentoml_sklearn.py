@@ -21,7 +21,7 @@ import joblib
 import numpy as np
 
 
-@bentoml.service(workers=1)
+@bentoml.service(workers=1, logging={"access": {"enabled": False}})
 class Digits:
     """Probabilities of the ten digits; rows of several requests make a batch."""
 

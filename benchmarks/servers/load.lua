@@ -21,7 +21,7 @@ end
 
 function done(summary, latency)
   local failed = summary.errors
-  local bad = failed.status + failed.connect + failed.read + failed.write
+  local bad = failed.status + failed.connect + failed.read + failed.write + failed.timeout
   io.write(string.format(
     '{"good": %d, "bad": %d, "seconds": %f, "p50": %f, "p99": %f}\n',
     summary.requests - failed.status, bad, summary.duration / 1e6,

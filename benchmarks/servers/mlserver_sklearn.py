@@ -37,6 +37,7 @@ if __name__ == "__main__":
         "metrics_port": free(),
         "metrics_dir": str(folder),
         "parallel_workers": 0,
+        "debug": False,  # it is on by default, and writes a line for every request
     }
     (folder / "settings.json").write_text(json.dumps(server))
     model = SETTINGS | {"parameters": {"uri": path, "version": "1"}}

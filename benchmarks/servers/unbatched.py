@@ -10,7 +10,8 @@ import time
 
 from serving import main
 from serving.engine import method
-from serving.engine.batcher import Batcher, Part
+from serving.engine.batcher import Batcher
+from serving.engine.part import Part
 from serving.settings import Settings
 
 

@@ -135,6 +135,14 @@ class Artifact:
         padded = {n: np.resize(v, (batch, *v.shape[1:])) for n, v in x.items()}
         return {n: out[:rows] for n, out in self.compile(method, batch)(padded).items()}
 
+    def is_counted(self, method: str) -> bool:
+        """Say whether a method's loops take as many turns whatever its inputs hold.
+
+        Raises:
+            ValueError: There is no such method.
+        """
+        return self._method(method).is_counted
+
     def golden(self, method: str) -> dict[str, np.ndarray]:
         """Return the real rows of a method's inputs with which it was tried.
 

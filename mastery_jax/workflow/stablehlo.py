@@ -29,12 +29,25 @@ CUSTOM_CALLS = re.compile(
 )
 
 
+# A loop whose turns are compared with a constant, as those of scan and fori_loop are.
+COUNTED = re.compile(
+    r"cond \{\s*(%\w+) = stablehlo\.compare\s+LT, %iterArg\w*, %c(_\d+)?, \w+ :.*\s*"
+    r"stablehlo\.return \1 :"
+)
+
+
 class Method:
     """A program of this process, with its parameters on their device."""
 
     def __init__(self, where: str, exported: Any, params: Mapping[str, Any], spec: MethodSpec):
         self._where, self._exported, self._params = where, exported, params
         self.spec = spec
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether every loop takes as many turns whatever the inputs hold: so does the time."""
+        text = self._exported.mlir_module()
+        return len(re.findall(r"\bstablehlo\.while\b", text)) == len(COUNTED.findall(text))
 
     def compile(self, batch: int) -> Program:
         """Compile for ``batch`` rows; the result checks its inputs and raises ValueError.

@@ -9,6 +9,7 @@ import mmap
 import os
 import pathlib
 import struct
+import weakref
 from typing import Self
 
 from serving.access.bucket import Bucket
@@ -28,17 +29,16 @@ class Shared(Bucket):
         path: The file; whoever comes first makes it, full.
     """
 
-    __slots__ = ("_file", "_memory")
+    __slots__ = ("__weakref__", "_file", "_memory")
 
     def __init__(self, rate: float, burst: float, now: float, path: pathlib.Path) -> None:
         super().__init__(rate, burst, now)
-        self._file = path.open("a+b")
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        weakref.finalize(self, os.close, self._file)
         with self:
-            if os.fstat(self._file.fileno()).st_size < STATE.size:
-                self._file.truncate(0)
-                self._file.write(STATE.pack(burst, now))
-                self._file.flush()
-        self._memory = mmap.mmap(self._file.fileno(), STATE.size)
+            if os.fstat(self._file).st_size < STATE.size:
+                os.pwrite(self._file, STATE.pack(burst, now), 0)
+        self._memory = mmap.mmap(self._file, STATE.size)
 
     def __enter__(self) -> Self:
         """Keep the other workers out."""

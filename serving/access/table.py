@@ -17,6 +17,7 @@ __all__ = ["ROUTES", "Need", "Table"]
 FREE = "free"  # no key, and never refused for want of room
 LOGIN = "login"  # no key, but room
 METRICS = "metrics"  # `read`, unless they are public; never refused for want of room
+ABOUT = "about"  # `predict` or `read`: who may ask a model may know what it takes
 
 MODEL, VERSION = "/v2/models/{model}", "/v2/models/{model}/versions/{version}"
 REPOSITORY = "/v2/repository/models/{model}"
@@ -40,17 +41,17 @@ ROUTES: Mapping[tuple[str, str], str] = {
     ("GET", "/docs/openapi.json"): "read",
     ("GET", "/docs/oauth2-redirect.html"): "read",
     ("GET", "/docs/{path}"): "read",
-    ("GET", "/models"): "read",
-    ("GET", "/models/{model_id}"): "read",
+    ("GET", "/models"): ABOUT,
+    ("GET", "/models/{model_id}"): ABOUT,
     ("GET", "/models/{model_id}/accuracy"): "read",
     ("GET", "/models/{model_id}/drift"): "read",
     ("GET", "/predictions"): "read",
     ("GET", "/v2"): "read",
     ("GET", "/v2/models/stats"): "read",
     **{
-        ("GET", f"{start}{end}"): "read"
+        ("GET", f"{start}{end}"): kind
         for start in (MODEL, VERSION)
-        for end in ("", "/ready", "/config", "/stats")
+        for end, kind in {"": ABOUT, "/ready": ABOUT, "/config": ABOUT, "/stats": "read"}.items()
     },
     ("POST", "/v2/repository/index"): "read",
     ("POST", "/models/reload"): "admin",
@@ -62,8 +63,8 @@ ROUTES: Mapping[tuple[str, str], str] = {
 class Need(NamedTuple):
     """What a route asks of who asks."""
 
-    scope: str
-    mask: int  # the bit of its scope; 0: no key
+    scope: str  # in words, where several will do
+    mask: int  # the bits of the scopes that will do; 0: no key
     is_counted: bool  # it takes room
     template: str | None  # as the metrics name it; None: no such route
 
@@ -84,13 +85,15 @@ class Table:
         self._exact: dict[str, Needs] = {}
         self._parts: dict[str | int, Any] = {}
         self._remembered = functools.lru_cache(1024)(self._by_parts)
-        scopes = {FREE: None, LOGIN: None, METRICS: None if is_public else "read"}
+        scopes = {
+            **{FREE: (), LOGIN: (), METRICS: () if is_public else ("read",)},
+            ABOUT: ("predict", "read"),
+        }
         for (method, path), kind in routes.items():
-            scope = scopes.get(kind, kind)
+            some = scopes.get(kind, (kind,))
+            mask = sum(BITS[scope] for scope in some)
             template = path.replace(":path}", "}")
-            need = Need(
-                scope or "", BITS[scope] if scope else 0, kind not in (FREE, METRICS), template
-            )
+            need = Need(" or ".join(some), mask, kind not in (FREE, METRICS), template)
             needs = self._place(path)
             needs[method] = need
             if method == "GET":

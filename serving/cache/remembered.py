@@ -56,8 +56,7 @@ class Remembered:
     def _hit(self, found: Outputs, rows: int, start: float) -> Outputs:
         tally = self.tally
         tally.hits.add(time.monotonic() - start)
-        tally.requests += 1
-        tally.rows += rows
+        tally.answered(rows)
         tally.since = time.time()
         return found
 

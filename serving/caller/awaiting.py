@@ -67,14 +67,17 @@ class AsyncClient:
                 came = None
                 continue
             try:
-                came = await self._http.request(
-                    step.verb,
-                    step.path,
-                    content=step.content,
-                    headers=step.headers,
-                    timeout=step.timeout,
-                )
-            except httpx.TransportError as error:
+                async with asyncio.timeout(step.timeout):
+                    came = await self._http.request(
+                        step.verb,
+                        step.path,
+                        content=step.content,
+                        headers=step.headers,
+                        timeout=step.timeout,
+                    )
+            except TimeoutError:
+                came = httpx.ReadTimeout("timed out")
+            except httpx.RequestError as error:
                 came = error
 
     async def health(self) -> Health:

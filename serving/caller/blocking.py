@@ -7,6 +7,7 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from serving.caller.ask import Numbers
+from serving.caller.bounded import bound, within
 from serving.caller.patience import Plan, Wait
 from serving.caller.plans import ROWS, Plans, Versions, split
 from serving.caller.tensors import Inference
@@ -54,7 +55,7 @@ class Client:
         routing_key: str | None = None,
     ) -> None:
         self._plans = Plans(url, timeout=timeout, retries=retries, key=key, routing_key=routing_key)
-        self._http = httpx.Client(base_url=url, timeout=timeout)
+        self._http = bound(httpx.Client(base_url=url, timeout=timeout))
 
     def __enter__(self) -> Self:
         return self
@@ -78,14 +79,15 @@ class Client:
                 came = None
                 continue
             try:
-                came = self._http.request(
-                    step.verb,
-                    step.path,
-                    content=step.content,
-                    headers=step.headers,
-                    timeout=step.timeout,
-                )
-            except httpx.TransportError as error:
+                with within(step.timeout):
+                    came = self._http.request(
+                        step.verb,
+                        step.path,
+                        content=step.content,
+                        headers=step.headers,
+                        timeout=step.timeout,
+                    )
+            except httpx.RequestError as error:
                 came = error
 
     def health(self) -> Health:

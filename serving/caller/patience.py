@@ -48,7 +48,8 @@ class Wait(NamedTuple):
     seconds: float
 
 
-Plan = Generator[Send | Wait, httpx.Response | httpx.TransportError | None, T]
+Came = httpx.Response | httpx.RequestError | None
+Plan = Generator[Send | Wait, Came, T]
 
 
 class Call(NamedTuple):
@@ -109,10 +110,10 @@ def _sent(ask: Ask, call: Call) -> Send:
     return Send(ask.verb, ask.path, ask.content, headers, max(left, 1e-3))
 
 
-def _may_repeat(ask: Ask, came: httpx.Response | httpx.TransportError | None) -> bool:
-    """Say whether the request was not computed, or may be once more."""
+def _may_repeat(ask: Ask, came: Came) -> bool:
+    """Say whether the request was not computed, or may be once more, and came to nothing."""
     never_left = isinstance(came, httpx.Response | httpx.ConnectError | httpx.PoolTimeout)
-    return never_left or ask.is_repeatable
+    return never_left or (ask.is_repeatable and isinstance(came, httpx.TransportError))
 
 
 def _retry_after(value: str) -> float:
@@ -126,9 +127,12 @@ def _retry_after(value: str) -> float:
     return max(when.timestamp() - time.time(), 0.0)
 
 
-def _unanswered(call: Call, error: httpx.TransportError | None) -> ServingError:
-    """Return the error for a server that did not answer."""
+def _unanswered(call: Call, error: httpx.RequestError | None) -> ServingError:
+    """Return the error for a server that did not answer, or not so that it can be read."""
     if isinstance(error, httpx.ConnectError):
         return ServingError(None, f"no server answers at {call.url}; `mastery serve` starts one")
     why = str(error) or type(error).__name__
+    if not isinstance(error, httpx.TransportError):
+        detail = f"{call.url} does not answer as a mastery_jax server does: {why}"
+        return ServingError(None, detail)
     return ServingError(None, f"the server at {call.url} did not answer: {why}")

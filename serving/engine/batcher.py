@@ -13,25 +13,23 @@ import functools
 import logging
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from typing import NamedTuple
 
 import numpy as np
 
 from mastery_jax.workflow.stablehlo import Arrays
+from serving.engine.circuit import REST, Circuit
+from serving.engine.hand import Hand
+from serving.engine.part import Outputs, Part, Times, split
 from serving.engine.tally import Tally
 from serving.errors import late, overloaded
 
-__all__ = ["LONG", "Batcher", "Limits", "Outputs", "Part", "Times"]
+__all__ = ["LONG", "Batcher", "Limits", "Outputs", "Times"]
 
 LOG = logging.getLogger(__name__)
 LONG = 2e-3  # seconds of computing that are worth a thread
-FAULTS = 5  # batches in sequence that failed, before the model counts as broken
-REST = 1.0  # seconds before a broken model is tried again
 ALONE = 16  # turns in sequence with one request each, before the next is not kept for others
 
-Outputs = dict[str, np.ndarray]
-Times = tuple[float, float, float]  # it came, its batch began and ended, on the monotonic clock
 clock = time.monotonic
 
 
@@ -43,21 +41,22 @@ class Limits(NamedTuple):
     step_seconds: float = 30.0  # a batch that takes longer is stuck, and nobody is sent after it
 
 
-class Part:
-    """Rows of one request, at most the largest batch, and the answer that is owed."""
-
-    __slots__ = ("came", "deadline", "future", "is_shadow", "rows", "size", "tell", "x")
-
-    def __init__(self, x: Arrays, rows: int, deadline: float, future: asyncio.Future) -> None:
-        self.x, self.rows, self.deadline, self.future = x, rows, deadline, future
-        self.size = sum(array.nbytes for array in x.values())
-        self.came = clock()
-        self.is_shadow = False  # nobody gets the answer
-        self.tell: Callable[[Times], None] | None = None  # who wants to know its times
-
-
 class Batcher:
-    """The queue before one program; the event loop alone calls it."""
+    """The queue before one program; the event loop alone calls it.
+
+    Args:
+        run: Computes the outputs of so many rows.
+        name: ``model/version/method``, in messages.
+        most: Rows of the largest batch.
+        seconds: Gives how long so many rows take.
+        size: Gives how many rows are computed for so many.
+        is_merging: Whether rows of several requests may share a batch.
+        is_counted: Whether its time does not depend on its numbers; what may take any time is
+            computed by a thread.
+        tally: Where it counts.
+        limits: What may wait.
+        golden: A row that is known to be good, with which a broken program is tried.
+    """
 
     def __init__(
         self,
@@ -68,22 +67,21 @@ class Batcher:
         seconds: Callable[[int], float],
         size: Callable[[int], int],
         is_merging: bool,
+        is_counted: bool = True,
         tally: Tally,
-        workers: Executor,
         limits: Limits,
+        golden: Arrays | None = None,
     ) -> None:
         self.name, self.tally, self.limits = name, tally, limits
-        self.is_merging = is_merging  # rows of several requests may share a batch
+        self.circuit = Circuit(limits.step_seconds)
         self._run, self._most, self._seconds, self._size = run, most, seconds, size
-        self._is_long = seconds(most) >= LONG
-        self._workers = workers
+        self._is_merging, self._is_counted, self._golden = is_merging, is_counted, golden
+        self._hand = Hand()
         self._queue: collections.deque[Part] = collections.deque()
         self._rows = self._bytes = 0  # in the queue
         self._is_due = False  # the loop will call _turn
         self._alone = 0  # turns in sequence with one request each
-        self._began: float | None = None  # when the batch began that a thread computes
-        self._running = 0  # its rows
-        self._faults, self._broke = 0, 0.0
+        self._running = 0  # rows of the batch that a thread computes
         self.observe: Callable[[Arrays, Outputs], None] | None = None  # is shown every batch
         # Where requests are traced: gives whom to tell the times of a part that comes now.
         self.follow: Callable[[], Callable[[Times], None] | None] | None = None
@@ -93,27 +91,23 @@ class Batcher:
         """Rows that wait."""
         return self._rows
 
-    @property
-    def is_long(self) -> bool:
-        """Whether a thread computes the largest batches, so that a request may wait for one."""
-        return self._is_long
+    def is_long(self, rows: int) -> bool:
+        """Say whether a thread computes so many rows."""
+        return not self._is_counted or self._seconds(rows) >= LONG
 
     @property
     def is_sound(self) -> bool:
         """Whether batches come back, and not as faults."""
-        return not self._is_stuck and self._faults < FAULTS
-
-    @property
-    def _is_stuck(self) -> bool:
-        return self._began is not None and clock() - self._began > self.limits.step_seconds
+        return not self.circuit.is_stuck and not self.circuit.is_broken
 
     def wait(self) -> float:
         """Return the seconds until what has come will have been computed, about."""
         parts, rest = divmod(self._rows, self._most)
         queued = parts * self._seconds(self._most) + (self._seconds(rest) if rest else 0.0)
-        if self._began is None:
+        began = self.circuit.began
+        if began is None:
             return queued
-        return queued + max(self._began + self._seconds(self._running) - clock(), 0.0)
+        return queued + max(began + self._seconds(self._running) - clock(), 0.0)
 
     def submit(
         self, x: Arrays, rows: int, deadline: float, *, is_shadow: bool = False
@@ -135,33 +129,41 @@ class Batcher:
         self._admit(part)
         if self.follow is not None:
             part.tell = self.follow()
-        self._queue.append(part)
-        self._rows += rows
-        self._bytes += part.size
-        if self._alone < ALONE or self._is_due or self._seconds(rows) >= LONG:
+        self._put(part)
+        if self._alone < ALONE or self._is_due or self.is_long(rows):
             self._look()
-        elif self._began is None:
+        elif self.circuit.began is None:
             self._start()
             self._plan()  # whoever comes in this turn all the same is a crowd
         return part.future
 
+    def _put(self, part: Part) -> None:
+        self._queue.append(part)
+        self._rows += part.rows
+        self._bytes += part.size
+
+    def _pop(self) -> Part:
+        part = self._queue.popleft()
+        self._rows -= part.rows
+        self._bytes -= part.size
+        return part
+
     def _admit(self, part: Part) -> None:
+        refusal = self.circuit.refusal()
+        if refusal is not None:
+            self._refuse(*refusal)
         wait = self.wait()
         if self._rows + part.rows > self.limits.rows or self._bytes + part.size > self.limits.bytes:
             self._refuse("queue_full", f"{self._rows} rows wait already", wait)
         if part.came + wait + self._seconds(part.rows) > part.deadline:
             self._refuse("too_late", f"the rows before it take some {wait:.2g} s", wait)
-        if self._is_stuck:
-            self._refuse("stuck", "a batch does not end", self.limits.step_seconds)
-        if self._faults >= FAULTS and part.came - self._broke < REST:
-            self._refuse("broken", f"its last {self._faults} batches failed", REST)
 
     def _refuse(self, reason: str, why: str, seconds: float) -> None:
         self.tally.refused[reason] += 1
         raise overloaded(f"{self.name}: {why}", seconds)
 
     def _look(self) -> None:
-        if self._queue and not self._is_due and self._began is None:
+        if self._queue and not self._is_due and self.circuit.began is None:
             self._plan()
 
     def _plan(self) -> None:
@@ -185,15 +187,15 @@ class Batcher:
         for part in batch:
             self.tally.queue.add(start - part.came)
         rows = sum(part.rows for part in batch)
-        if self._seconds(rows) >= LONG:
-            self._began, self._running = start, rows
-            job = asyncio.get_running_loop().run_in_executor(
-                self._workers, functools.partial(self._compute, batch)
-            )
-            job.add_done_callback(functools.partial(self._finish, batch, start))
-        else:
+        if not self.is_long(rows):
             self._deliver(batch, self._compute(batch), clock() - start)
             self._look()
+            return
+        self.circuit.began, self._running = start, rows
+        job = self._hand.do(functools.partial(self._compute, batch))
+        loop = asyncio.get_running_loop()
+        watch = loop.call_later(self.limits.step_seconds, self._give_up, batch)
+        job.add_done_callback(functools.partial(self._finish, batch, start, watch))
 
     def _form(self) -> list[Part]:
         """Take parts from the queue until a batch is full; drop those nobody waits for."""
@@ -202,11 +204,9 @@ class Batcher:
             part = self._queue[0]
             # What cannot be there in time is not begun: it would take the time of others.
             is_owed = not part.future.done() and part.deadline >= now + self._seconds(part.rows)
-            if is_owed and batch and (not self.is_merging or rows + part.rows > self._most):
+            if is_owed and batch and (not self._is_merging or rows + part.rows > self._most):
                 break
-            self._queue.popleft()
-            self._rows -= part.rows
-            self._bytes -= part.size
+            self._pop()
             if is_owed:
                 batch.append(part)
                 rows += part.rows
@@ -241,30 +241,39 @@ class Batcher:
             self.observe(part.x, outputs)
         return outputs
 
-    def _finish(self, batch: Sequence[Part], start: float, job: asyncio.Future) -> None:
-        self._began = None
-        seconds = clock() - start
-        error = None if job.cancelled() else job.exception()
-        if job.cancelled() or error is not None:  # the workers have gone
-            self._deliver(batch, [error or RuntimeError("the server stops")] * len(batch), seconds)
-        else:
-            self._deliver(batch, job.result(), seconds)
-        self._look()
+    def _finish(
+        self, batch: Sequence[Part], start: float, watch: asyncio.Handle, job: asyncio.Future
+    ) -> None:
+        self.circuit.began = None
+        watch.cancel()
+        if not job.cancelled():  # the loop ends
+            self._deliver(batch, job.result(), clock() - start)
+            self._look()
+
+    def _give_up(self, batch: Sequence[Part]) -> None:
+        """Answer those whose batch does not end, and those who wait behind it."""
+        seconds = self.limits.step_seconds
+        for part in batch:
+            if not part.future.done():
+                self.tally.refused["stuck"] += 1
+                part.future.set_exception(late(f"{self.name}: it takes more than {seconds:g} s"))
+        while self._queue:
+            part = self._pop()
+            if not part.future.done():
+                self.tally.refused["stuck"] += 1
+                refusal = overloaded(f"{self.name}: a batch does not end", seconds)
+                part.future.set_exception(refusal)
 
     def _deliver(self, batch: Sequence[Part], found: Sequence, seconds: float) -> None:
         tally, rows = self.tally, sum(part.rows for part in batch)
         tally.executed(rows, self._size(rows) - rows, seconds)
-        tally.since = time.time()
         faults = 0
         for part, answer in zip(batch, found, strict=True):
             if isinstance(answer, Exception):
                 faults += 1
-                tally.failed.add(clock() - part.came)
-            elif part.is_shadow:
-                tally.shown += part.rows
-            else:
-                tally.requests += 1
-                tally.rows += part.rows
+                tally.failed.add(clock() - part.came, times=int(not part.is_trial))
+            elif not part.is_trial:
+                tally.answered(part.rows, is_shadow=part.is_shadow)
             if part.tell is not None:
                 ended = clock()
                 part.tell((part.came, ended - seconds, ended))
@@ -274,17 +283,18 @@ class Batcher:
                 part.future.set_exception(answer)
             else:
                 part.future.set_result(answer)
-        if faults == len(batch):
-            self._faults, self._broke = self._faults + 1, clock()
-        else:
-            self._faults = 0
+        self.circuit.note(has_failed=faults == len(batch))
+        if self.circuit.is_broken:
+            asyncio.get_running_loop().call_later(REST, self._try_again)
 
-
-def split(outputs: Outputs, counts: Sequence[int]) -> Sequence[Outputs]:
-    """Return the outputs of each part of a batch."""
-    found, start = [], 0
-    for count in counts:
-        end = start + count
-        found.append({name: out[start:end] for name, out in outputs.items()})
-        start = end
-    return found
+    def _try_again(self) -> None:
+        """Send a broken program a row that is known to be good, where nobody else asks."""
+        is_idle = self.circuit.began is None and not self._queue
+        if not self.circuit.is_broken or not is_idle or self._golden is None:
+            return
+        future = asyncio.get_running_loop().create_future()
+        future.add_done_callback(lambda trial: trial.cancelled() or trial.exception())
+        part = Part(self._golden, 1, float("inf"), future)
+        part.is_trial = True
+        self._put(part)
+        self._look()

@@ -3,7 +3,6 @@
 import logging
 import math
 from collections.abc import Mapping
-from concurrent.futures import Executor
 
 import msgspec
 import numpy as np
@@ -21,6 +20,9 @@ from serving.wire import Rows
 __all__ = ["Method"]
 
 LOG = logging.getLogger(__name__)
+# What the smallest batch may cost where smaller ones are left out: seconds, or so many times more.
+CHEAP, DEARER = 1e-3, 4.0
+QUICK = 5e-3  # seconds of a program that is tried with many rows
 
 
 class Method:
@@ -31,7 +33,7 @@ class Method:
         spec: Its types.
         programs: By batch size.
         golden: Real rows of its inputs, with which it is measured and tried.
-        workers: Threads for what is long.
+        is_counted: Whether its time does not depend on its numbers.
         limits: Of its queue.
         tally: Where it counts; a new one by default.
     """
@@ -43,7 +45,7 @@ class Method:
         programs: Mapping[int, Program],
         golden: Arrays,
         *,
-        workers: Executor,
+        is_counted: bool = True,
         limits: Limits | None = None,
         tally: Tally | None = None,
     ) -> None:
@@ -52,16 +54,13 @@ class Method:
         tensors = (*spec.inputs.values(), *spec.outputs.values())
         self.row_bytes = sum(dtype(t).itemsize * math.prod(t.shape[1:]) for t in tensors)
         self._programs = programs
-        sizes = sorted(programs)
+        taken = {size: self._measure(size, golden) for size in programs}
+        sizes = self._chosen(golden, taken)
         self.largest = sizes[-1]
         self._size = [next(s for s in sizes if s >= rows) for rows in range(self.largest + 1)]
         self._index = {size: np.arange(size) for size in sizes}
-        taken = {size: self._measure(size, golden) for size in sizes}
         self._seconds = [0.0, *(taken[size] for size in self._size[1:])]  # by rows
-        self.is_batched = audit.is_invariant(programs, golden)
-        if not self.is_batched:
-            LOG.warning("%s: rows meddle with each other; each request is computed alone", name)
-        self.tally = tally or Tally(tuple(sizes))
+        self.tally = tally or Tally(tuple(sorted(programs)))
         self.batcher = Batcher(
             self.run,
             name=name,
@@ -69,9 +68,10 @@ class Method:
             seconds=self.seconds,
             size=self._size.__getitem__,
             is_merging=self.is_batched,
+            is_counted=is_counted,
             tally=self.tally,
-            workers=workers,
             limits=limits or Limits(),
+            golden={field: rows[:1] for field, rows in golden.items()},
         )
 
     @property
@@ -91,6 +91,23 @@ class Method:
         tensor = self.spec.outputs.get(name)
         return tensor is not None and len(tensor.shape) == rank and number(tensor) in numbers
 
+    def _chosen(self, golden: Arrays, taken: Mapping[int, float]) -> list[int]:
+        """Return the batch sizes that are used, and say whether requests may share a batch."""
+        every = sorted(self._programs)
+        is_quick = taken[every[-1]] < QUICK
+        rows = audit.varied(golden, every[-1]) if is_quick else golden
+        sizes = list(audit.alike(self._programs, rows))
+        self.is_batched = bool(sizes) and taken[sizes[0]] <= max(CHEAP, DEARER * taken[every[0]])
+        if not self.is_batched:
+            LOG.warning(
+                "%s: rows meddle with each other; each request is computed alone", self.name
+            )
+            return every
+        if sizes != every:
+            said = "%s: a batch has %d rows or more, as smaller ones add in another order"
+            LOG.info(said, self.name, sizes[0])
+        return sizes
+
     def _measure(self, size: int, golden: Arrays) -> float:
         x = {k: np.resize(v, (size, *v.shape[1:])) for k, v in golden.items()}
         return audit.measure(self._programs[size], x)
@@ -109,7 +126,7 @@ class Method:
 
     def is_long(self, rows: int) -> bool:
         """Say whether the answer to so many rows takes more than a turn of the event loop."""
-        return rows > self.largest or self.batcher.is_long
+        return rows > self.largest or self.batcher.is_long(self.largest)
 
     def read(self, inputs: Mapping[str, Rows]) -> dict[str, np.ndarray]:
         """Return inputs of any kind as arrays with as many rows each.

@@ -3,7 +3,6 @@
 import pathlib
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
 
 from litestar.exceptions import ClientException, NotFoundException
 
@@ -26,7 +25,6 @@ def load(
     folder: pathlib.Path,
     *,
     buckets: Sequence[int],
-    workers: Executor,
     limits: Limits,
     tallies: Tallies,
     is_tried: bool = False,
@@ -38,7 +36,6 @@ def load(
     Args:
         folder: ``models/<name>/<version>``.
         buckets: Batch sizes.
-        workers: Threads for what is long.
         limits: Of the queues.
         tallies: Where methods count, whatever version comes and goes.
         is_tried: Let a child process load it first, where it never was loaded.
@@ -61,7 +58,7 @@ def load(
             spec,
             {size: loaded.compile(method, size) for size in buckets},
             loaded.golden(method),
-            workers=workers,
+            is_counted=loaded.is_counted(method),
             limits=limits,
             tally=tallies.setdefault(key, Tally(tuple(buckets))),
         )

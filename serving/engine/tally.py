@@ -6,6 +6,7 @@ them when they are asked, so that a request pays for no lock.
 
 import bisect
 import collections
+import time
 
 __all__ = ["SECONDS", "Spread", "Tally"]
 
@@ -84,8 +85,17 @@ class Tally:
 
     def executed(self, rows: int, padding: int, seconds: float) -> None:
         """Count one batch."""
+        self.since = time.time()
         self.padding += padding
         self.compute.add(seconds)
         self.sizes.add(rows)
         times, total = self.batches.get(rows, (0, 0.0))
         self.batches[rows] = times + 1, total + seconds
+
+    def answered(self, rows: int, *, is_shadow: bool = False) -> None:
+        """Count one request; what a shadow computes is no answer to anybody."""
+        if is_shadow:
+            self.shown += rows
+        else:
+            self.requests += 1
+            self.rows += rows

@@ -38,6 +38,7 @@ def serve(settings: Settings, door: socket.socket, team: Team) -> int:
     launch.prepare(sync_dispatch=True)
     from mastery_jax.workflow import artifact
     from serving.app import create_app
+    from serving.engine import hand
     from serving.models.folder import lack
     from serving.monitor import logs
     from serving.process import rust, server
@@ -53,7 +54,12 @@ def serve(settings: Settings, door: socket.socket, team: Team) -> int:
         app.on_startup.append(lambda: LOG.info(said, url, url))
     app.on_startup.append(settle)
     run = {"uvicorn": server.serve, "granian": rust.serve}[settings.server]
-    return run(app, door, team, settings)
+    status = run(app, door, team, settings)
+    if hand.busy():
+        LOG.warning("the process ends in the middle of a computation that does not")
+        logging.shutdown()
+        os._exit(status)
+    return status
 
 
 def settle() -> None:

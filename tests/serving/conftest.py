@@ -3,7 +3,6 @@
 import shutil
 import socket
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from litestar.testing import TestClient
@@ -21,13 +20,6 @@ def no_keys_of_the_user(tmp_path_factory):
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
         patch.delenv("MASTERY_API_KEY", raising=False)
         yield
-
-
-@pytest.fixture(scope="module")
-def workers():
-    """Give a thread for what is long."""
-    with ThreadPoolExecutor(1) as pool:
-        yield pool
 
 
 @pytest.fixture(scope="session")

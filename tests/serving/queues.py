@@ -25,17 +25,17 @@ class Program:
         return {"y": 2 * x["x"]}
 
 
-def batcher(run, workers, *, seconds=0.0, of_row=0.0, is_merging=True, **limits):
+def batcher(run, *, seconds=0.0, of_row=0.0, **given):
+    limits = {name: given.pop(name) for name in Limits._fields if name in given}
     return Batcher(
         run,
         name="model/1/predict",
         most=MOST,
         seconds=lambda rows: seconds + of_row * rows,
         size=lambda rows: 1 << (rows - 1).bit_length(),
-        is_merging=is_merging,
         tally=Tally((2, 4, 8)),
-        workers=workers,
         limits=Limits(**limits),
+        **{"is_merging": True, **given},
     )
 
 

@@ -105,7 +105,7 @@ def running(**settings):
 
 
 def start(folder, **settings):
-    return TestClient(create_app(Settings(models=folder, buckets=BUCKETS, **settings)))
+    return TestClient(create_app(Settings(**{"models": folder, "buckets": BUCKETS, **settings})))
 
 
 def post(client, path, content):

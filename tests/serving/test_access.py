@@ -11,6 +11,7 @@ from serving.access import keys
 from serving.access.table import ROUTES, Table
 from serving.access.terms import Access
 from serving.app import create_app
+from serving.caller import plans
 from serving.client import Client, ServingError
 from serving.settings import Settings
 from tests.serving import served
@@ -71,11 +72,11 @@ def test_each_route_asks_for_its_scope(keyed, held, method, path):
     if kind in ("free", "login"):
         assert status() not in (401, 403)
         return
-    wanted = "read" if kind == "metrics" else kind
+    wanted = {"metrics": {"read"}, "about": {"predict", "read"}}.get(kind, {kind})
     assert status() == 401
     assert status(headers=show("mastery_" + "x" * 43)) == 401
     for scope, key in held.items():
-        is_let_in = scope == wanted
+        is_let_in = scope in wanted
         assert (status(headers=show(key)) not in (401, 403)) is is_let_in, scope
         assert (status(headers={"X-API-Key": key}) not in (401, 403)) is is_let_in, scope
 
@@ -264,8 +265,23 @@ def test_the_client_shows_its_key(keyed, held, monkeypatch):
         asked(key=held["read"]).models()
         monkeypatch.setenv("MASTERY_API_KEY", held["predict"])
         assert asked().predict(ROWS[0], "line").model_id == "line"
-        with pytest.raises(ServingError, match="403: the key lacks the scope read"):
-            asked().models()
+        with pytest.raises(ServingError, match="403: the key lacks the scope read, which"):
+            asked().stats()
+        with pytest.raises(ServingError, match="403: the key lacks the scope predict or read"):
+            asked(key=held["admin"]).models()
         asked(key=held["read"]).models()
     finally:
         keyed.headers.clear()
+
+
+def test_who_may_predict_may_send_arrays(keyed, held, monkeypatch):
+    monkeypatch.setattr(plans, "LARGE", 1)
+    client = Client("http://testserver.local")
+    client.close()
+    client._http = keyed
+    monkeypatch.setitem(keyed.headers, "X-API-Key", held["predict"])
+    assert client.predict_batch(ROWS, "flower").labels
+    assert client.infer("line", "predict", 2, features=ROWS).model_version == 2
+    assert client.ready("line")
+    with pytest.raises(ServingError, match="400: model_name is missing"):
+        client.predict_batch(ROWS)

@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from litestar.exceptions import HTTPException
 
-from serving.engine.batcher import ALONE, FAULTS, LONG
+from serving.engine.batcher import ALONE, LONG
 from tests.serving.queues import MOST, POISON, Program, answers, ask, batcher
 
 
-def test_what_comes_in_one_turn_shares_a_batch(workers):
+def test_what_comes_in_one_turn_shares_a_batch():
     program = Program()
 
     async def session():
-        queue = batcher(program, workers)
+        queue = batcher(program)
         found = await answers(ask(queue, 1.0), ask(queue, 2.0, 3.0), ask(queue, 4.0))
         return queue, found, await answers(ask(queue, 5.0))
 
@@ -28,11 +28,11 @@ def test_what_comes_in_one_turn_shares_a_batch(workers):
     assert queue.depth == 0
 
 
-def test_where_requests_come_one_at_a_time_the_next_is_computed_as_it_comes(workers):
+def test_where_requests_come_one_at_a_time_the_next_is_computed_as_it_comes():
     program = Program()
 
     async def session():
-        queue = batcher(program, workers)
+        queue = batcher(program)
         for value in range(ALONE):
             future = ask(queue, float(value))
             assert not future.done()
@@ -49,9 +49,9 @@ def test_where_requests_come_one_at_a_time_the_next_is_computed_as_it_comes(work
     assert program.batches == [1] * ALONE + [1, 3, 1]
 
 
-def test_a_lonely_fault_is_one_of_its_request(workers):
+def test_a_lonely_fault_is_one_of_its_request():
     async def session():
-        queue = batcher(Program(), workers)
+        queue = batcher(Program())
         for value in range(ALONE):
             await ask(queue, float(value))
         return await answers(ask(queue, POISON), ask(queue, 1.0))
@@ -61,20 +61,20 @@ def test_a_lonely_fault_is_one_of_its_request(workers):
     assert other == [2.0]
 
 
-def test_a_batch_holds_no_more_than_the_largest(workers):
+def test_a_batch_holds_no_more_than_the_largest():
     program = Program()
 
     async def session():
-        queue = batcher(program, workers)
+        queue = batcher(program)
         return await answers(*(ask(queue, *[float(i)] * 3) for i in range(5)))
 
     assert asyncio.run(session()) == [[2.0 * i] * 3 for i in range(5)]
     assert program.batches == [6, 6, 3]
 
 
-def test_only_the_culprit_fails(workers):
+def test_only_the_culprit_fails():
     async def session():
-        queue = batcher(Program(), workers)
+        queue = batcher(Program())
         return queue, await answers(ask(queue, 1.0), ask(queue, POISON), ask(queue, 3.0))
 
     queue, (first, culprit, last) = asyncio.run(session())
@@ -84,11 +84,11 @@ def test_only_the_culprit_fails(workers):
     assert queue.is_sound
 
 
-def test_rows_that_meddle_are_computed_alone(workers):
+def test_rows_that_meddle_are_computed_alone():
     program = Program()
 
     async def session():
-        queue = batcher(program, workers, is_merging=False)
+        queue = batcher(program, is_merging=False)
         return await answers(ask(queue, 1.0), ask(queue, 2.0, 3.0))
 
     assert asyncio.run(session()) == [[2.0], [4.0, 6.0]]
@@ -96,9 +96,9 @@ def test_rows_that_meddle_are_computed_alone(workers):
 
 
 @pytest.mark.parametrize("limits", [{"rows": 2}, {"bytes": 16}])
-def test_a_full_queue_refuses(workers, limits):
+def test_a_full_queue_refuses(limits):
     async def session():
-        queue = batcher(Program(), workers, **limits)
+        queue = batcher(Program(), **limits)
         owed = [ask(queue, 1.0), ask(queue, 2.0)]
         with pytest.raises(HTTPException) as refusal:
             ask(queue, 3.0)
@@ -110,11 +110,11 @@ def test_a_full_queue_refuses(workers, limits):
     assert queue.tally.refused == {"queue_full": 1}
 
 
-def test_nothing_is_computed_after_its_deadline(workers):
+def test_nothing_is_computed_after_its_deadline():
     program = Program()
 
     async def session():
-        queue = batcher(program, workers)
+        queue = batcher(program)
         late = ask(queue, 1.0, deadline=time.monotonic() + 1e-3)
         good = ask(queue, 2.0)
         time.sleep(2e-3)  # the loop is held up
@@ -126,9 +126,9 @@ def test_nothing_is_computed_after_its_deadline(workers):
     assert queue.tally.refused == {"expired": 1}
 
 
-def test_what_cannot_be_there_in_time_is_refused_at_once(workers):
+def test_what_cannot_be_there_in_time_is_refused_at_once():
     async def session():
-        queue = batcher(Program(), workers, seconds=LONG / 2)
+        queue = batcher(Program(), seconds=LONG / 2)
         owed = [ask(queue, *[1.0] * MOST) for _ in range(3)]
         with pytest.raises(HTTPException) as refusal:
             ask(queue, 1.0, deadline=time.monotonic() + LONG)
@@ -138,11 +138,11 @@ def test_what_cannot_be_there_in_time_is_refused_at_once(workers):
     assert asyncio.run(session()).status_code == 503
 
 
-def test_nothing_is_computed_for_who_went_away(workers):
+def test_nothing_is_computed_for_who_went_away():
     program = Program()
 
     async def session():
-        queue = batcher(program, workers)
+        queue = batcher(program)
         gone, good = ask(queue, 1.0), ask(queue, 2.0)
         gone.cancel()
         return queue, await answers(good)
@@ -153,7 +153,7 @@ def test_nothing_is_computed_for_who_went_away(workers):
     assert queue.tally.cancelled == 1
 
 
-def test_the_loop_goes_on_while_a_thread_computes_and_the_next_batch_gathers(workers):
+def test_the_loop_goes_on_while_a_thread_computes_and_the_next_batch_gathers():
     go_on, program = threading.Event(), Program()
 
     def slow(x, rows):
@@ -161,7 +161,7 @@ def test_the_loop_goes_on_while_a_thread_computes_and_the_next_batch_gathers(wor
         return program(x, rows)
 
     async def session():
-        queue = batcher(slow, workers, seconds=LONG)
+        queue = batcher(slow, seconds=LONG)
         first = ask(queue, 1.0)
         await asyncio.sleep(0.01)
         more = [ask(queue, 2.0), ask(queue, 3.0)]
@@ -175,7 +175,7 @@ def test_the_loop_goes_on_while_a_thread_computes_and_the_next_batch_gathers(wor
     assert program.batches == [1, 2]
 
 
-def test_a_thread_computes_what_is_long_by_its_rows_alone(workers):
+def test_a_thread_computes_what_is_long_by_its_rows_alone():
     threads = []
 
     def told(x, rows):
@@ -183,55 +183,13 @@ def test_a_thread_computes_what_is_long_by_its_rows_alone(workers):
         return {"y": x["x"]}
 
     async def session():
-        queue = batcher(told, workers, of_row=LONG / 4)
+        queue = batcher(told, of_row=LONG / 4)
         assert queue.is_long
         await answers(ask(queue, 1.0))
         await answers(ask(queue, *[2.0] * MOST))
 
     asyncio.run(session())
     assert threads == [(1, True), (MOST, False)]
-
-
-def test_a_batch_that_does_not_end(workers):
-    go_on = threading.Event()
-
-    def stuck(x, rows):
-        assert go_on.wait(10)
-        return {"y": x["x"]}
-
-    async def session():
-        queue = batcher(stuck, workers, seconds=LONG, step_seconds=0.01)
-        first = ask(queue, 1.0)
-        await asyncio.sleep(0.05)
-        assert not queue.is_sound
-        with pytest.raises(HTTPException, match="does not end"):
-            ask(queue, 2.0)
-        go_on.set()
-        await first
-        assert queue.is_sound
-        return await answers(ask(queue, 3.0))
-
-    assert asyncio.run(session()) == [[3.0]]
-
-
-def test_a_model_that_only_fails_is_left_alone_for_a_while(workers, monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr("serving.engine.batcher.clock", lambda: now[0])
-
-    async def session():
-        queue = batcher(Program(), workers)
-        for _ in range(FAULTS):
-            await answers(ask(queue, POISON))
-        assert not queue.is_sound
-        with pytest.raises(HTTPException, match="failed") as refusal:
-            ask(queue, 1.0)
-        assert refusal.value.status_code == 503
-        now[0] += 2.0
-        found = await answers(ask(queue, 1.0))
-        assert queue.is_sound
-        return found
-
-    assert asyncio.run(session()) == [[2.0]]
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -244,9 +202,9 @@ def test_a_model_that_only_fails_is_left_alone_for_a_while(workers, monkeypatch)
     turns=st.lists(st.integers(0, 3), max_size=30),
     is_long=st.booleans(),
 )
-def test_every_request_gets_exactly_its_own_answer(workers, arrivals, turns, is_long):
+def test_every_request_gets_exactly_its_own_answer(arrivals, turns, is_long):
     async def session():
-        queue = batcher(Program(), workers, seconds=LONG if is_long else 0.0)
+        queue = batcher(Program(), seconds=LONG if is_long else 0.0)
         asked = []
         for i, (rows, kind) in enumerate(arrivals):
             values = [float(i)] * rows if kind != "poison" else [POISON] * rows

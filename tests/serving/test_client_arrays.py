@@ -74,6 +74,21 @@ def test_infer(asked, kind):
     found.outputs["probabilities"][:] = 0  # it is the caller's
 
 
+def test_binary_answers_are_not_compressed(asked, app, monkeypatch):
+    came, request = [], app.request
+
+    def noted(verb, path, **how):
+        came.append(request(verb, path, **how))
+        return came[-1]
+
+    monkeypatch.setattr(app, "request", noted)
+    asked.infer("flower", features=np.tile(MANY, (40, 1)))
+    answer = came[-1]
+    assert answer.request.headers["accept-encoding"] == "identity"
+    assert "content-encoding" not in answer.headers
+    assert len(answer.content) > 2000 * 4
+
+
 def test_infer_a_method_of_a_version(asked, paths):
     old = asked.infer("line", "predict", 1, features=MANY).outputs["predictions"]
     new = asked.infer("line", version=2, features=MANY).outputs["predictions"]

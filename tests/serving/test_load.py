@@ -67,7 +67,7 @@ def test_too_long_a_computation_is_refused(slow):
     assert post(slow, "/predict/batch", {"features": [[1, 2, 3]] * most}).status_code == 200
 
 
-def test_time_by_rows(workers):
+def test_time_by_rows():
     floats = Tensor(dtype="float32", shape=(-1,))
 
     def sleepy(seconds):
@@ -79,7 +79,7 @@ def test_time_by_rows(workers):
 
     spec = MethodSpec(inputs={"y": floats}, outputs={"y": floats})
     programs = {2: sleepy(0.01), 4: sleepy(0.02)}
-    method = Method("m", spec, programs, {"y": np.zeros(1, "f4")}, workers=workers)
+    method = Method("m", spec, programs, {"y": np.zeros(1, "f4")})
     assert method.seconds(2) == method.seconds(1) == pytest.approx(0.01, rel=0.5)
     assert method.seconds(9) == pytest.approx(0.05, rel=0.5)
     for limit in (0.005, 0.025, 0.07, 1.0):
@@ -105,8 +105,8 @@ def tensor(dtype, *row):
         ({"probabilities": tensor("float32", 3)}, False),
     ],
 )
-def test_what_answers_predict(workers, outputs, predicts):
+def test_what_answers_predict(outputs, predicts):
     spec = MethodSpec(inputs={"features": tensor("float32", 3)}, outputs=outputs)
     golden = {"features": np.zeros((1, 3), "f4")}
-    method = Method("m", spec, {2: lambda x: {}}, golden, workers=workers)
+    method = Method("m", spec, {2: lambda x: {}}, golden)
     assert method.predicts is predicts

@@ -14,6 +14,7 @@ import yaml
 from serving.client import Client
 from tests.pages import ROOT
 from tests.serving import served
+from tests.serving.processes import free_port, until
 from tests.serving.test_process import MASTERY, ready
 
 DEPLOY = ROOT / "deploy"
@@ -66,32 +67,6 @@ def test_the_dashboards_are_whole():
     }
 
 
-def test_compose_fits_together():
-    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
-    config = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())
-    (job,) = config["scrape_configs"]
-    (target,) = job["static_configs"][0]["targets"]
-    host, _, port = target.partition(":")
-    services = compose["services"]
-    assert services[host]["ports"] == [f"127.0.0.1:{port}:{port}"]
-    assert f"EXPOSE {port}" in (DEPLOY / "Dockerfile").read_text()
-    for name, service in services.items():
-        for volume in service["volumes"]:
-            source = volume.split(":")[0]
-            is_file = source.startswith("./")
-            assert not is_file or (DEPLOY / source).exists(), f"{name}: {source}"
-            assert is_file or source.startswith("$") or source in compose["volumes"]
-        assert set(service.get("depends_on", [])) <= services.keys()
-    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (DEPLOY / "Dockerfile").read_text(), re.M)
-    for name in " ".join(copied).split():
-        assert (ROOT / name).exists(), name
-    (provider,) = yaml.safe_load(
-        (DEPLOY / "grafana/provisioning/dashboards/mastery.yaml").read_text()
-    )["providers"]
-    mounted = services["grafana"]["volumes"][1].split(":")[1]
-    assert provider["options"]["path"] == mounted
-
-
 @pytest.mark.services("promtool")
 def test_promtool_has_nothing_to_say():
     for what, file in (("config", "prometheus.yml"), ("rules", "alerts.yml")):
@@ -108,19 +83,11 @@ def models(tmp_path_factory):
     return folder
 
 
-def free():
-    import socket
-
-    with socket.socket() as door:
-        door.bind(("127.0.0.1", 0))
-        return door.getsockname()[1]
-
-
 @contextlib.contextmanager
-def running(command, log):
+def running(command, log, env=None):
     """Run a program, and end it."""
     with log.open("w") as lines:
-        process = subprocess.Popen(command, stderr=lines, stdout=lines, text=True)
+        process = subprocess.Popen(command, stderr=lines, stdout=lines, text=True, env=env)
         try:
             yield process
         finally:
@@ -132,36 +99,52 @@ def running(command, log):
                 process.wait()
 
 
-@pytest.fixture(scope="module")
-def asked(models, tmp_path_factory):
-    """Give a server with traffic, and a function that asks the Prometheus that scrapes it."""
-    home, port, door = tmp_path_factory.mktemp("prometheus"), free(), free()
+@contextlib.contextmanager
+def scraping(home, port, **job):
+    """Run Prometheus on our file, but often and on a port here; give a function that asks it."""
+    door = free_port()
     config = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     config["rule_files"] = [str(DEPLOY / "alerts.yml")]
+    config["scrape_configs"][0] |= job
     config["scrape_configs"][0]["static_configs"][0]["targets"] = [f"127.0.0.1:{port}"]
     (home / "prometheus.yml").write_text(yaml.safe_dump(config))
-    serve = [*MASTERY, "serve", "--models", str(models), "--port", str(port)]
-    scrape = [
+    command = [
         "prometheus",
         f"--config.file={home / 'prometheus.yml'}",
         f"--storage.tsdb.path={home / 'data'}",
         f"--web.listen-address=127.0.0.1:{door}",
     ]
+    with (
+        httpx.Client(base_url=f"http://127.0.0.1:{door}", timeout=30) as api,
+        running(command, home / "prometheus.log"),
+    ):
+
+        def is_ready():
+            with contextlib.suppress(httpx.TransportError):
+                return api.get("/-/ready").is_success
+
+        def ask(path, **params):
+            answer = api.get(f"/api/v1/{path}", params=params).json()
+            assert answer["status"] == "success", answer
+            return answer["data"]
+
+        until(is_ready)
+        yield ask
+
+
+@pytest.fixture(scope="module")
+def asked(models, tmp_path_factory):
+    """Give a server with traffic, and a function that asks the Prometheus that scrapes it."""
+    home, port = tmp_path_factory.mktemp("prometheus"), free_port()
+    serve = [*MASTERY, "serve", "--models", str(models), "--port", str(port)]
     url = f"http://127.0.0.1:{port}"
     with (
         running(serve, home / "server.log") as server,
         Client(url, timeout=60) as client,
-        httpx.Client(base_url=f"http://127.0.0.1:{door}/api/v1", timeout=30) as api,
     ):
         ready(client, server)
-        with running(scrape, home / "prometheus.log"):
-
-            def ask(path, **params):
-                answer = api.get(path, params=params).json()
-                assert answer["status"] == "success", answer
-                return answer["data"]
-
+        with scraping(home, port) as ask:
             busy(client, url, ask)
             yield ask
 
@@ -177,11 +160,10 @@ def busy(client, url, ask):
         bad = {"features": [99, 2, 3]}
         assert httpx.post(f"{url}/predict", json=bad).status_code == 500
         time.sleep(0.3)
-        with contextlib.suppress(httpx.TransportError, AssertionError):
-            found = ask("query", query="min(count_over_time(ml_prediction_shift[5m]))")["result"]
-            errors = ask("query", query=EXAMPLES[2])["result"]
-            if found and int(found[0]["value"][1]) > 3 and errors:
-                return
+        found = ask("query", query="min(count_over_time(ml_prediction_shift[5m]))")["result"]
+        errors = ask("query", query=EXAMPLES[2])["result"]
+        if found and int(found[0]["value"][1]) > 3 and errors:
+            return
     raise AssertionError("Prometheus has not scraped the server")
 
 

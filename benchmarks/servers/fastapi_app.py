@@ -1,18 +1,19 @@
-"""The peers: FastAPI, uvicorn and scikit-learn.
+"""The peers: FastAPI and uvicorn, with scikit-learn or with our compiled program.
 
-python fastapi_sklearn.py twice|once MODEL.joblib PORT
+python fastapi_app.py twice|once MODEL.joblib PORT
+python fastapi_app.py program FOLDER_OF_A_VERSION PORT
 
 ``twice`` does what is usually done for one prediction, and asks the model for the class and
 again for the probabilities. ``once`` takes the class from the probabilities, and leaves out what
-scikit-learn checks of its input.
+scikit-learn checks of its input. ``program`` calls what ``mastery serve`` calls, for two rows of
+which one is padding.
 """
 
+import pathlib
 import sys
 import time
 
-import joblib
 import numpy as np
-import sklearn
 import uvicorn
 from fastapi import FastAPI
 from pydantic import BaseModel
@@ -66,12 +67,49 @@ async def predict_once(request: PredictionRequest) -> PredictionResponse:
     )
 
 
+async def predict_program(request: PredictionRequest) -> PredictionResponse:
+    start = time.time()
+    x = np.zeros((2, len(request.features)), np.float32)
+    x[0] = request.features
+    answer = models[request.model_name]({"features": x})
+    return PredictionResponse(
+        predictions=answer["predictions"][:1].tolist(),
+        probabilities=answer["probabilities"][:1].tolist(),
+        model_type="classify",
+        processing_time=time.time() - start,
+    )
+
+
+def fitted(path: str, *, is_checked: bool) -> object:
+    """Return a model of scikit-learn, for this thread alone, which is the one that computes."""
+    import joblib
+    import sklearn
+
+    sklearn.set_config(assume_finite=not is_checked)
+    return joblib.load(path)
+
+
+def program(path: str) -> object:
+    """Return our compiled program."""
+    from mastery_jax.workflow import launch
+
+    launch.prepare(sync_dispatch=True)
+    from mastery_jax.workflow import artifact
+
+    return artifact.load(pathlib.Path(path)).compile("predict_proba", 2)
+
+
+HOW = {
+    "twice": (predict_twice, lambda path: fitted(path, is_checked=True)),
+    "once": (predict_once, lambda path: fitted(path, is_checked=False)),
+    "program": (predict_program, program),
+}
+
 if __name__ == "__main__":
-    calls, path, port = sys.argv[1:]
-    app.post("/predict")({"twice": predict_twice, "once": predict_once}[calls])
-    # For this thread alone, which is the one that computes.
-    sklearn.set_config(assume_finite=calls == "once")
-    models["digits"] = joblib.load(path)
+    how, path, port = sys.argv[1:]
+    predict, load = HOW[how]
+    app.post("/predict")(predict)
+    models["digits"] = load(path)
     uvicorn.run(
         app,
         port=int(port),

@@ -60,7 +60,8 @@ def _sentence(error: Exception) -> str:
         return str(error)
     context = getattr(error, "ctx", None)
     see = f" See: {context.command_path} --help" if context else ""
-    return f"{error.format_message()}{see}"
+    text = " ".join(error.format_message().split())  # click lists choices a line each
+    return f"{text}{'.' if see and text[-1:].isalnum() else ''}{see}"
 
 
 @click.group("mastery", cls=Roof, context_settings={"help_option_names": ["-h", "--help"]})

@@ -87,7 +87,8 @@ def create_app(settings: Settings, team: Team | None = None) -> Litestar:
     routes = Shortcut(app, Bodiless(app.asgi_handler), simple.BY_PATH)
     most_bytes = LARGEST * max(settings.max_body, settings.max_binary)
     gate = Gate(routes, settings.access, parts.guard, parts.metrics.refused, most_bytes)
-    app.asgi_handler = Monitor(gate, parts.metrics, Access(settings.slow_seconds))
+    access, team = Access(settings.slow_seconds), parts.team
+    app.asgi_handler = Monitor(gate, parts.metrics, access, lambda: team.is_draining)
     if parts.traces is not None:
         app.asgi_handler = parts.traces.wrap(app.asgi_handler)
     return app

@@ -116,6 +116,12 @@ def test_other_packages_are_refused_by_name(folder, loaded):
     )
 
 
+def test_another_place_of_the_cache_is_no_difference(folder, loaded):
+    launch = environment.read(folder)["launch"]
+    edited(folder, launch=launch | {"JAX_COMPILATION_CACHE_DIR": "/elsewhere/xla"})
+    assert said(folder, loaded) == []
+
+
 def test_another_device_or_launch_is_a_warning(folder, loaded):
     launch = environment.read(folder)["launch"]
     edited(folder, devices={"kind": "H200", "count": 4}, launch=launch | {"NPROC": "99"}, x64=True)

@@ -18,7 +18,7 @@ from serving.settings import Settings
 class Direct(Batcher):
     """A queue that holds nothing; what is computed is counted and watched as ever."""
 
-    def submit(self, x, rows, deadline):
+    def submit(self, x, rows, deadline, *, is_shadow=False):
         """Compute here and now."""
         part = Part(x, rows, deadline, asyncio.get_running_loop().create_future())
         found = self._compute([part])

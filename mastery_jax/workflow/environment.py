@@ -203,7 +203,11 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Diffe
     ]
     found += _entries("packages", before.get("packages", {}), now["packages"])
     for kind in ("devices", "launch"):
-        found += _entries(kind, before.get(kind, {}), now[kind], f"{kind}.")
+        either, other = (
+            {name: value for name, value in told.get(kind, {}).items() if name not in launch.PLACES}
+            for told in (before, now)
+        )
+        found += _entries(kind, either, other, f"{kind}.")
     if before.get("x64") != now["x64"]:
         found.append(Difference("x64", f"x64 was {before.get('x64')} and is {now['x64']}"))
     return found

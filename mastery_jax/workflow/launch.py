@@ -8,7 +8,7 @@ import os
 import pathlib
 import sys
 
-__all__ = ["cache_folder", "cores", "prepare", "record"]
+__all__ = ["PLACES", "cache_folder", "cores", "prepare", "record"]
 
 # XLA compiles a whole loop into one kernel when a step reaches fewer bytes than this; the default
 # of 1 KiB runs small loops (a filter, a sampler, a pool of integrals) as many calls, 3-30x slower.
@@ -20,12 +20,13 @@ SMALL_LOOP_BYTES = 2_000_000
 # as many host devices.
 LEAST_THREADS = 4
 
+PLACES = ("JAX_COMPILATION_CACHE_DIR",)  # where things are kept, which changes no number
 _RECORDED = (
     "XLA_FLAGS",
     "NPROC",
     "JAX_PLATFORMS",
     "JAX_ENABLE_X64",
-    "JAX_COMPILATION_CACHE_DIR",
+    *PLACES,
 )
 
 

@@ -10,6 +10,7 @@ refusal  why a request is refused before it is read
 guard    who asks: by a key, or by a session
 bodies   the bytes of all bodies that are under way
 gate     the layer that refuses before anything is read
+page     the form for a key that a browser gets in place of the documents
 session  a browser's key for a while: a signed cookie
 login    the routes that begin and end a session
 address  where a request comes from, through the proxies that are trusted

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
+from serving.access import page
 from serving.access.bodies import SMALL, Bodies, Body
 from serving.access.guard import Guard
 from serving.access.refusal import REASONS, Refusal, forbidden, too_many
@@ -126,6 +127,9 @@ class Gate:
         self._refused[refusal.reason]()
         if need.template is not None:
             scope["path_template"] = need.template  # it is counted as what was asked for
+        if refusal.status_code == 401 and page.is_for(scope):
+            await page.send_page(send, refusal.status_code)
+            return
         content = encoded(scope, refusal.status_code, refusal.detail)
         headers = dict(refusal.headers or {})
         if not _is_short(scope):

@@ -163,7 +163,9 @@ def add(
         key = msgspec.convert(given, Key)
     except msgspec.ValidationError as error:
         message, _, field = str(error).partition(" - at `$.")
-        raise ConfigError(f"{field.rstrip('`')}: {message}") from None
+        field = field.rstrip("`")
+        came = f", and {given[field]} came" if field in given else ""
+        raise ConfigError(f"{field}: {message}{came}") from None
     if not scopes:
         raise ConfigError(f"scopes: none came, wanted some of: {', '.join(SCOPES)}")
     with _changing(path) as keys:

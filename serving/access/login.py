@@ -19,6 +19,7 @@ from serving.predict.raw import read_body, respond
 __all__ = ["ROUTES", "Login", "Session"]
 
 MOST_BYTES = 4096  # of a body that holds a key
+BROWSER = {b"origin", b"sec-fetch-site"}  # what browsers send with what a page has them ask
 
 
 class Login(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,14 +44,16 @@ def admitted(guard: Guard | None, scope: Scope, asked: Head) -> Guard:
     """Return the guard, if this server has sessions and the address may try a key.
 
     Raises:
-        HTTPException: 404, the server is open; 415, a form of another site could have sent it;
-            429, the address has tried too often.
+        HTTPException: 404, the server is open; 415, a form of another site could have made a
+            browser send it; 429, the address has tried too often.
     """
     if guard is None:
         raise NotFoundException("this server asks for no keys, so it has no sessions")
-    kind = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
-    if kind.partition(b";")[0].strip().lower() != b"application/json":
-        raise HTTPException("Content-Type: application/json is wanted", status_code=415)
+    fields = dict(scope["headers"])
+    kind = fields.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if kind != b"application/json" and not BROWSER.isdisjoint(fields):
+        detail = "Content-Type: application/json is wanted of a browser"
+        raise HTTPException(detail, status_code=415)
     wait = guard.logins.take(guard.addresses.of(scope), asked.came)
     if wait:
         raise too_many("login", "this address has tried too many keys", wait)
@@ -66,7 +69,7 @@ def read(guard: Guard, body: bytes) -> Holder:
     try:
         key = _DECODER.decode(body).key
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise malformed(error) from None
+        raise malformed(error, body=body, kind=Login) from None
     holder = guard.ring.find(key.encode("utf-8", "replace"))
     if holder is None:
         raise unknown()

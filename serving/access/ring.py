@@ -109,7 +109,10 @@ class Ring:
             LOG.error("%s; the keys that were read before are still good", error)
             return
         self._put(found)
-        LOG.info("%s was read again, keys: %d", self.path, len(found))
+        if found:
+            LOG.info("%s was read again, keys: %d", self.path, len(found))
+        else:
+            LOG.warning("%s is gone or empty: nobody has a key now", self.path)
 
     def _look(self) -> None:
         while not self._over.wait(PERIOD):

@@ -58,8 +58,7 @@ class Remembered:
         if observe is not None:  # what is asked drifts, whoever answers
             observe(x, found)
         tally.hits.add(time.monotonic() - start)
-        tally.requests += 1
-        tally.rows += rows
+        tally.answered(rows)
         tally.since = time.time()
         return found
 

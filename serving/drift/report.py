@@ -76,7 +76,7 @@ def number(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-@get("/models/{model_id:str}/drift", tags=["monitor"], responses=refusals(404))
+@get("/models/{model_id:str}/drift", tags=["monitor"], responses=refusals(404, 503))
 async def drift(state: State, model_id: FromPath[str]) -> Drift:
     """Say whether inputs and predictions still look as they did: ``digits``, or ``digits@3``.
 

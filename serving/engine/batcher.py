@@ -109,19 +109,23 @@ class Batcher:
             return queued
         return queued + max(began + self._seconds(self._running) - clock(), 0.0)
 
-    def submit(self, x: Arrays, rows: int, deadline: float) -> asyncio.Future[Outputs]:
+    def submit(
+        self, x: Arrays, rows: int, deadline: float, *, is_shadow: bool = False
+    ) -> asyncio.Future[Outputs]:
         """Take the rows of one request, which have been checked; the answer comes later.
 
         Args:
             x: The inputs.
             rows: How many, from 1 to the largest batch.
             deadline: On the monotonic clock; what has not begun by then never will.
+            is_shadow: Its rows are no prediction for anybody, and counted apart.
 
         Raises:
             HTTPException: 503, the queue is full, or would take beyond the deadline, or the
                 model is broken.
         """
         part = Part(x, rows, deadline, asyncio.get_running_loop().create_future())
+        part.is_shadow = is_shadow
         self._admit(part)
         if self.follow is not None:
             part.tell = self.follow()
@@ -263,15 +267,13 @@ class Batcher:
     def _deliver(self, batch: Sequence[Part], found: Sequence, seconds: float) -> None:
         tally, rows = self.tally, sum(part.rows for part in batch)
         tally.executed(rows, self._size(rows) - rows, seconds)
-        tally.since = time.time()
         faults = 0
         for part, answer in zip(batch, found, strict=True):
             if isinstance(answer, Exception):
                 faults += 1
                 tally.failed.add(clock() - part.came, times=int(not part.is_trial))
             elif not part.is_trial:
-                tally.requests += 1
-                tally.rows += part.rows
+                tally.answered(part.rows, is_shadow=part.is_shadow)
             if part.tell is not None:
                 ended = clock()
                 part.tell((part.came, ended - seconds, ended))

@@ -43,7 +43,7 @@ class Field:
         except OverflowError:
             raise self.refusal("a number is out of range") from None
         except ValueError:
-            raise self.refusal("the rows differ in shape") from None
+            raise self.refusal(self._odd(rows)) from None
         return self.hold(array)
 
     def hold(self, array: np.ndarray) -> np.ndarray:
@@ -55,7 +55,10 @@ class Field:
         if array.shape[1:] != self.row:
             raise self.refusal(f"the shape is {list(array.shape)}")
         if self.number is float and not np.isfinite(array).all():
-            raise self.refusal("a number is out of range")
+            row = int(np.isfinite(array).reshape(len(array), -1).all(axis=1).argmin())
+            is_nan = np.isnan(array[row]).any()
+            what = "NaN" if is_nan else "an infinity, or a number that is out of range"
+            raise self.refusal(f"row {row} has {what}")
         return array
 
     def read_row(self, row: Rows) -> np.ndarray:
@@ -68,6 +71,17 @@ class Field:
             came = f"{self.name} has {len(row)} numbers"
             raise ClientException(f"{came}, wanted {', '.join(map(str, self.row))}")
         return self.read([row])
+
+    def _odd(self, rows: Rows) -> str:
+        """Say which of the rows is the first that has not the shape of a row."""
+        for i, row in enumerate(rows):
+            try:
+                shape = np.shape(row)
+            except ValueError:
+                return f"row {i} is ragged"
+            if shape != self.row:
+                return f"row {i} has the shape {list(shape)}"
+        return "the rows differ in shape"
 
     def refusal(self, came: str) -> ClientException:
         """Return the refusal that says what came and what was wanted."""

@@ -18,7 +18,7 @@ clock = time.monotonic
 class Part:
     """Rows of one request, at most the largest batch, and the answer that is owed."""
 
-    __slots__ = ("came", "deadline", "future", "is_trial", "rows", "size", "tell", "x")
+    __slots__ = ("came", "deadline", "future", "is_shadow", "is_trial", "rows", "size", "tell", "x")
 
     def __init__(self, x: Arrays, rows: int, deadline: float, future: asyncio.Future) -> None:
         self.x, self.rows, self.deadline, self.future = x, rows, deadline, future
@@ -26,6 +26,7 @@ class Part:
         self.came = clock()
         self.tell: Callable[[Times], None] | None = None  # who wants to know its times
         self.is_trial = False  # nobody asked it
+        self.is_shadow = False  # nobody gets the answer
 
 
 def split(outputs: Outputs, counts: Sequence[int]) -> Sequence[Outputs]:

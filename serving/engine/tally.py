@@ -6,6 +6,7 @@ them when they are asked, so that a request pays for no lock.
 
 import bisect
 import collections
+import time
 
 __all__ = ["SECONDS", "Spread", "Tally"]
 
@@ -59,6 +60,7 @@ class Tally:
         "refused",
         "requests",
         "rows",
+        "shown",
         "since",
         "sizes",
     )
@@ -73,6 +75,7 @@ class Tally:
         self.rows = 0  # answered
         self.padding = 0  # rows computed for nobody
         self.nonfinite = 0  # answers that hold a NaN or an infinity
+        self.shown = 0  # rows computed as a shadow: nobody got the answer
         self.agreed = self.differed = 0  # rows of a shadow that predicts as who answered, or not
         self.queue = Spread()  # seconds of a request before its batch starts
         self.compute = Spread()  # seconds of a batch
@@ -82,8 +85,17 @@ class Tally:
 
     def executed(self, rows: int, padding: int, seconds: float) -> None:
         """Count one batch."""
+        self.since = time.time()
         self.padding += padding
         self.compute.add(seconds)
         self.sizes.add(rows)
         times, total = self.batches.get(rows, (0, 0.0))
         self.batches[rows] = times + 1, total + seconds
+
+    def answered(self, rows: int, *, is_shadow: bool = False) -> None:
+        """Count one request; what a shadow computes is no answer to anybody."""
+        if is_shadow:
+            self.shown += rows
+        else:
+            self.requests += 1
+            self.rows += rows

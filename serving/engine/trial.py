@@ -2,7 +2,8 @@
 
 A program that is damaged in a way that its sum does not show, or that this machine cannot run,
 can end the process that loads it. So a version that was never loaded here is loaded by a child
-first, and that it lived is kept: by the digest of the files and the version of jax.
+first, and that it lived is kept: by the sum of its list of sums and the version of jax. Whether
+the files are still those of the list, whoever reads them sees.
 """
 
 import importlib.metadata
@@ -23,19 +24,22 @@ SECONDS = 120.0  # for a child to import jax, load and compile
 MARK = "verdict "
 
 
-def hold(folder: pathlib.Path, digest: str | None) -> None:
+def hold(folder: pathlib.Path, digest: str | None) -> bool:
     """Refuse a version whose first load ends, hangs or refuses in a child process.
 
     Args:
         folder: ``models/<name>/<version>``.
-        digest: Of its files; without one there is nothing to remember it by.
+        digest: Of its list of sums; without one there is nothing to remember it by.
+
+    Returns:
+        Whether a child has loaded it now; False: one did before, and no file was looked at.
 
     Raises:
         ArtifactError: It cannot be loaded; or its process died of it.
     """
     kept = cache_folder().parent / "tried" / f"{digest}-jax{importlib.metadata.version('jax')}"
     if digest is not None and kept.exists():
-        return
+        return False
     reason = _verdict(folder)
     if reason is not None:
         raise ArtifactError(reason)
@@ -45,6 +49,7 @@ def hold(folder: pathlib.Path, digest: str | None) -> None:
             kept.touch()
         except OSError:
             pass  # it will be tried again
+    return True
 
 
 def _verdict(folder: pathlib.Path) -> str | None:

@@ -2,7 +2,9 @@
 
 registry  the folder of models, and an immutable snapshot of what answers
 served    one model: its versions, labels, and who gets which of them
+roles     who of the versions answers by default, has traffic, or is a shadow
 words     which names are to answer, by the last load or unload of each
 policy    what ``serving.json`` beside the versions says: which are loaded, and their traffic
+folder    what is said of a folder without models
 catalog   the routes that list and reload the models
 """

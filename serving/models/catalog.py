@@ -19,13 +19,14 @@ def welcome() -> Welcome:
 
 @get("/models", tags=["models"], sync_to_thread=False)
 def models(state: State) -> Models:
-    """List every model that answers, with its methods, and every version that failed to load."""
+    """List every model that answers by its name, and every version that failed to load."""
     snapshot = state.registry.snapshot
     failed = [failure for failures in snapshot.failed.values() for failure in failures]
-    return Models([served.info for served in snapshot.models.values()], failed)
+    answering = [served.info for served in snapshot.models.values() if served.lost is None]
+    return Models(answering, failed)
 
 
-@get("/models/{model_id:str}", tags=["models"], sync_to_thread=False, responses=refusals(404))
+@get("/models/{model_id:str}", tags=["models"], sync_to_thread=False, responses=refusals(404, 503))
 def model(state: State, model_id: FromPath[str]) -> ModelInfo:
     """Describe one model, or one version of it: ``digits``, ``digits@canary``, ``digits@3``."""
     served, version = state.registry.find(model_id)

@@ -22,6 +22,7 @@ from serving.engine.compiles import compiles
 from serving.engine.model import Model
 from serving.errors import shown
 from serving.models import policy
+from serving.models.roles import wanted
 from serving.models.served import Served, serve
 from serving.models.words import Words
 from serving.wire import Failure, Reloaded
@@ -212,8 +213,9 @@ class Registry:
             if old and label in marks and marks[label] not in kept:
                 marks[label] = before  # it points at what cannot be loaded: it stays
                 kept.setdefault(before, old.versions[before])
-        served, missing = serve(name, kept, marks, told)
-        failures += [Failure(model_id=name, version=None, reason=reason) for reason in missing]
+        before = None if old is None or old.lost is not None else old.default
+        served, wrong = serve(name, kept, marks, told, before)
+        failures += [Failure(model_id=name, version=None, reason=reason) for reason in wrong]
         return served, failures
 
     def _chosen(
@@ -227,8 +229,7 @@ class Registry:
     ) -> dict[int, Model]:
         """Return the versions that the policy asks for and that load; tell the others."""
         kept: dict[int, Model] = {}
-        most = told.versions if isinstance(told.versions, int) else len(numbers)
-        exact = set(told.versions) if isinstance(told.versions, list) else set(numbers)
+        exact, most = wanted(told, marks, numbers)
         labelled = set(marks.values())
         newest = 0
         for version in reversed(numbers):

@@ -2,23 +2,21 @@
 
 import hashlib
 import itertools
-import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
-from litestar.exceptions import NotFoundException
+from litestar.exceptions import HTTPException, NotFoundException
 
-from mastery_jax.workflow.manifest import NUMBER
 from serving.engine.model import Model
 from serving.errors import shown
 from serving.models.policy import Policy
+from serving.models.roles import cast, numbered
 from serving.wire import ModelInfo
 
-__all__ = ["STABLE", "Served", "serve"]
+__all__ = ["Served", "serve"]
 
 GOLDEN = (5**0.5 - 1) / 2  # its multiples fill [0, 1) more evenly than chance does
-STABLE = "stable"  # the label whose version answers whoever names none
 
 
 class Served(NamedTuple):
@@ -27,7 +25,8 @@ class Served(NamedTuple):
     name: str
     versions: Mapping[int, Model]  # ascending, at least one
     labels: Mapping[str, int]  # of these versions
-    default: Model
+    default: Model  # it answers who names no version, and describes the model
+    lost: str | None  # why nobody does: the default is not loaded
     traffic: tuple[tuple[float, Model], ...]  # rising bounds in (0, 1]; above them the default
     shadow: Model | None
     policy: Policy
@@ -42,16 +41,28 @@ class Served(NamedTuple):
 
         Raises:
             NotFoundException: no such version or label.
+            HTTPException: 503, none is named, and the default is not loaded.
         """
         if mark is None:
+            if self.lost is not None:
+                said = f"model {shown(self.name)}: {self.lost}; name a version that is"
+                raise HTTPException(f"{said}: {self._known}", status_code=503)
             return self._routed(key) if self.traffic else self.default
         version = numbered(mark, self.labels)
         if version is None or version not in self.versions:
-            known = [str(v) for v in self.versions] + [f"{k}={v}" for k, v in self.labels.items()]
             raise NotFoundException(
-                f"model {shown(self.name)} has no version {shown(mark)}; it has {', '.join(known)}"
+                f"model {shown(self.name)} has no version {shown(mark)}; it has {self._known}"
             )
         return self.versions[version]
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether whoever names no version is answered."""
+        return self.lost is None and self.default.is_sound
+
+    @property
+    def _known(self) -> str:
+        return ", ".join([*map(str, self.versions), *(f"{k}={v}" for k, v in self.labels.items())])
 
     def _routed(self, key: str | None) -> Model:
         place = next(self.turns) * GOLDEN % 1 if key is None else share(self.name, key)
@@ -65,11 +76,6 @@ class Served(NamedTuple):
         )
 
 
-def numbered(mark: str, labels: Mapping[str, int]) -> int | None:
-    """Return the version of a number or a label; None where there is no such label."""
-    return int(mark) if re.fullmatch(NUMBER, mark) else labels.get(mark)
-
-
 def share(name: str, key: str) -> float:
     """Return the place of a key in [0, 1): evenly spread, and the same in every process."""
     digest = hashlib.blake2b(f"{name}\0{key}".encode(), digest_size=8).digest()
@@ -77,38 +83,35 @@ def share(name: str, key: str) -> float:
 
 
 def serve(
-    name: str, versions: Mapping[int, Model], labels: Mapping[str, int], policy: Policy
+    name: str,
+    versions: Mapping[int, Model],
+    labels: Mapping[str, int],
+    policy: Policy,
+    before: Model | None = None,
 ) -> tuple[Served, list[str]]:
-    """Return a model as it is served, and what the policy asks for that is not there.
+    """Return a model as it is served, and what is asked for in vain.
 
     Args:
         name: The model's.
         versions: What is loaded, at least one.
         labels: All labels; those of other versions are left out.
         policy: As ``serving.json`` says.
+        before: Who answered whoever named no version; it goes on where nobody else can.
     """
-    versions = dict(sorted(versions.items()))
-    labels = {label: v for label, v in sorted(labels.items()) if v in versions}
-    missing = []
-
-    def find(field: str, mark: str) -> Model | None:
-        version = numbered(mark, labels)
-        if version in versions:
-            return versions[version]
-        missing.append(f"{field}: {shown(mark)} is no label or version that is loaded")
-        return None
-
-    newest = versions[max(versions)]
-    default = versions[labels[STABLE]] if STABLE in labels else newest
-    if policy.default is not None:
-        default = find("default", policy.default) or default
-    traffic, bound = [], 0.0
-    for label, part in sorted(policy.traffic.items()):
-        model = find("traffic", label)
-        if model is not None and part > 0:
-            bound += part
-            traffic.append((bound, model))
-    shadow = None if policy.shadow is None else find("shadow", policy.shadow)
-    turns = itertools.count()
-    served = Served(name, versions, labels, default, tuple(traffic), shadow, policy, turns)
-    return served, missing
+    roles = cast(policy, labels, versions)
+    if roles.default is None and before is not None:
+        versions = {before.version: before, **versions}
+        roles = roles._replace(default=before.version)
+    known = dict(sorted(versions.items()))
+    served = Served(
+        name=name,
+        versions=known,
+        labels={label: v for label, v in sorted(labels.items()) if v in known},
+        default=known[max(known) if roles.default is None else roles.default],
+        lost="; ".join(roles.wrong) if roles.default is None else None,
+        traffic=tuple((bound, known[version]) for bound, version in roles.traffic),
+        shadow=None if roles.shadow is None else known[roles.shadow],
+        policy=policy,
+        turns=itertools.count(),
+    )
+    return served, roles.wrong

@@ -20,6 +20,7 @@ __all__ = ["LEVELS", "MOST", "Form", "Writer", "dropped", "formatter", "start"]
 Form = Literal["json", "text"]
 LEVELS = ("debug", "info", "warning", "error")
 MOST = 10_000  # lines that wait
+OURS, SERVERS = ("serving", "mastery_jax"), ("uvicorn", "_granian")
 PATIENCE = 2.0  # seconds for what still waits when the process ends
 
 
@@ -88,7 +89,7 @@ def start(form: Form | None = None, level: str = "info") -> Writer:
 
     Args:
         form: By default text on a terminal, and JSON elsewhere.
-        level: Of this package; what others say at DEBUG is left out.
+        level: Of this package; of the HTTP server at least INFO, of all others WARNING.
     """
     is_terminal = sys.stderr.isatty()
     form = form or ("text" if is_terminal else "json")
@@ -97,8 +98,10 @@ def start(form: Form | None = None, level: str = "info") -> Writer:
     for handler in root.handlers[:]:
         root.removeHandler(handler)
     root.addHandler(writer)
-    root.setLevel(max(number, logging.INFO))
-    logging.getLogger("serving").setLevel(number)
+    root.setLevel(max(number, logging.WARNING))
+    for names, least in ((OURS, number), (SERVERS, max(number, logging.INFO))):
+        for name in names:
+            logging.getLogger(name).setLevel(least)
     logging.captureWarnings(True)
     return writer
 

@@ -39,6 +39,7 @@ COUNTERS: dict[str, tuple[str, Callable[[Tally], float]]] = {
     "ml_cache_hits": ("Requests answered from memory", lambda t: t.hits.count),
     "ml_cache_misses": ("Requests that were not there, and computed", lambda t: t.misses.count),
     "ml_nonfinite_outputs": ("Answers refused for a NaN or infinity", lambda t: t.nonfinite),
+    "ml_shadow_rows": ("Rows computed as a shadow, for nobody", lambda t: t.shown),
     "ml_shadow_agreed_rows": ("Rows that a shadow predicts alike", lambda t: t.agreed),
     "ml_shadow_differing_rows": ("Rows that a shadow predicts otherwise", lambda t: t.differed),
 }

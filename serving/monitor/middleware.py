@@ -4,6 +4,7 @@ import http
 import itertools
 import secrets
 import time
+from collections.abc import Callable
 
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -14,14 +15,29 @@ from serving.predict import head
 __all__ = ["Monitor"]
 
 UNMATCHED = "<unmatched>"  # one label for every path that is no route: a client may send any
+CLOSE = (b"connection", b"close")
 METHODS = frozenset(method.value for method in http.HTTPMethod)
 
 
 class Monitor:
-    """Reads the head of each request, gives it an id, counts and times its answer."""
+    """Reads the head of each request, gives it an id, counts and times its answer.
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, access: Access) -> None:
+    Args:
+        app: What is behind.
+        metrics: Where it counts.
+        access: What writes lines of requests.
+        is_draining: Says whether the server stops soon: connections end with their next answer.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        access: Access,
+        is_draining: Callable[[], bool],
+    ) -> None:
         self.app = app
+        self.is_draining = is_draining
         self.metrics = metrics
         self.access = access
         self._prefix = secrets.token_hex(6)  # of this start; a random id a request costs a syscall
@@ -44,7 +60,10 @@ class Monitor:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+                headers = [*message["headers"], (b"x-request-id", request_id)]
+                if self.is_draining() and CLOSE not in headers:
+                    headers.append(CLOSE)
+                message["headers"] = headers
             await send(message)
 
         await self.app(scope, receive, stamped)

@@ -142,14 +142,15 @@ class Raw:
     def __init__(self, fn: Callable[..., Work[Any]]) -> None:
         hints = typing.get_type_hints(fn)
         self.fn = fn
-        self.decode = msgspec.json.Decoder(hints.pop("data")).decode
+        self.kind = hints.pop("data")
+        self.decode = msgspec.json.Decoder(self.kind).decode
 
     def begin(self, body: bytes, scope: Scope) -> Work[Any]:
         """Decode, and call the function."""
         try:
             data = self.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise malformed(error) from None
+            raise malformed(error, body=body, kind=self.kind) from None
         state = scope["litestar_app"].state
         return self.fn(data=data, state=state, scope=scope, **scope["path_params"])
 

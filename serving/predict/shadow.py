@@ -46,7 +46,7 @@ def _show(method: Method, x: Arrays, rows: int, answered: Outputs) -> None:
         tally.refused["shadow_busy"] += rows > 0
         return
     try:
-        future = method.batcher.submit(x, rows, float("inf"))
+        future = method.batcher.submit(x, rows, float("inf"), is_shadow=True)
     except HTTPException:
         return  # the queue has counted it
     future.add_done_callback(functools.partial(_compare, tally, answered))

@@ -1,6 +1,7 @@
 """What can be said before anything is bound: ``mastery serve --check``.
 
-Each version that would be loaded is loaded by a child process, which may die of it.
+Each version that would be loaded is loaded by a child process, which may die of it; of what was
+loaded here before, the sums of the files are looked at.
 """
 
 import asyncio
@@ -8,13 +9,14 @@ import pathlib
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from mastery_jax.workflow import artifact, labels
+from mastery_jax.workflow import artifact, labels, manifest
 from mastery_jax.workflow.errors import ConfigError, UserError
 from serving import settings as told
 from serving.access import keys
 from serving.cache.remote import Remote
 from serving.engine import trial
-from serving.models import policy
+from serving.models import policy, roles
+from serving.models.folder import lack
 from serving.monitor import tracing
 from serving.settings import Settings
 
@@ -57,7 +59,7 @@ def find(settings: Settings) -> Iterator[Finding]:
             if sentence is not None:
                 yield Finding(True, sentence)
     if not found and not unreadable:
-        yield Finding(False, f"models: {settings.models} has none; `mastery export` makes one")
+        yield Finding(False, f"models: {lack(settings.models)}")
     for name, reason in unreadable.items():
         yield Finding(False, f"{name}: {reason}")
     for name, numbers in found.items():
@@ -104,17 +106,29 @@ def _model(folder: pathlib.Path, numbers: tuple[int, ...]) -> Iterator[Finding]:
     except UserError as error:
         yield Finding(False, str(error))
         return
-    exact = set(asked.versions) if isinstance(asked.versions, list) else set(numbers)
-    most = asked.versions if isinstance(asked.versions, int) else len(numbers)
+    exact, most = roles.wanted(asked, marks, numbers)
     newest = sorted(exact & set(numbers))[-most:]
+    loaded = {*newest, *marks.values()} & set(numbers)
     for version in sorted((exact | set(marks.values())) - set(numbers)):
         yield Finding(False, f"{folder.name}/{version}: it is asked for, and not there")
-    for version in sorted({*newest, *marks.values()} & set(numbers)):
-        where = f"{folder.name}/{version}"
+    for reason in roles.cast(asked, marks, loaded).wrong:
+        yield Finding(False, f"{folder.name}: {reason}")
+    for version in sorted(loaded):
         try:
-            path = folder / str(version)
-            trial.hold(path, artifact.digest(path))
+            said = _version(folder / str(version))
         except UserError as error:
-            yield Finding(False, f"{where}: {error}")
+            yield Finding(False, f"{folder.name}/{version}: {error}")
         else:
-            yield Finding(True, f"{where}: it loads, and answers its golden rows")
+            yield Finding(True, f"{folder.name}/{version}: {said}")
+
+
+def _version(path: pathlib.Path) -> str:
+    """Load one version, or look at its files where it was loaded before.
+
+    Raises:
+        ArtifactError: it is not whole, or does not load.
+    """
+    if trial.hold(path, artifact.digest(path)):
+        return "it loads, and answers its golden rows"
+    manifest.verify(path)
+    return "its files are those that loaded here before, by their sums"

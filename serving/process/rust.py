@@ -5,6 +5,7 @@ this process, at the address that is taken already; the supervisor is ours.
 """
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -12,12 +13,13 @@ import socket
 from litestar import Litestar
 
 from serving.process.heads import MOST
-from serving.process.server import GRACE, STOPS
+from serving.process.server import GRACE, STOPS, TWICE
 from serving.process.team import Team
 from serving.settings import Settings
 
 __all__ = ["serve"]
 
+LOG = logging.getLogger(__name__)
 BACKLOG = 2048
 
 
@@ -28,6 +30,7 @@ def serve(app: Litestar, door: socket.socket, team: Team, settings: Settings) ->
     from granian.net import SocketHolder  # pyright: ignore[reportPrivateImportUsage]
     from granian.server.embed import Server
 
+    port = door.getsockname()[1]
     holder = door.detach()  # from here on it is granian's to close
 
     class Embedded(Server):
@@ -40,19 +43,23 @@ def serve(app: Litestar, door: socket.socket, team: Team, settings: Settings) ->
     async def run() -> int:
         server = Embedded(
             app,
+            address=settings.host,  # in its log alone: the socket is there
+            port=port,
             interface=Interfaces.ASGI,
             http=HTTPModes.http1,
             websockets=False,
             http1_settings=HTTP1Settings(
                 header_read_timeout=int(1000 * settings.head_seconds), max_buffer_size=MOST
             ),
-            log_dictconfig={"handlers": {}, "formatters": {}, "loggers": {}},  # they are there
+            # It sets levels only: what is not incremental closes every handler that there is.
+            log_dictconfig={"incremental": True, "handlers": {}, "loggers": {}},
         )
         server.workers_kill_timeout = GRACE
         loop, told = asyncio.get_running_loop(), []
 
         def stop(number: int) -> None:
             if told:
+                LOG.warning(TWICE)
                 os._exit(128 + number)
             told.append(number)
             team.is_draining = True

@@ -22,11 +22,12 @@ from serving.process.heads import Heads, sweep
 from serving.process.team import Team
 from serving.settings import Settings
 
-__all__ = ["GRACE", "STOPS", "Server", "serve"]
+__all__ = ["GRACE", "STOPS", "TWICE", "Server", "serve"]
 
 LOG = logging.getLogger(__name__)
 GRACE = 10  # seconds for the requests under way when it is told to stop
 STOPS = (signal.SIGTERM, signal.SIGINT)
+TWICE = "told to stop twice: requests under way are dropped"
 
 
 class Server(uvicorn.Server):
@@ -42,7 +43,7 @@ class Server(uvicorn.Server):
         if not self.started:  # there is no request that could be finished
             os._exit(0)
         if self._end is not None:
-            LOG.warning("told to stop twice: requests under way are dropped")
+            LOG.warning(TWICE)
             os._exit(128 + sig)
         self._team.is_draining = True
         self._end = time.monotonic() + self._settings.drain

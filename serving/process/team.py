@@ -77,7 +77,7 @@ class Team:
     def is_ready(self) -> bool:
         """Say whether this worker answers."""
         models = self._registry.snapshot.models.values() if self._registry else ()
-        sound = bool(models) and all(served.default.is_sound for served in models)
+        sound = bool(models) and all(served.is_sound for served in models)
         return sound and self._is_loaded and not self.is_draining
 
     async def is_all_ready(self) -> bool:

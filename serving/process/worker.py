@@ -39,11 +39,14 @@ def serve(settings: Settings, door: socket.socket, team: Team) -> int:
     from mastery_jax.workflow import artifact
     from serving.app import create_app
     from serving.engine import hand
+    from serving.models.folder import lack
     from serving.monitor import logs
     from serving.process import rust, server
 
     logs.start(settings.log_format, settings.log_level)
-    artifact.versions(settings.models)  # what is wrong with the folder is said before it starts
+    found, unreadable = artifact.versions(settings.models)  # said before it starts, if it is wrong
+    if team.index == 0 and not found and not unreadable:
+        LOG.warning("models: %s", lack(settings.models))
     app = create_app(settings, team)
     url = f"http://{address_of(settings.host, door.getsockname()[1])}"
     if team.index == 0:

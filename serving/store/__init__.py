@@ -8,6 +8,7 @@ queries     what is asked of the tables: feedback, lists, accuracy, what is too 
 tables      the tables
 database    a database by its URL: opened, looked at, brought up to date
 maintenance  what the command line does with a database
+export      what is recorded as arrays in a file, to train from again
 migrations  how the tables came to be, a step at a time
 routes      the routes of feedback, of records and of live accuracy
 collector   the metrics

@@ -15,7 +15,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from serving.errors import REFUSALS, malformed, shown
+from serving.errors import REFUSALS, malformed, only, shown
 from serving.predict.head import head
 from serving.predict.raw import JSON, read_body, respond
 from serving.store.log import Log, unreachable
@@ -95,7 +95,7 @@ class Feedback:
         try:
             said = _decode(content)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise malformed(error) from None
+            raise malformed(error, body=content, kind=Truth) from None
         if isinstance(said.truth, str):
             check_text("truth", said.truth)
         from serving.store import queries
@@ -119,7 +119,12 @@ def feedback(data: JSONBody[Truth], prediction_id: FromPath[str]) -> Judged:
     raise RuntimeError("Feedback answers in its place")
 
 
-@get("/predictions", tags=["predictions"], responses=REFUSALS)
+@get(
+    "/predictions",
+    tags=["predictions"],
+    responses=REFUSALS,
+    before_request=only("model", "limit"),
+)
 async def recorded(
     state: State,
     model: Annotated[str | None, QueryParameter(description="Of this model only")] = None,
@@ -139,7 +144,12 @@ async def recorded(
     return await answered(state, run, reads=True)
 
 
-@get("/models/{model_id:str}/accuracy", tags=["predictions"], responses=REFUSALS)
+@get(
+    "/models/{model_id:str}/accuracy",
+    tags=["predictions"],
+    responses=REFUSALS,
+    before_request=only("days"),
+)
 async def accuracy(
     state: State,
     model_id: FromPath[str],

@@ -60,7 +60,7 @@ def model_ready(
     return ModelReady(model, True)
 
 
-@_get(MODEL, VERSION, refused=(400, 404))
+@_get(MODEL, VERSION, refused=(400, 404, 503))
 def metadata(
     state: State, model: FromPath[str], version: FromPath[str | None] = None
 ) -> ModelMetadata:
@@ -83,7 +83,7 @@ def metadata(
     )
 
 
-@_get(f"{MODEL}/config", f"{VERSION}/config", refused=(400, 404))
+@_get(f"{MODEL}/config", f"{VERSION}/config", refused=(400, 404, 503))
 def config(state: State, model: FromPath[str], version: FromPath[str | None] = None) -> ModelConfig:
     """Say how a model is served."""
     meant = target.find(state, model, version)

@@ -33,7 +33,7 @@ async def stats_of_all(state: State) -> Statistics:
     return await _of_team(state)
 
 
-@get([MODEL, VERSION], tags=["v2"], responses=refusals(400, 404))
+@get([MODEL, VERSION], tags=["v2"], responses=refusals(400, 404, 503))
 async def stats(
     state: State, model: FromPath[str], version: FromPath[str | None] = None
 ) -> Statistics:

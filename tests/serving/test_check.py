@@ -67,6 +67,25 @@ def test_a_damaged_model_and_a_whole_one(shelf):
     assert "ok: line/1: it loads, and answers its golden rows" in said
 
 
+@pytest.mark.parametrize("damage", ["cut", "changed", "deleted"])
+def test_what_loaded_before_is_looked_at_again(shelf, damage):
+    folder = shelf.add("line", 1)
+    assert told(shelf.folder)[0] == 0
+    status, said = told(shelf.folder)
+    assert status == 0
+    assert said[-1] == "ok: line/1: its files are those that loaded here before, by their sums"
+    path = folder / ("predict.stablehlo" if damage == "deleted" else "params.safetensors")
+    content = path.read_bytes()
+    if damage == "deleted":
+        path.unlink()
+    else:
+        path.write_bytes(content[:-1] if damage == "cut" else content[:-1] + b"~")
+    status, said = told(shelf.folder)
+    assert status == 2
+    assert said[-1].startswith("wrong: line/1: ")
+    assert path.name in said[-1]
+
+
 def test_a_model_that_ends_its_process(shelf, monkeypatch):
     shelf.add("line", 1)
     dies = f"import os; os.kill(os.getpid(), {int(signal.SIGKILL)})"
@@ -84,7 +103,10 @@ def test_a_model_that_ends_its_process(shelf, monkeypatch):
     [
         ('{"versions": [1, 7]}', "line/7: it is asked for, and not there"),
         ('{"versions": 0}', "serving.json"),
-        ('{"version": 1}', "serving.json"),
+        ('{"version": 1}', "did you mean versions?"),
+        ('{"shadow": "next"}', "line: shadow: 'next' is no label or version that is loaded"),
+        ('{"default": "3"}', "line: default: '3' is no label or version that is loaded"),
+        ('{"traffic": {"canary": 0.1}}', "line: traffic: 'canary' is no label or version"),
     ],
 )
 def test_a_policy_that_cannot_be(shelf, policy, words):
@@ -111,10 +133,21 @@ def test_settings_that_cannot_be(shelf, given, words):
 
 
 def test_no_models(shelf, tmp_path):
-    assert "has none" in told(shelf.folder)[1][-1]
+    assert told(shelf.folder)[1][-1].endswith("has no model; `mastery export` makes one")
     status, said = told(tmp_path / "nowhere")
     assert status == 2
     assert "nowhere is not a folder" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("part", "what"), [("line", "the versions of line"), ("line/1", "version 1 of line")]
+)
+def test_the_folder_of_one_model(shelf, part, what):
+    shelf.add("line", 1)
+    status, said = told(shelf.folder / part)
+    assert status == 2
+    wanted = f"has no model, but is {what}: --models {shelf.folder} was probably meant"
+    assert said[-1].endswith(wanted)
 
 
 @pytest.mark.parametrize("number", [13, 98])

@@ -87,6 +87,23 @@ def test_it_says_that_it_will_stop(published, kind):
             client.predict([1.0, 2.0, 3.0], "line")
 
 
+def test_connections_end_with_their_answers(published, kind):
+    with running(published, "--server", kind, "--drain-seconds", "600") as server:
+        server.wait_ready()
+        kept = [server.connect() for _ in range(3)]
+        heads = [b"GET /health", b"GET /nowhere", b"POST /predict"]
+        for connection, head in zip(kept, heads, strict=True):
+            connection.sendall(head + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+            assert b"connection: close" not in connection.recv(2**16)
+        server.process.send_signal(signal.SIGTERM)
+        until(lambda: status(server) == 503)
+        for connection, head in zip(kept, heads, strict=True):
+            connection.sendall(head + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+            answer = read_all(connection).lower()
+            assert answer.count(b"connection: close") == 1
+            connection.close()
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_the_second_word_ends_it_at_once(published, workers):
     with running(published, "--workers", workers, "--drain-seconds", "600") as server:

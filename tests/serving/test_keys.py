@@ -56,7 +56,7 @@ def test_nobody_else_may_read_what_is_written(path):
         ({"name": "x" * 129}, "at most 128"),
         ({"scopes": []}, "scopes: none came, wanted some of: predict, read, admin"),
         ({"scopes": ["root"]}, r"scopes\[0\]: Invalid enum value 'root'"),
-        ({"rate": 0.0}, "rate: Expected `float` > 0"),
+        ({"rate": 0.0}, "rate: Expected `float` > 0.0, and 0.0 came"),
         ({"rate": float("nan")}, "rate: Expected"),
         ({"rate": 1.0, "burst": 0.5}, "burst: Expected `float` >= 1"),
         ({"burst": 2.0}, "burst: a burst needs a rate"),
@@ -189,12 +189,14 @@ def test_the_file_is_looked_at_again(path, monkeypatch):
             time.sleep(0.01)
 
 
-def test_a_file_that_is_gone_holds_no_keys(path):
+def test_a_file_that_is_gone_holds_no_keys(path, caplog):
     key = keys.add(path, "a", ["read"])
     ring = Ring(path)
     path.unlink()
     ring.refresh()
     assert ring.find(key.encode()) is None
+    (line,) = caplog.records
+    assert (line.levelname, line.getMessage()[-20:]) == ("WARNING", "nobody has a key now")
 
 
 def test_a_file_that_is_damaged_later_changes_nothing(path, caplog):
@@ -259,6 +261,9 @@ def test_the_commands(path):
     assert (listed["rate"], listed["burst"]) == (100, 200)
     assert "digest" not in listed
     assert call("keys", "add", "shop", *options, *file)[0] == 2
+    code, _, err = call("keys", "add", "all", *file)
+    wanted = "Missing option '--scope'. Choose from: predict, read, admin."
+    assert (code, err) == (2, f"mastery: {wanted} See: mastery keys add --help\n")
     assert call("keys", "remove", "shop", *file) == (0, "shop is no more\n", "")
     code, out, err = call("keys", "remove", "shop", *file)
     assert (code, err) == (2, "mastery: name: there is no key 'shop' (keys: none)\n")

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 
+import httpx
 import pytest
 from litestar.testing import TestClient
 
@@ -14,7 +15,7 @@ from mastery_jax.workflow.errors import ConfigError
 from serving.app import create_app
 from serving.monitor import access, logs
 from serving.settings import Settings, check
-from tests.serving import served
+from tests.serving import processes, served
 from tests.serving.served import BUCKETS, post
 
 SECRET = "s3cret-of-a-client"
@@ -24,7 +25,7 @@ import logging, warnings
 from serving.monitor import logs
 logs.start("json", "debug")
 logging.getLogger("uvicorn.error").info("of uvicorn")
-logging.getLogger("httpcore").debug("of nobody")
+logging.getLogger("jax._src.xla_bridge").info("of nobody")
 logging.getLogger("serving.x").debug("of ours")
 warnings.warn("of the library")
 """
@@ -175,18 +176,43 @@ def test_every_record_of_a_process_has_the_one_form(launch):
     ]
 
 
-def test_a_server_writes_json_where_nobody_looks(launch, shelf):
+@pytest.mark.parametrize(("kind", "name"), [("uvicorn", "uvicorn"), ("granian", "_granian")])
+def test_a_server_writes_json_where_nobody_looks(launch, shelf, kind, name):
     shelf.add("line", 1)
+    options = ["--models", str(shelf.folder), "--server", kind, "--slow-ms", "0.001"]
+    process = launch([*SERVE, *options])
+    lines = []
+    for line in process.stderr:
+        lines.append(json.loads(line))
+        if "answers, its documents are at" in lines[-1]["event"]:
+            break
+    url = lines[-1]["event"].partition(" ")[0]
+    processes.until(lambda: answers(url))
+    process.send_signal(signal.SIGTERM)
+    lines += [json.loads(line) for line in process.stderr]
+    assert process.wait(timeout=30) == 0
+    said = {line["logger"] for line in lines}
+    ours = {"serving.models.registry", "serving.process.worker", access.__name__}
+    assert {each for each in said if not each.startswith(name)} == ours < said
+    assert any(line["event"] == "GET /health 200" for line in lines)
+
+
+def test_a_folder_without_models_is_said(launch, shelf):
     process = launch([*SERVE, "--models", str(shelf.folder)])
     lines = []
     for line in process.stderr:
         lines.append(json.loads(line))
         if "answers, its documents are at" in lines[-1]["event"]:
             break
-    process.send_signal(signal.SIGTERM)
-    lines += [json.loads(line) for line in process.stderr]
-    assert process.wait(timeout=30) == 0
-    assert {"serving.process.worker", "uvicorn.error"} <= {line["logger"] for line in lines}
+    (warning,) = [line["event"] for line in lines if line["level"] == "warning"]
+    assert warning == f"models: {shelf.folder} has no model; `mastery export` makes one"
+
+
+def answers(url):
+    try:
+        return httpx.get(f"{url}/health").status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def test_slowness_is_above_0(tmp_path):

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from mastery_jax import cli
+from mastery_jax.commands import rows
+from mastery_jax.workflow.errors import DataError
 from tests.serving.processes import free_port, running
 from tests.serving.served import ROWS, W
 
@@ -52,6 +54,23 @@ def test_rows_of_a_file(kind, url, tmp_path):
     np.testing.assert_allclose(found, ROWS @ (2 * W[:, 0]), rtol=1e-5)
 
 
+def test_columns_are_found_by_their_names(url, tmp_path):
+    path = tmp_path / "rows.csv"
+    lines_of = [f"{b!r},red,{c!r},{a!r}" for a, b, c in ROWS.tolist()]
+    path.write_text("\ufeffb, colour,c,a\n" + "\n".join(lines_of), encoding="utf-8")
+    out, err, code = query("line", str(path), "--json", url=url)
+    assert code == 0, err
+    assert err == "left out, no feature of line: colour\n"
+    found = [answer["prediction"] for answer in lines(out)]
+    np.testing.assert_allclose(found, ROWS @ (2 * W[:, 0]), rtol=1e-5)
+
+
+def test_a_name_that_was_probably_meant():
+    sheet = rows.Sheet("rows.csv", [(1, ["agee", "size"]), (2, ["1", "2"])])
+    with pytest.raises(DataError, match=r"no column 'age'.* did you mean agee\?"):
+        rows.arrange(sheet, ["size", "age"])
+
+
 def test_a_method(url):
     words = ("flower", "--features", "1,2,3", "--method", "predict_proba", "--json")
     out, _, code = query(*words, url=url)
@@ -80,7 +99,11 @@ def test_many_rows_are_cut(url, tmp_path):
         (("line", "a.csv", "--features", "1"), "Give a file"),
         (("line", "missing.csv"), "missing.csv cannot be read: No such file"),
         (("line", "missing.npy"), "missing.npy cannot be read: No such file"),
-        (("line", "words.csv"), "words.csv is no table of numbers: line 3 has something"),
+        (("line", "words.csv"), "words.csv: line 3, column c: 'six' is no number"),
+        (("line", "other.csv"), "other.csv has no column 'c', wanted a, b, c; its first line is"),
+        (("line", "twice.csv"), "twice.csv has 2 columns with the name b"),
+        (("line", "typo.csv"), "typo.csv has no column 'a', wanted a, b, c; its first line is 1"),
+        (("line", "gap.csv"), "gap.csv: line 2, column 3: '' is no number"),
         (("line", "ragged.csv"), "ragged.csv is no table of numbers: line 2 has 2 columns"),
         (("line", "empty.csv"), "empty.csv is no table of numbers: it has no rows"),
         (("line", "empty.npy"), "empty.npy is no table of numbers"),
@@ -95,6 +118,10 @@ def test_many_rows_are_cut(url, tmp_path):
 def test_what_is_wrong_is_said(words, sentence, url, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "words.csv").write_text("a,b,c\n1,2,3\n4,5,six\n")
+    (tmp_path / "other.csv").write_text("a,b,C\n1,2,3\n")
+    (tmp_path / "twice.csv").write_text("a,b,b,c\n1,2,3,4\n")
+    (tmp_path / "typo.csv").write_text("1,2,3O\n4,5,6\n")
+    (tmp_path / "gap.csv").write_text("1,2,3\n4,5,\n")
     (tmp_path / "ragged.csv").write_text("1,2,3\n4,5\n")
     (tmp_path / "empty.csv").write_text("a,b,c\n")
     (tmp_path / "empty.npy").write_bytes(b"")

@@ -10,7 +10,8 @@ from tests.serving.served import post
 
 ROW = [0.5, 0.5, 0.5]
 REFUSED = [
-    ("/predict", b"", 400, "the body: Input data was truncated"),
+    ("/predict", b"", 400, "the body is empty, wanted JSON with features, model_name, model_id"),
+    ("/models/line/predict", b" ", 400, "the body is empty, wanted JSON with inputs"),
     ("/predict", b"{", 400, "truncated"),
     ("/predict", b"hello", 400, "malformed"),
     ("/predict", b'{"features": [1, 2, 3], "model_id": "line"} x', 400, "trailing"),
@@ -18,7 +19,9 @@ REFUSED = [
     ("/predict", b"[" * 60_000, 400, "Expected `object`, got `array`"),
     ("/models/line/predict", b'{"inputs": {"features": ' + b"[" * 10_000, 400, "nested too deeply"),
     ("/predict", {"model_id": "line"}, 400, "`features`"),
-    ("/predict", {"features": ROW, "model": "line"}, 400, "`model`"),
+    ("/predict", {"features": ROW, "model": "line"}, 400, "`model`, wanted features, model_name"),
+    ("/predict", {"feature": ROW}, 400, "unknown field `feature`, wanted features, model_name, "),
+    ("/predict", {"feature": ROW}, 400, "model_id; did you mean features?"),
     ("/predict", {"features": ROW}, 400, "model_name is missing, wanted one of: flower, line"),
     ("/predict", {"features": ROW, "model_id": "a", "model_name": "b"}, 400, "give one of them"),
     ("/predict", {"features": ROW, "model_id": "nope"}, 404, "'nope' is not one of: flower"),
@@ -31,8 +34,8 @@ REFUSED = [
         "features[1]: Expected `float`",
     ),
     ("/predict", {"features": [1, True, 3], "model_id": "line"}, 400, "features[1]: "),
-    ("/predict", {"features": [1, None, 3], "model_id": "line"}, 400, "features[1]: "),
-    ("/predict", b'{"features": [NaN, 1, 1], "model_id": "line"}', 400, "malformed"),
+    ("/predict", {"features": [1, None, 3], "model_id": "line"}, 400, "`null`; NaN and infinities"),
+    ("/predict", b'{"features": [NaN, 1, 1], "model_id": "line"}', 400, "NaN and infinities have"),
     ("/predict", b'{"features": [-Infinity, 1, 1], "model_id": "line"}', 400, "malformed"),
     (
         "/predict",
@@ -54,7 +57,12 @@ REFUSED = [
     ("/predict", {"features": ROW, "model_id": "walk"}, 400, "step(cov, mean, seed, y)"),
     ("/predict", b'{"features": [' + b"1," * 40_000 + b"1]}", 413, "above 65536 bytes"),
     ("/predict/batch", {"features": ROW, "model_id": "line"}, 400, "features[0]: Expected `array`"),
-    ("/predict/batch", {"features": [ROW, [1]], "model_id": "line"}, 400, "rows differ in shape"),
+    (
+        "/predict/batch",
+        {"features": [ROW, [1]], "model_id": "line"},
+        400,
+        "row 1 has the shape [1]",
+    ),
     ("/predict/batch", {"features": [[1], [1]], "model_id": "line"}, 400, "[2, 1]"),
     ("/predict/batch", {"features": [ROW] * 11, "model_id": "line"}, 413, "11 rows came"),
     ("/models/line/predict", {"inputs": {"features": [ROW] * 11}}, 413, "wanted at most 10"),
@@ -105,7 +113,7 @@ STEP = {"mean": [ROW[:2]], "cov": [[[1, 0], [0, 1]]], "y": [[1, 1]], "seed": [1]
         ({"seed": [True]}, "seed[0]: Expected `int`, got `bool`"),
         ({"cov": [[1, 0], [0, 1]]}, "cov[0][0]: Expected `array`, got `int`"),
         ({"cov": [[[1, 0]]]}, "cov: the shape is [1, 1, 2], wanted float32[rows, 2, 2]"),
-        ({"cov": [[[1, 0], [0]]]}, "cov: the rows differ in shape"),
+        ({"cov": [[[1, 0], [0]]]}, "cov: row 0 is ragged, wanted"),
         ({"y": [[1, 1], [1, 1]]}, "1 of cov, 1 of mean, 1 of seed, 2 of y came"),
     ],
 )
@@ -138,7 +146,7 @@ def test_the_wrong_method_is_told_the_right_one(client, path):
     answer = client.get(path)
     assert answer.status_code == 405
     assert "POST" in answer.headers["allow"]
-    assert answer.json()["detail"] == f"GET '{path}' is not served"
+    assert answer.json()["detail"] == f"GET '{path}' is not served, POST is wanted"
     assert "POST" in client.options(path).headers["allow"]
 
 

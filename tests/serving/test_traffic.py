@@ -10,6 +10,7 @@ from mastery_jax.workflow import labels
 from mastery_jax.workflow.errors import ArtifactError
 from serving.models import policy
 from serving.models.served import share
+from tests.serving import served
 from tests.serving.served import post, samples, start
 
 ROW = [1.0, 0.0, 0.0]
@@ -55,8 +56,8 @@ def test_labels_and_versions_have_addresses(line):
 def test_traffic_is_shared_and_sticks(line):
     with start(line(traffic={"canary": 0.25})) as client:
         assert {asked(client) for _ in range(8)} == {1, 2}
-        served = client.app.state.registry.snapshot.models["line"]
-        dealt = [served.pick().version for _ in range(1000)]
+        found = client.app.state.registry.snapshot.models["line"]
+        dealt = [found.pick().version for _ in range(1000)]
         assert abs(dealt.count(2) - 250) <= 3, "evenly, where nobody says who asks"
         for user in range(20):
             headers = {"X-Routing-Key": f"user {user}"}
@@ -76,12 +77,87 @@ def test_a_shadow_sees_all_and_answers_nothing(line):
         assert [asked(client) for _ in range(8)] == [1] * 8
         by = (("method", "predict"), ("model", "line"), ("version", "2"))
         until = time.monotonic() + 5
-        while samples(client)["ml_predictions_total", by] < 8 and time.monotonic() < until:
+        while samples(client)["ml_shadow_rows_total", by] < 8 and time.monotonic() < until:
             pass
         found = samples(client)
-        assert found["ml_predictions_total", by] == 8
+        assert found["ml_shadow_rows_total", by] == 8
+        assert found["ml_predictions_total", by] == found["ml_inference_count_total", by] == 0
+        assert found["ml_execution_count_total", by] == 8
         assert found["ml_shadow_differing_rows_total", by] == 8, "twice the slope"
         assert found["ml_shadow_agreed_rows_total", by] == 0
+
+
+@pytest.fixture
+def shadowed(line):
+    """Give three versions: 1 is stable and damaged, 3 is a shadow."""
+    folder = line(versions=1, shadow="next")
+    served.put(folder, "line", served.LINE, scale=3.0)
+    labels.promote(folder, "line", 3, label="next")
+    labels.remove(folder, "line", "canary")
+    path = folder / "line" / "1" / "params.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    return folder, lambda: path.write_bytes(whole)
+
+
+def test_nobody_stands_in_for_stable(shadowed):
+    folder, mend = shadowed
+    with start(folder) as client:
+        for path in ("/predict", "/predict/batch"):
+            rows = ROW if path == "/predict" else [ROW]
+            answer = post(client, path, {"features": rows, "model_name": "line"})
+            assert answer.status_code == 503
+            wanted = "default: 'stable' is no label or version that is loaded; name a version"
+            assert f"model 'line': {wanted} that is: 2, 3, next=3" == answer.json()["detail"]
+        assert asked(client, "line@2") == 2
+        assert client.get("/models/line").status_code == 503
+        assert client.get("/models/line@2").status_code == 200
+        assert client.get("/models").json()["models"] == []
+        assert client.get("/v2/health/ready").status_code == 503
+        assert client.get("/v2/models/line/ready").status_code == 503
+        assert client.get("/v2/models/line/versions/2/ready").status_code == 200
+        mend()
+        assert client.post("/models/reload").json()["failed"] == []
+        assert asked(client) == 1
+        assert client.get("/v2/health/ready").status_code == 200
+
+
+def test_a_shadow_is_not_the_newest(line):
+    folder = line(versions=1, shadow="canary")
+    labels.remove(folder, "line", "stable")
+    with start(folder) as client:
+        assert client.get("/models/line").json()["versions"] == [1, 2]
+        assert asked(client) == 1
+        shutil.rmtree(folder / "line" / "1")
+        client.post("/models/reload")
+        assert asked(client) == 1, "it goes on"
+    with start(folder) as client:
+        answer = post(client, "/predict", {"features": ROW})
+        assert answer.status_code == 503
+        assert "shadow: no version but it is loaded" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        ({"shadow": "stable"}, "shadow: 'stable' is the version that answers"),
+        ({"traffic": {"stable": 0.1}}, "traffic: 'stable' is the default, which has all that"),
+        ({"default": "stabel"}, "default: 'stabel' is no label or version that is loaded; did you"),
+        ({"shadow": "next"}, "shadow: 'next' is no label or version that is loaded"),
+    ],
+)
+def test_a_policy_that_says_nothing(line, told, reason):
+    folder = line()
+    with start(folder) as client:
+        line(**told)
+        (failure,) = client.post("/models/reload").json()["failed"]
+        assert reason in failure["reason"]
+        assert asked(client) == 1, "what answered goes on"
+
+
+def test_shares_that_are_complete_may_name_the_default(line):
+    with start(line(traffic={"canary": 0.5, "stable": 0.5})) as client:
+        assert client.get("/models").json()["failed"] == []
 
 
 @pytest.mark.parametrize(
@@ -128,10 +204,14 @@ def test_a_policy_that_is_damaged_changes_nothing(line):
     ("told", "words"),
     [
         ("{", "truncated"),
-        ('{"version": 1}', "unknown field `version`"),
-        ('{"versions": 0}', "`\\$.versions`"),
+        ('{"version": 1}', "'version' is no field of it, wanted .*; did you mean versions?"),
+        ('{"versions": 0}', "versions: 0 came, wanted a number of versions from 1, a list"),
+        ('{"versions": "two"}', 'versions: "two" came, wanted a number of versions from 1, a list'),
         ('{"versions": []}', "empty list"),
-        ('{"traffic": {"canary": 1.5}}', r"\$\.traffic"),
+        ('{"traffic": {"canary": 10}}', "traffic.canary: 10 came, wanted a share from 0 to 1"),
+        ('{"traffic": 0.1}', "traffic: 0.1 came, wanted labels, each with a share from 0 to 1"),
+        ('{"default": 1}', "default: 1 came, wanted a label or a version, as text"),
+        ("[1]", r"\[1\] came, wanted an object of versions, default,"),
         ("[" * 100_000, "serving.json"),
     ],
 )

@@ -130,7 +130,11 @@ BINARIES = [
     (*with_binary(SIZED, FP32, length="a"), "'a' came"),
     (*with_binary(SIZED, FP32, length=10**23), "came, wanted a number up to"),
     (*with_binary(SIZED, FP32, length=10**6), "'1000000' came, wanted a number up to"),
-    (*with_binary(SIZED, struct.pack("<3f", 1, 2, float("inf"))), "a number is out of range"),
+    (*with_binary(SIZED, struct.pack("<3f", 1, 2, float("inf"))), "row 0 has an infinity, or"),
+    (
+        *with_binary(SIZED, struct.pack("<3f", 1, 2, float("nan"))),
+        "features: row 0 has NaN",
+    ),
     (FP32[:8], {LENGTH: "0"}, "8 bytes are no whole rows of 12"),
 ]
 

@@ -28,6 +28,7 @@ from serving.wire import (
 __all__ = ["AsyncClient"]
 
 T = TypeVar("T")
+AT_ONCE = 64  # requests under way; httpx slows down where more wait for its connections
 
 
 class AsyncClient:
@@ -44,6 +45,7 @@ class AsyncClient:
     ) -> None:
         self._plans = Plans(url, timeout=timeout, retries=retries, key=key, routing_key=routing_key)
         self._http = httpx.AsyncClient(base_url=url, timeout=timeout)
+        self._room = asyncio.Semaphore(AT_ONCE)
 
     async def __aenter__(self) -> Self:
         return self
@@ -67,7 +69,7 @@ class AsyncClient:
                 came = None
                 continue
             try:
-                async with asyncio.timeout(step.timeout):
+                async with asyncio.timeout(step.timeout), self._room:
                     came = await self._http.request(
                         step.verb,
                         step.path,
@@ -167,11 +169,15 @@ class AsyncClient:
         size: int = ROWS,
         in_flight: int = 4,
     ) -> AsyncIterator[Prediction]:
-        """Predict for any number of rows, in their order; ``in_flight`` parts are asked at once."""
+        """Predict for any number of rows, in their order; ``in_flight`` parts are asked at once.
+
+        One version answers, unless it goes meanwhile.
+        """
+        plans = self._plans.pinned()
         flying: collections.deque[asyncio.Task[Prediction]] = collections.deque()
         try:
             for part in split(features, size):
-                flying.append(asyncio.ensure_future(self.predict_batch(part, model)))
+                flying.append(asyncio.ensure_future(self._follow(plans.predict_batch(part, model))))
                 if len(flying) >= in_flight:
                     yield await flying.popleft()
             while flying:

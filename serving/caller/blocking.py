@@ -172,5 +172,10 @@ class Client:
     def stream(
         self, features: Numbers | Iterable[Any], model: str | None = None, *, size: int = ROWS
     ) -> Iterator[Prediction]:
-        """Predict for any number of rows, ``size`` at a time; nothing is held but one part."""
-        return (self.predict_batch(part, model) for part in split(features, size))
+        """Predict for any number of rows, ``size`` at a time; nothing is held but one part.
+
+        One version answers, unless it goes meanwhile.
+        """
+        plans = self._plans.pinned()
+        parts = split(features, size)
+        return (self._follow(plans.predict_batch(part, model)) for part in parts)

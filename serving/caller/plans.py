@@ -4,11 +4,13 @@ Small inputs go as JSON by the guide's routes, large arrays as binary tensors: a
 four bytes there, and some twelve as text that both sides must spell.
 """
 
+import copy
 import itertools
 import os
+import secrets
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 from urllib.parse import quote
 
 import numpy as np
@@ -70,6 +72,12 @@ class Plans:
         self._url, self._timeout, self._retries = url, timeout, retries
         self._types: dict[str, dict[str, str]] = {}  # path -> input -> datatype
         self._infos: dict[str, ModelInfo] = {}  # by name@version, which never changes
+
+    def pinned(self) -> Self:
+        """Return the same, for calls that one version answers where traffic is split."""
+        one = copy.copy(self)
+        one._headers = {"X-Routing-Key": secrets.token_hex(8), **self._headers}
+        return one
 
     def begin(self) -> Call:
         """Begin a call."""

@@ -22,6 +22,7 @@ from serving.engine.compiles import compiles
 from serving.engine.model import Model
 from serving.errors import shown
 from serving.models import policy
+from serving.models.folder import stamp
 from serving.models.roles import wanted
 from serving.models.served import Served, serve
 from serving.models.words import Words
@@ -279,16 +280,6 @@ def replaced(there: Mapping[str, T], name: str, value: T | None) -> Mapping[str,
     others = {key: kept for key, kept in there.items() if key != name}
     more = {} if value is None else {name: value}
     return MappingProxyType(dict(sorted({**others, **more}.items())))
-
-
-def stamp(folder: pathlib.Path) -> object:
-    """Return what differs once a file of the folder is touched; None where it cannot be read."""
-    try:
-        found = {path.name: path.stat() for path in folder.iterdir()}
-    except OSError:
-        return None
-    # A copy may have the time and the number of what it stands in for, but not the time of change.
-    return {name: (stat.st_size, stat.st_ctime_ns, stat.st_ino) for name, stat in found.items()}
 
 
 def marked(models: set[Model]) -> list[str]:

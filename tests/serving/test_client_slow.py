@@ -10,6 +10,8 @@ import pytest
 
 from serving.caller import bounded
 from serving.client import AsyncClient, Client, ServingError
+from tests.serving import served
+from tests.serving.processes import PATIENCE
 
 BODY = b'{"status": "healthy", "models_loaded": 1, "timestamp": 0.0}'
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(BODY)
@@ -93,3 +95,13 @@ def test_a_proxy_is_bounded_too(monkeypatch):
 def test_every_socket_of_a_client_is_bounded():
     with httpx.Client() as client:
         assert isinstance(bounded.bound(client)._transport._pool._network_backend, bounded.Backend)
+
+
+def test_a_crowd_of_calls_has_its_turn(published):
+    async def session(url):
+        async with AsyncClient(url, timeout=PATIENCE) as asked:
+            calls = (asked.predict([float(i), 0.0, 0.0], "line") for i in range(1000))
+            return [answer.predictions[0] for answer in await asyncio.gather(*calls)]
+
+    with served.running(models=published) as (address, _):
+        assert asyncio.run(session(f"http://{address}")) == [2.0 * i for i in range(1000)]

@@ -106,7 +106,7 @@ def test_a_name_that_no_model_has(client, untouched, method, path, name):
     content = {} if "repository" in path else content
     answer = client.request(method, path.format(name), json=content if method == "POST" else None)
     assert is_refused(answer), answer.text
-    assert not client.app.state.registry.unloaded
+    assert not client.app.state.registry.words.last
 
 
 @pytest.mark.parametrize("name", ["stats", "../flower", "\0", "flower\0", "x" * 10_000, "", "@1"])

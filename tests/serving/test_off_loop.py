@@ -38,7 +38,7 @@ def seen(monkeypatch):
         real = getattr(owner, name)
 
         def noted(*args, **more):
-            found[name] = not threading.current_thread().name.startswith("compute")
+            found[name] = not threading.current_thread().name.startswith("bodies")
             return real(*args, **more)
 
         monkeypatch.setattr(owner, name, noted)

@@ -8,6 +8,7 @@ import pytest
 
 from mastery_jax.workflow import labels
 from mastery_jax.workflow.errors import ArtifactError
+from serving.client import Client
 from serving.models import policy
 from serving.models.served import share
 from tests.serving import served
@@ -51,6 +52,20 @@ def test_labels_and_versions_have_addresses(line):
         answer = post(client, "/predict", {"features": ROW, "model_name": "line@beta"})
         assert answer.status_code == 404
         assert "no version 'beta'; it has 1, 2, canary=2, stable=1" in answer.json()["detail"]
+
+
+def test_one_version_answers_a_stream(line):
+    with start(line(traffic={"canary": 0.5})) as client:
+        caller = Client("http://testserver.local")
+        caller.close()
+        caller._http = client
+        found = [
+            {part.model_version for part in caller.stream([ROW] * 4, "line", size=1)}
+            for _ in range(16)
+        ]
+    assert {1} in found
+    assert {2} in found
+    assert {1, 2} not in found
 
 
 def test_traffic_is_shared_and_sticks(line):

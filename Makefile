@@ -1,6 +1,6 @@
 # From a fresh clone: `make demo` does the main job, `make test` checks everything.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full test-cov lint oracles posteriors effects accuracies soak serve bench clean
+.PHONY: help demo test test-full test-cov lint oracles posteriors effects accuracies faults soak serve bench clean
 
 # The first of these that runs and is 3.11 to 3.13; set PYTHON to choose another.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
@@ -53,6 +53,9 @@ effects: $(VENV)/.dev  ## estimate published effects (MASTERY_DATA), write docs/
 
 accuracies: $(VENV)/.dev  ## fit every classifier on published splits (MASTERY_DATA), write docs/ACCURACY.md
 	$(BIN)/python -m tests.accuracies
+
+faults: $(VENV)/.dev  ## try every fault of serving, slow ones too, write docs/FAULTS.md
+	$(BIN)/python -m tests.faults
 
 SECONDS_OF_SOAK ?= 600
 soak: $(VENV)/.dev  ## mixed traffic against one server for ten minutes (SECONDS_OF_SOAK): nothing fails, nothing grows

@@ -150,51 +150,6 @@ def test_linear_algebra_is_allowed(tmp_path):
     assert load(folder).manifest.methods.keys() == {"algebra"}
 
 
-def counted(state, x):
-    return {"y": jax.lax.fori_loop(0, 20, lambda _, y: jnp.tanh(y), x["features"])}
-
-
-def told(state, x):
-    def one(y, turns):
-        return jax.lax.fori_loop(0, turns, lambda _, y: jnp.tanh(y), y)
-
-    return {"y": jax.vmap(one)(x["features"], x["codes"])}
-
-
-def until(state, x):
-    def one(y):
-        return jax.lax.while_loop(lambda y: jnp.abs(y).max() < 9, lambda y: 2 * y + 1, y)
-
-    return {"y": jax.vmap(one)(x["features"])}
-
-
-def nested(state, x):
-    def again(_, y):
-        return until(state, {"features": y})["y"]
-
-    return {"y": jax.lax.fori_loop(0, 3, again, x["features"])}
-
-
-def drawn(state, x):
-    keys = jax.vmap(jax.random.key)(x["codes"])
-    return {"y": jax.vmap(lambda key: jax.random.normal(key, (3,)))(keys)}
-
-
-@pytest.mark.parametrize(
-    ("method", "is_counted"),
-    [
-        (counted, True),
-        (told, False),
-        (until, False),
-        (nested, False),
-        (drawn, True),
-        (embed, True),
-    ],
-)
-def test_loops_whose_turns_are_known(tmp_path, method, is_counted):
-    assert load(put(tmp_path, {"method": method})).is_counted("method") is is_counted
-
-
 def test_an_output_may_have_the_name_of_an_input(tmp_path):
     def step(state, x):
         return {"features": x["features"] * state["decay"], "codes": x["codes"] + 1}

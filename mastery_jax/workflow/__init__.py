@@ -48,6 +48,7 @@ export      from a run, or the best lane of a sweep, to an artefact
 artifact    StableHLO + safetensors + manifest: loading a model without its Python
 manifest    what an artefact says of itself, and the sums that hold it to that
 stablehlo   programs as files: what may be in them
+turns       whether what a program is asked changes how long it computes
 lowering    a method as a program with a symbolic batch
 explain     the slopes of a prediction as one more method
 publish     writing an artefact, whole or not at all

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mastery_jax.workflow import turns
 from mastery_jax.workflow.errors import ArtifactError
 from mastery_jax.workflow.manifest import FIELD, PARAMS, MethodSpec, Tensor
 
@@ -29,13 +30,6 @@ CUSTOM_CALLS = re.compile(
 )
 
 
-# A loop whose turns are compared with a constant, as those of scan and fori_loop are.
-COUNTED = re.compile(
-    r"cond \{\s*(%\w+) = stablehlo\.compare\s+LT, %iterArg\w*, %c(_\d+)?, \w+ :.*\s*"
-    r"stablehlo\.return \1 :"
-)
-
-
 class Method:
     """A program of this process, with its parameters on their device."""
 
@@ -46,8 +40,9 @@ class Method:
     @property
     def is_counted(self) -> bool:
         """Whether every loop takes as many turns whatever the inputs hold: so does the time."""
-        text = self._exported.mlir_module()
-        return len(re.findall(r"\bstablehlo\.while\b", text)) == len(COUNTED.findall(text))
+        kept = self._exported.module_kept_var_idx
+        inputs = sum(i >= len(self._params) for i in kept)
+        return turns.is_counted(self._exported.mlir_module_serialized, inputs)
 
     def compile(self, batch: int) -> Program:
         """Compile for ``batch`` rows; the result checks its inputs and raises ValueError.

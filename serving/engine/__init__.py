@@ -8,6 +8,7 @@ audit     what is measured at the start: seconds by rows, and sizes in which a r
 batcher   rows of many requests through one program; nobody waits who need not
 part      rows of one request on their way through a batch
 hand      a thread for what is long
+pace      how long batches take now
 circuit   whether the batches of a program come back, and not as faults
 tally     what a method has done since the server's start
 compiles  how many programs were compiled for a request: none

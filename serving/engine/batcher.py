@@ -20,6 +20,7 @@ import numpy as np
 from mastery_jax.workflow.stablehlo import Arrays
 from serving.engine.circuit import REST, Circuit
 from serving.engine.hand import Hand
+from serving.engine.pace import Pace
 from serving.engine.part import Outputs, Part, Times, split
 from serving.engine.tally import Tally
 from serving.errors import late, overloaded
@@ -51,8 +52,7 @@ class Batcher:
         seconds: Gives how long so many rows take.
         size: Gives how many rows are computed for so many.
         is_merging: Whether rows of several requests may share a batch.
-        is_counted: Whether its time does not depend on its numbers; what may take any time is
-            computed by a thread.
+        is_counted: Whether its time does not depend on its numbers; if it does, a thread computes.
         tally: Where it counts.
         limits: What may wait.
         golden: A row that is known to be good, with which a broken program is tried.
@@ -75,6 +75,7 @@ class Batcher:
         self.name, self.tally, self.limits = name, tally, limits
         self.circuit = Circuit(limits.step_seconds)
         self._run, self._most, self._seconds, self._size = run, most, seconds, size
+        self._pace = Pace(seconds, most)
         self._is_merging, self._is_counted, self._golden = is_merging, is_counted, golden
         self._hand = Hand()
         self._queue: collections.deque[Part] = collections.deque()
@@ -83,7 +84,7 @@ class Batcher:
         self._alone = 0  # turns in sequence with one request each
         self._running = 0  # rows of the batch that a thread computes
         self.observe: Callable[[Arrays, Outputs], None] | None = None  # is shown every batch
-        # Where requests are traced: gives whom to tell the times of a part that comes now.
+        # Where requests are traced: whom to tell the times of a part that comes now.
         self.follow: Callable[[], Callable[[Times], None] | None] | None = None
 
     @property
@@ -100,14 +101,12 @@ class Batcher:
         """Whether batches come back, and not as faults."""
         return not self.circuit.is_stuck and not self.circuit.is_broken
 
-    def wait(self) -> float:
-        """Return the seconds until what has come will have been computed, about."""
-        parts, rest = divmod(self._rows, self._most)
-        queued = parts * self._seconds(self._most) + (self._seconds(rest) if rest else 0.0)
-        began = self.circuit.began
+    def wait(self, more: int = 0) -> float:
+        """Return the seconds until what has come, and more, will have been computed, about."""
+        queued, began = self._pace.all(self._rows + more), self.circuit.began
         if began is None:
             return queued
-        return queued + max(began + self._seconds(self._running) - clock(), 0.0)
+        return queued + max(began + self._pace.batch(self._running) - clock(), 0.0)
 
     def submit(
         self, x: Arrays, rows: int, deadline: float, *, is_shadow: bool = False
@@ -118,11 +117,10 @@ class Batcher:
             x: The inputs.
             rows: How many, from 1 to the largest batch.
             deadline: On the monotonic clock; what has not begun by then never will.
-            is_shadow: Its rows are no prediction for anybody, and counted apart.
+            is_shadow: Its rows are counted apart.
 
         Raises:
-            HTTPException: 503, the queue is full, or would take beyond the deadline, or the
-                model is broken.
+            HTTPException: 503, the queue is full, or takes too long, or the model is broken.
         """
         part = Part(x, rows, deadline, asyncio.get_running_loop().create_future())
         part.is_shadow = is_shadow
@@ -155,7 +153,7 @@ class Batcher:
         wait = self.wait()
         if self._rows + part.rows > self.limits.rows or self._bytes + part.size > self.limits.bytes:
             self._refuse("queue_full", f"{self._rows} rows wait already", wait)
-        if part.came + wait + self._seconds(part.rows) > part.deadline:
+        if part.came + self.wait(part.rows) > part.deadline:
             self._refuse("too_late", f"the rows before it take some {wait:.2g} s", wait)
 
     def _refuse(self, reason: str, why: str, seconds: float) -> None:
@@ -180,8 +178,7 @@ class Batcher:
 
     def _start(self) -> None:
         """Form a batch, and compute it or have it computed."""
-        batch = self._form()
-        if not batch:
+        if not (batch := self._form()):
             return
         start = clock()
         for part in batch:
@@ -200,10 +197,12 @@ class Batcher:
     def _form(self) -> list[Part]:
         """Take parts from the queue until a batch is full; drop those nobody waits for."""
         batch, rows, now = [], 0, clock()
+        whole = self._rows if self._is_merging else 0
         while self._queue:
             part = self._queue[0]
             # What cannot be there in time is not begun: it would take the time of others.
-            is_owed = not part.future.done() and part.deadline >= now + self._seconds(part.rows)
+            end = now + self._pace.batch(max(part.rows, whole))
+            is_owed = not part.future.done() and part.deadline >= end
             if is_owed and batch and (not self._is_merging or rows + part.rows > self._most):
                 break
             self._pop()
@@ -267,6 +266,7 @@ class Batcher:
     def _deliver(self, batch: Sequence[Part], found: Sequence, seconds: float) -> None:
         tally, rows = self.tally, sum(part.rows for part in batch)
         tally.executed(rows, self._size(rows) - rows, seconds)
+        self._pace.note(rows, seconds)
         faults = 0
         for part, answer in zip(batch, found, strict=True):
             if isinstance(answer, Exception):

@@ -2,7 +2,9 @@
 
 import asyncio
 import concurrent.futures
+import os
 import queue
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -10,6 +12,7 @@ from typing import Any, TypeVar
 
 __all__ = ["Hand", "busy"]
 
+NICER = 5  # than the event loop
 T = TypeVar("T")
 Job = tuple[concurrent.futures.Future, Callable[[], Any]]
 
@@ -44,6 +47,7 @@ class Hand:
 
 
 def _work(jobs: queue.SimpleQueue[Job | None]) -> None:
+    _yield_to_the_loop()
     while (job := jobs.get()) is not None:
         future, work = job
         _count(1)
@@ -54,6 +58,13 @@ def _work(jobs: queue.SimpleQueue[Job | None]) -> None:
         finally:
             _count(-1)
         del job, future, work  # what waits for the next one holds nothing of the last
+
+
+def _yield_to_the_loop() -> None:
+    """Let the event loop, which all wait for, come before what some wait for."""
+    if sys.platform == "linux":  # where a thread has a priority of its own
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + NICER)
 
 
 def _count(change: int) -> None:

@@ -29,6 +29,7 @@ FIELDS = frozenset(
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 LONGEST = 256  # bytes of a routing key
 DAY_MS = 86_400_000
+WAY, LONGEST_WAY = 0.05, 0.05  # of a client's time, or seconds, for the way to here and back
 
 
 class Head(NamedTuple):
@@ -58,7 +59,8 @@ class Head(NamedTuple):
             raise ClientException(
                 f"X-Request-Timeout-Ms: {came} came, wanted milliseconds from 1 to {DAY_MS}"
             )
-        return self.came + int(value) / 1000
+        seconds = int(value) / 1000
+        return self.came + seconds - min(WAY * seconds, LONGEST_WAY)
 
     @property
     def routing_key(self) -> str | None:

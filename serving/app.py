@@ -84,7 +84,8 @@ def create_app(settings: Settings, team: Team | None = None) -> Litestar:
         state=State(parts._asdict()),
         logging_config=None,
     )
-    routes = Shortcut(app, Bodiless(app.asgi_handler), simple.BY_PATH)
+    by_path = {**simple.BY_PATH, **infer.BY_PATH}
+    routes = Shortcut(app, Bodiless(app.asgi_handler), by_path)
     most_bytes = LARGEST * max(settings.max_body, settings.max_binary)
     gate = Gate(routes, settings.access, parts.guard, parts.metrics.refused, most_bytes)
     access, team = Access(settings.slow_seconds), parts.team

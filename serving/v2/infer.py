@@ -11,7 +11,7 @@ from litestar.datastructures import State
 from litestar.exceptions import ClientException
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, JSONBody
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import Receive, Scope, Send
 
 from mastery_jax.workflow.stablehlo import Arrays
 from serving.engine.batcher import Outputs
@@ -23,7 +23,7 @@ from serving.predict.simple import limited
 from serving.v2 import body, target, tensors
 from serving.v2.types import InferRequest, InferResponse
 
-__all__ = ["ROUTES"]
+__all__ = ["BY_PATH", "ROUTES"]
 
 LENGTH = b"inference-header-content-length"
 SQUEEZED = LARGE // 4  # bytes of outputs that are worth a thread: compressing them takes some 3 ms
@@ -104,9 +104,6 @@ def reply(question: Question, outputs: Outputs, accepted: bytes) -> tuple[bytes,
 class Infer:
     """An ASGI application that stands in place of Litestar's handling of the route."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        pass
-
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         state, asked = scope["litestar_app"].state, head(scope)
@@ -144,6 +141,9 @@ class Infer:
             then(outputs)
 
 
+ANSWER = Infer()
+
+
 @post(
     [
         "/v2/models/{model:str}/infer",
@@ -152,7 +152,7 @@ class Infer:
     status_code=200,
     sync_to_thread=False,
     tags=["v2"],
-    middleware=[Infer],
+    middleware=[lambda app: ANSWER],
     responses=REFUSALS | {200: ResponseSpec(InferResponse, description="The outputs")},
 )
 def infer(
@@ -163,3 +163,4 @@ def infer(
 
 
 ROUTES = (infer,)
+BY_PATH = {"/v2/models/{model}/infer": ANSWER}

@@ -150,11 +150,11 @@ class Batcher:
         refusal = self.circuit.refusal()
         if refusal is not None:
             self._refuse(*refusal)
-        wait = self.wait()
         if self._rows + part.rows > self.limits.rows or self._bytes + part.size > self.limits.bytes:
-            self._refuse("queue_full", f"{self._rows} rows wait already", wait)
-        if part.came + self.wait(part.rows) > part.deadline:
-            self._refuse("too_late", f"the rows before it take some {wait:.2g} s", wait)
+            self._refuse("queue_full", f"{self._rows} rows wait already", self.wait())
+        wait = self.wait(part.rows)
+        if part.came + wait > part.deadline:
+            self._refuse("too_late", f"with the rows before it, it takes some {wait:.2g} s", wait)
 
     def _refuse(self, reason: str, why: str, seconds: float) -> None:
         self.tally.refused[reason] += 1

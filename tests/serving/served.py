@@ -5,6 +5,7 @@ import json
 import pathlib
 import socket
 import threading
+import time
 
 import jax
 import jax.numpy as jnp
@@ -105,6 +106,8 @@ def running(**settings):
         door.listen()
         thread = threading.Thread(target=server.run, kwargs={"sockets": [door]})
         thread.start()
+        while thread.is_alive() and not server.started:  # it has loaded the models then
+            time.sleep(0.01)
         try:
             yield f"127.0.0.1:{door.getsockname()[1]}", app
         finally:

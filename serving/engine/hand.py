@@ -16,13 +16,12 @@ NICER = 5  # than the event loop
 T = TypeVar("T")
 Job = tuple[concurrent.futures.Future, Callable[[], Any]]
 
-_lock = threading.Lock()
-_busy = 0
+BUSY: set[int] = set()  # threads of this process that compute now; adding and taking is whole
 
 
 def busy() -> int:
     """Return how many hands of this process compute now."""
-    return _busy
+    return len(BUSY)
 
 
 class Hand:
@@ -50,13 +49,13 @@ def _work(jobs: queue.SimpleQueue[Job | None]) -> None:
     _yield_to_the_loop()
     while (job := jobs.get()) is not None:
         future, work = job
-        _count(1)
+        BUSY.add(threading.get_ident())
         try:
             future.set_result(work())
         except BaseException as error:
             future.set_exception(error)
         finally:
-            _count(-1)
+            BUSY.discard(threading.get_ident())
         del job, future, work  # what waits for the next one holds nothing of the last
 
 
@@ -65,9 +64,3 @@ def _yield_to_the_loop() -> None:
     if sys.platform == "linux":  # where a thread has a priority of its own
         thread = threading.get_native_id()
         os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + NICER)
-
-
-def _count(change: int) -> None:
-    global _busy
-    with _lock:
-        _busy += change

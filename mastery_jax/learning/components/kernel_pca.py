@@ -71,10 +71,10 @@ def fit(
         ValueError: ``num_components`` is out of range.
 
     Example:
-        >>> X = jnp.array([[-2.0], [-1.0], [1.0], [2.0]])
+        >>> X = jnp.array([[-2.0], [-1.0], [0.5], [2.5]])
         >>> state = fit(X, num_components=1, kernel="linear")
         >>> transform(state, X, kernel="linear")[:, 0].round(3)
-        Array([ 2.,  1., -1., -2.], dtype=float32)
+        Array([-2. , -1. ,  0.5,  2.5], dtype=float32)
     """
     n, d = X.shape
     if not 1 <= num_components <= n:

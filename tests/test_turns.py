@@ -1,9 +1,11 @@
 """Programs whose loops take as many turns whatever they are asked, and others."""
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import pytest
 
+from mastery_jax.workflow import turns
 from mastery_jax.workflow.artifact import load
 from tests.published import embed, put
 
@@ -72,3 +74,16 @@ def drawn(state, x):
 )
 def test_loops_whose_turns_are_known(tmp_path, method, is_counted):
     assert load(put(tmp_path, {"method": method})).is_counted("method") is is_counted
+
+
+def test_a_loop_that_is_not_seen_is_not_trusted():
+    def opaque(y):
+        return jax.lax.fori_loop(0, 3, lambda _, y: jnp.tanh(y), y)
+
+    def counted_by(function):
+        shape = jax.ShapeDtypeStruct((4,), jnp.float32)
+        module = jax.export.export(jax.jit(function))(shape).mlir_module_serialized
+        return turns.is_counted(module, 1)
+
+    assert counted_by(opaque)
+    assert not counted_by(jax.lax.composite(opaque, name="tests.opaque"))

@@ -7,6 +7,7 @@ gets the mark may take any time. How many rows there are makes no mark: a progra
 their number.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -33,7 +34,9 @@ def is_counted(module: bytes, inputs: int) -> bool:
         marks = _Marks(functions)
         others = len(main.arguments) - inputs
         marks.block(main, [False] * others + [True] * inputs)
-        return marks.is_counted
+        # A loop that was not seen is in something that is not known here.
+        is_all = len(marks.loops) == len(re.findall(rf"{WHILE}\b", str(program)))
+        return is_all and marks.is_counted
 
 
 class _Marks:
@@ -42,6 +45,7 @@ class _Marks:
     def __init__(self, functions: dict[str, Any]) -> None:
         self.functions = functions
         self.is_counted = True
+        self.loops: set[Any] = set()  # that were seen
         self._marked: dict[Any, bool] = {}
 
     def block(self, block: Any, given: Iterable[bool]) -> list[bool]:
@@ -75,6 +79,7 @@ class _Marks:
         return [mark] * len(operation.results)
 
     def _loop(self, operation: Any, given: list[bool]) -> list[bool]:
+        self.loops.add(operation.operation)
         condition, body = (region.blocks[0] for region in operation.regions)
         while True:  # until no more is marked: each turn marks at least one more
             after = self.block(body, given)

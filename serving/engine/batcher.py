@@ -30,7 +30,6 @@ __all__ = ["LONG", "Batcher", "Limits", "Outputs", "Times"]
 LOG = logging.getLogger(__name__)
 LONG = 2e-3  # seconds of computing that are worth a thread
 ALONE = 16  # turns in sequence with one request each, before the next is not kept for others
-
 clock = time.monotonic
 
 
@@ -99,7 +98,7 @@ class Batcher:
     @property
     def is_sound(self) -> bool:
         """Whether batches come back, and not as faults."""
-        return not self.circuit.is_stuck and not self.circuit.is_broken
+        return not (self.circuit.is_stuck or self.circuit.is_broken)
 
     def wait(self, more: int = 0) -> float:
         """Return the seconds until what has come, and more, will have been computed, about."""
@@ -116,7 +115,7 @@ class Batcher:
         Args:
             x: The inputs.
             rows: How many, from 1 to the largest batch.
-            deadline: On the monotonic clock; what has not begun by then never will.
+            deadline: On the monotonic clock.
             is_shadow: Its rows are counted apart.
 
         Raises:
@@ -243,15 +242,17 @@ class Batcher:
     def _finish(
         self, batch: Sequence[Part], start: float, watch: asyncio.Handle, job: asyncio.Future
     ) -> None:
-        self.circuit.began = None
+        self.circuit.began, self.circuit.is_stuck = None, False
         watch.cancel()
         if not job.cancelled():  # the loop ends
-            self._deliver(batch, job.result(), clock() - start)
+            error = job.exception()
+            found = [error] * len(batch) if error else job.result()
+            self._deliver(batch, found, clock() - start)
             self._look()
 
     def _give_up(self, batch: Sequence[Part]) -> None:
         """Answer those whose batch does not end, and those who wait behind it."""
-        seconds = self.limits.step_seconds
+        seconds, self.circuit.is_stuck = self.limits.step_seconds, True
         for part in batch:
             if not part.future.done():
                 self.tally.refused["stuck"] += 1
@@ -260,8 +261,7 @@ class Batcher:
             part = self._pop()
             if not part.future.done():
                 self.tally.refused["stuck"] += 1
-                refusal = overloaded(f"{self.name}: a batch does not end", seconds)
-                part.future.set_exception(refusal)
+                part.future.set_exception(overloaded(f"{self.name}: a batch does not end", seconds))
 
     def _deliver(self, batch: Sequence[Part], found: Sequence, seconds: float) -> None:
         tally, rows = self.tally, sum(part.rows for part in batch)

@@ -19,12 +19,8 @@ class Circuit:
     def __init__(self, step_seconds: float) -> None:
         self.step_seconds = step_seconds
         self.began: float | None = None  # when the batch began that a thread computes
+        self.is_stuck = False  # it takes too long
         self._faults, self._broke = 0, 0.0
-
-    @property
-    def is_stuck(self) -> bool:
-        """Whether a batch takes too long."""
-        return self.began is not None and clock() - self.began > self.step_seconds
 
     @property
     def is_broken(self) -> bool:
@@ -42,4 +38,5 @@ class Circuit:
     def note(self, *, has_failed: bool) -> None:
         """See how a batch ended."""
         self._faults = self._faults + 1 if has_failed else 0
-        self._broke = clock()
+        if has_failed:
+            self._broke = clock()

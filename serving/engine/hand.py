@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import functools
 import os
 import queue
 import sys
@@ -49,14 +50,21 @@ def _work(jobs: queue.SimpleQueue[Job | None]) -> None:
     _yield_to_the_loop()
     while (job := jobs.get()) is not None:
         future, work = job
-        BUSY.add(threading.get_ident())
-        try:
-            future.set_result(work())
-        except BaseException as error:
-            future.set_exception(error)
-        finally:
-            BUSY.discard(threading.get_ident())
+        if future.set_running_or_notify_cancel():
+            _do(future, work)
         del job, future, work  # what waits for the next one holds nothing of the last
+
+
+def _do(future: concurrent.futures.Future, work: Callable[[], Any]) -> None:
+    BUSY.add(threading.get_ident())
+    try:
+        result = work()
+    except Exception as error:
+        tell = functools.partial(future.set_exception, error)
+    else:
+        tell = functools.partial(future.set_result, result)
+    BUSY.discard(threading.get_ident())  # before anybody knows that it is done
+    tell()
 
 
 def _yield_to_the_loop() -> None:

@@ -55,7 +55,7 @@ class Method:
         self.row_bytes = sum(dtype(t).itemsize * math.prod(t.shape[1:]) for t in tensors)
         self._programs = programs
         taken = {size: self._measure(size, golden) for size in programs}
-        sizes = self._chosen(golden, taken)
+        sizes, self.is_batched = self._chosen(golden, taken)
         self.largest = sizes[-1]
         self._size = [next(s for s in sizes if s >= rows) for rows in range(self.largest + 1)]
         self._index = {size: np.arange(size) for size in sizes}
@@ -91,22 +91,24 @@ class Method:
         tensor = self.spec.outputs.get(name)
         return tensor is not None and len(tensor.shape) == rank and number(tensor) in numbers
 
-    def _chosen(self, golden: Arrays, taken: Mapping[int, float]) -> list[int]:
-        """Return the batch sizes that are used, and say whether requests may share a batch."""
+    def _chosen(self, golden: Arrays, taken: Mapping[int, float]) -> tuple[list[int], bool]:
+        """Return the batch sizes that are used, and whether requests may share a batch."""
         every = sorted(self._programs)
         is_quick = taken[every[-1]] < QUICK
         rows = audit.varied(golden, every[-1]) if is_quick else golden
         sizes = list(audit.alike(self._programs, rows))
-        self.is_batched = bool(sizes) and taken[sizes[0]] <= max(CHEAP, DEARER * taken[every[0]])
-        if not self.is_batched:
-            LOG.warning(
-                "%s: rows meddle with each other; each request is computed alone", self.name
-            )
-            return every
+        if not sizes:
+            said = "%s: rows meddle with each other; each request is computed alone"
+            LOG.warning(said, self.name)
+            return every, False
+        listed = ", ".join(map(str, sizes))
+        if taken[sizes[0]] > max(CHEAP, DEARER * taken[every[0]]):
+            said = "%s: only batches of %s rows answer alike, which is dear for one row; "
+            LOG.warning(said + "each request is computed alone", self.name, listed)
+            return every, False
         if sizes != every:
-            said = "%s: a batch has %d rows or more, as smaller ones add in another order"
-            LOG.info(said, self.name, sizes[0])
-        return sizes
+            LOG.info("%s: batches have %s rows, which answer alike", self.name, listed)
+        return sizes, True
 
     def _measure(self, size: int, golden: Arrays) -> float:
         x = {k: np.resize(v, (size, *v.shape[1:])) for k, v in golden.items()}

@@ -59,7 +59,10 @@ class Head(NamedTuple):
             raise ClientException(
                 f"X-Request-Timeout-Ms: {came} came, wanted milliseconds from 1 to {DAY_MS}"
             )
-        seconds = int(value) / 1000
+        return self.end(int(value) / 1000)
+
+    def end(self, seconds: float) -> float:
+        """Return when an answer must be sent, so that it is with its client in so many seconds."""
         return self.came + seconds - min(WAY * seconds, LONGEST_WAY)
 
     @property

@@ -18,7 +18,7 @@ class Shortcut:
     Args:
         app: The application, whose state the routes read.
         behind: Its router.
-        routes: By path, what answers a POST; one of the paths may name a ``{model}``.
+        routes: By path, what answers a POST; one of the paths names a ``{model}``.
     """
 
     def __init__(self, app: Litestar, behind: ASGIApp, routes: Mapping[str, ASGIApp]) -> None:

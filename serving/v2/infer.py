@@ -56,7 +56,7 @@ def ask(content: bytes, asked: Head, scope: Scope, most: int) -> Question:
         return Question(meant, x, wanted, msgspec.UNSET, asked.deadline)
     request = tensors.decode_request(json)
     x = tensors.read(request, meant.method, binary)
-    deadline = min(asked.deadline, asked.came + _timeout(request) / 1e6)
+    deadline = min(asked.deadline, asked.end(_timeout(request) / 1e6))
     return Question(meant, x, tensors.wanted(request, meant.method), request.id, deadline)
 
 

@@ -82,6 +82,14 @@ def test_a_row_is_padded_to_a_size_that_answers_as_the_larger_ones():
     assert alone.run({"x": ROWS["x"][:1]}, 1)["y"].tolist() == [2.0]
 
 
+def test_a_size_that_is_dear_for_one_row_is_not_used_for_it(monkeypatch, caplog):
+    monkeypatch.setattr("serving.engine.audit.measure", lambda program, x: 1e-3 * len(x["x"]) ** 2)
+    alone = method((rounded, rounded, doubled))
+    assert not alone.is_batched
+    assert "only batches of 8 rows answer alike, which is dear for one row" in caplog.text
+    assert alone.seconds(1) == pytest.approx(4e-3)
+
+
 @pytest.mark.parametrize("width", [3, 4, 64])
 def test_the_sizes_that_are_served_answer_alike(tmp_path, width):
     """The program is a small softmax, which XLA computes otherwise in the smallest batches."""

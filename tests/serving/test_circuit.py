@@ -64,6 +64,19 @@ def test_one_program_that_does_not_end_holds_up_no_other():
     assert asyncio.run(session()) == ([[4.0]] * 3, [[1.0]] * 3)
 
 
+def test_a_fault_beyond_the_program_is_answered_too(monkeypatch):
+    async def session():
+        queue = batcher(Program(), seconds=LONG)
+        monkeypatch.setattr(queue, "_compute", lambda batch: 1 / 0)
+        found = await answers(ask(queue, 1.0), ask(queue, 2.0))
+        monkeypatch.undo()
+        return found, await answers(ask(queue, 3.0))
+
+    found, later = asyncio.run(session())
+    assert all(isinstance(each, ZeroDivisionError) for each in found)
+    assert later == [[6.0]]
+
+
 def test_what_may_take_any_time_is_computed_by_a_thread():
     async def session(is_counted):
         by = []

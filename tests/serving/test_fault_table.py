@@ -15,6 +15,6 @@ def test_a_family_names_tests_that_there_are(family):
         assert name == "" or re.search(rf"^(async )?def {name}\(", text, re.MULTILINE), test
 
 
-def test_no_test_file_of_faults_is_in_two_places():
+def test_families_have_titles_of_their_own():
     titles = [family.title for family in faults.FAMILIES]
     assert len(set(titles)) == len(titles)
